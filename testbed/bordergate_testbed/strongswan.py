@@ -1,0 +1,264 @@
+"""strongSwan as the other end: Debian's charon-systemd with its ESP in user space, configured over swanctl."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .namespace import Namespace
+from .process import CommandFailed, Daemon, Failure, wait_for
+from .topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, VPC_PREFIX
+
+CHARON = "/usr/sbin/charon-systemd"
+
+# Only what IKEv2 with a pre-shared key needs. kernel-libipsec does ESP in user space over a TUN device, because a
+# kernel may come without ESP; kernel-netlink then is left with addresses and routes.
+_PLUGINS = ("random nonce aes sha1 sha2 hmac kdf gcm curve25519 gmp openssl "
+            "kernel-libipsec kernel-netlink socket-default vici")
+
+_STRONGSWAN_CONF = """
+charon-systemd {{
+    load = {plugins}
+    # One retry schedule that ends within a scenario's patience: 1 + 1.5 + 2.25 s.
+    retransmit_tries = 2
+    retransmit_timeout = 1.0
+    retransmit_base = 1.5
+    # Packets to the peer must not enter the tunnel that they carry: ours are marked, and marked ones skip the tunnel's
+    # routing table. Without this, selectors that hold the peer's own address could not be used.
+    plugins {{
+        vici {{
+            socket = {vici}
+        }}
+        socket-default {{
+            fwmark = 0x42
+        }}
+        kernel-netlink {{
+            fwmark = !0x42
+        }}
+        kernel-libipsec {{
+            allow_peer_ts = yes
+        }}
+    }}
+    journal {{
+        default = -1
+    }}
+    filelog {{
+        stderr {{
+            default = 1
+            ike = 2
+            cfg = 2
+            knl = 1
+            esp = 1
+            flush_line = yes
+            time_format = %H:%M:%S
+        }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One IKE connection with one child, as strongSwan sees it; the defaults are the customer's side."""
+
+    name: str = "tun-1"
+    local: str = CUSTOMER_WAN
+    remote: str = BORDERGATE_WAN
+    local_id: str = CUSTOMER_WAN
+    remote_id: str = BORDERGATE_WAN
+    psk: str = "correct_horse_battery"
+    local_ts: str = IDC_PREFIX
+    remote_ts: str = VPC_PREFIX
+    ike_proposals: tuple[str, ...] = ("aes128gcm16-prfsha256-x25519", "aes128-sha256-ecp256")
+    # kernel-libipsec has no extended sequence numbers; "noesn" is also what is proposed when nothing is said.
+    esp_proposals: tuple[str, ...] = ("aes128gcm16",)
+    start: bool = False
+    """Initiate when loaded (and again after the peer was found dead) instead of waiting to be asked."""
+    dpd_seconds: int = 10
+
+    def render(self) -> str:
+        """The connection in swanctl.conf's syntax, with its secret."""
+        return f"""
+connections {{
+    {self.name} {{
+        version = 2
+        local_addrs = {self.local}
+        remote_addrs = {self.remote}
+        proposals = {",".join(self.ike_proposals)}
+        dpd_delay = {self.dpd_seconds}s
+        keyingtries = 1
+        local {{
+            auth = psk
+            id = {self.local_id}
+        }}
+        remote {{
+            auth = psk
+            id = {self.remote_id}
+        }}
+        children {{
+            {self.name} {{
+                local_ts = {self.local_ts}
+                remote_ts = {self.remote_ts}
+                esp_proposals = {",".join(self.esp_proposals)}
+                start_action = {"start" if self.start else "none"}
+                dpd_action = {"restart" if self.start else "clear"}
+                close_action = none
+            }}
+        }}
+    }}
+}}
+secrets {{
+    ike-{self.name} {{
+        id-1 = {self.local_id}
+        id-2 = {self.remote_id}
+        secret = "{self.psk}"
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Sa:
+    """One IKE SA as `swanctl --list-sas --raw` tells it, flat: the child's values carry their own names."""
+
+    name: str
+    values: dict[str, str] = field(default_factory=dict)
+    child: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def established(self) -> bool:
+        """The IKE SA is up and so is its child."""
+        return self.values.get("state") == "ESTABLISHED" and self.child.get("state") == "INSTALLED"
+
+
+class StrongSwan:
+    """One charon in a namespace, with configuration, control socket and log of its own."""
+
+    def __init__(self, namespace: Namespace, directory: Path, name: str = "strongswan", *,
+                 outlives_us: bool = False) -> None:
+        self.name = name
+        self._namespace = namespace
+        self._directory = directory
+        self._outlives_us = outlives_us
+        self._daemon: Daemon | None = None
+
+    def start(self, *connections: Connection) -> StrongSwan:
+        """Start charon and load the connections; those with `start` begin to initiate."""
+        for part in ("x509", "x509ca", "private", "conf.d"):
+            (self._directory / "swanctl" / part).mkdir(parents=True, exist_ok=True)
+        (self._directory / "strongswan.conf").write_text(
+            _STRONGSWAN_CONF.format(plugins=_PLUGINS, vici=self._vici))
+        socket = self._directory / "charon.vici"
+        socket.unlink(missing_ok=True)
+        self._daemon = self._namespace.start(self.name, [CHARON], self._directory / "charon.log",
+                                             env=self._environment, outlives_us=self._outlives_us)
+
+        def listening() -> bool:
+            if self.daemon.exit_code is not None:
+                raise Failure(f"charon ended at once with {self.daemon.exit_code}; is it installed and allowed to "
+                              f"open /dev/net/tun?\n{self.daemon.tail()}")
+            return socket.exists()
+
+        wait_for("charon's control socket", listening)
+        self.load(*connections)
+        return self
+
+    def load(self, *connections: Connection) -> None:
+        """Replace the loaded connections."""
+        (self._directory / "swanctl" / "swanctl.conf").write_text("".join(c.render() for c in connections))
+        wait_for("charon to take its configuration", lambda: self._try_swanctl("--load-all", "--clear"))
+
+    def initiate(self, child: str = "tun-1", timeout: float = 10) -> None:
+        """Bring a child up; `Failure` with charon's words if that does not work."""
+        try:
+            self._swanctl("--initiate", "--child", child, "--timeout", str(int(timeout)), timeout=timeout + 5)
+        except CommandFailed as failed:
+            raise Failure(f"strongSwan could not bring {child} up:\n{failed.output.strip()}") from failed
+
+    def terminate(self, name: str = "tun-1") -> None:
+        """Delete an IKE SA, as an operator does on the customer's device."""
+        self._swanctl("--terminate", "--ike", name, "--timeout", "5")
+
+    def wait_established(self, timeout: float = 15) -> Sa:
+        """Wait for an IKE SA with its child installed."""
+        return wait_for("strongSwan to hold an established SA",
+                        lambda: next((sa for sa in self.sas() if sa.established), None), timeout)
+
+    def wait_gone(self, timeout: float = 10) -> None:
+        """Wait until no IKE SA is left."""
+        wait_for("strongSwan to have no SA left", lambda: not self.sas(), timeout)
+
+    def stop(self) -> None:
+        """Clean shutdown: deletes are sent."""
+        if self._daemon is not None:
+            self._daemon.stop()
+            self._daemon = None
+
+    def kill(self) -> None:
+        """Die silently, as a device that lost power."""
+        if self._daemon is not None:
+            self._daemon.kill()
+            self._daemon = None
+
+    @property
+    def daemon(self) -> Daemon:
+        """The running charon."""
+        if self._daemon is None:
+            raise Failure(f"{self.name} is not running")
+        return self._daemon
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._daemon is not None
+
+    def sas(self) -> list[Sa]:
+        """The IKE SAs there are, established or not."""
+        return _parse_sas(self._swanctl("--list-sas", "--raw"))
+
+    def list_sas(self) -> str:
+        """The same, for people."""
+        return self._swanctl("--list-sas")
+
+    def command_line(self, *arguments: str) -> str:
+        """A swanctl command line for people to paste."""
+        return (f"STRONGSWAN_CONF={self._directory}/strongswan.conf swanctl {' '.join(arguments)} "
+                f"--uri {self._vici}")
+
+    def _try_swanctl(self, *arguments: str) -> bool:
+        try:
+            self._swanctl(*arguments)
+        except CommandFailed as failed:
+            # The socket is there a moment before somebody listens on it.
+            if "connecting to" in failed.output:
+                return False
+            raise
+        return True
+
+    def _swanctl(self, *arguments: str, timeout: float = 20) -> str:
+        return self._namespace.run("swanctl", *arguments, "--uri", self._vici, env=self._environment,
+                                   timeout=timeout).stdout
+
+    @property
+    def _vici(self) -> str:
+        return f"unix://{self._directory}/charon.vici"
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "STRONGSWAN_CONF": str(self._directory / "strongswan.conf"),
+                "SWANCTL_DIR": str(self._directory / "swanctl")}
+
+
+def _parse_sas(raw: str) -> list[Sa]:
+    """`list-sa event {tun-1 {uniqueid=1 ... child-sas {tun-1-1 {name=tun-1 ...}}}}`, one line per IKE SA."""
+    found = []
+    for line in raw.splitlines():
+        if not line.startswith("list-sa event"):
+            continue
+        head, _, children = line.partition("child-sas {")
+        name = re.match(r"list-sa event \{(\S+) \{", head)
+        pairs = r"([\w-]+)=([^\s{}\[\]]*)"
+        found.append(Sa(name[1] if name else "", dict(re.findall(pairs, head)), dict(re.findall(pairs, children))))
+    return found

@@ -1,0 +1,171 @@
+"""The chain every scenario stands on: `idc-host -- customer -- internet -- bordergate -- vpc-host`."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .namespace import Namespace, remove_all
+from .process import run
+
+VPC_HOST = "10.1.0.2"
+VPC_GATEWAY = "10.1.0.1"
+VPC_PREFIX = "10.1.0.0/16"
+IDC_HOST = "10.2.0.2"
+IDC_GATEWAY = "10.2.0.1"
+IDC_PREFIX = "10.2.0.0/16"
+BORDERGATE_WAN = "203.0.113.1"
+CUSTOMER_WAN = "198.51.100.2"
+INTERNET_AT_BORDERGATE = "203.0.113.254"
+INTERNET_AT_CUSTOMER = "198.51.100.254"
+# Behind NAT the customer's device has an address of its own; the world sees CUSTOMER_WAN.
+CUSTOMER_PRIVATE = "192.168.77.2"
+NAT_PRIVATE = "192.168.77.1"
+
+# The tunnel adds up to 70 bytes or so (outer IP, UDP, ESP header, IV, padding, tag); hosts that send no more than this
+# never meet fragmentation, which is not what these scenarios are about.
+INNER_MTU = 1400
+
+ROLES = ("idc-host", "customer", "internet", "bordergate", "vpc-host")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may differ from one scenario to the next."""
+
+    nat: bool = False
+    """The customer sits behind a source NAT that also changes ports."""
+
+
+class Topology:
+    """Five namespaces and four veth pairs. Interfaces carry the same names in every run; only namespaces are prefixed.
+
+    | namespace    | interfaces (address)                                                       |
+    | ------------ | -------------------------------------------------------------------------- |
+    | `idc-host`   | `lan0` 10.2.0.2/16                                                         |
+    | `customer`   | `lan0` 10.2.0.1/16, `wan0` 198.51.100.2/24 (192.168.77.2/24 behind NAT)    |
+    | `internet`   | `customer0` 198.51.100.254/24 (192.168.77.1/24), `bordergate0` 203.0.113.254/24 |
+    | `bordergate` | `wan0` 203.0.113.1/24, `vpc0` 10.1.0.1/16                                  |
+    | `vpc-host`   | `vpc0` 10.1.0.2/16                                                         |
+    """
+
+    def __init__(self, prefix: str, options: Options = Options()) -> None:
+        self.prefix = prefix
+        self.options = options
+        self._namespaces = {role: Namespace(prefix + role) for role in ROLES}
+
+    @classmethod
+    def build(cls, prefix: str, options: Options = Options()) -> Topology:
+        """Take down what an earlier run of the same prefix left, and build anew; about half a second."""
+        remove_all(prefix)
+        topology = cls(prefix, options)
+        try:
+            topology._build()
+        except BaseException:
+            topology.remove()
+            raise
+        return topology
+
+    def remove(self) -> None:
+        """Take everything down; the veth pairs go with their namespaces."""
+        for namespace in self._namespaces.values():
+            namespace.remove()
+
+    def __getitem__(self, role: str) -> Namespace:
+        return self._namespaces[role]
+
+    @property
+    def idc_host(self) -> Namespace:
+        """A host in the data centre."""
+        return self["idc-host"]
+
+    @property
+    def customer(self) -> Namespace:
+        """The customer's VPN device."""
+        return self["customer"]
+
+    @property
+    def internet(self) -> Namespace:
+        """A router, and the place to capture and to inject: the gateway's WAN link ends here."""
+        return self["internet"]
+
+    @property
+    def bordergate(self) -> Namespace:
+        """The border gateway's host."""
+        return self["bordergate"]
+
+    @property
+    def vpc_host(self) -> Namespace:
+        """A host in the VPC."""
+        return self["vpc-host"]
+
+    def exists(self) -> bool:
+        """Whether all namespaces are there."""
+        return all(namespace.path.exists() for namespace in self._namespaces.values())
+
+    def _build(self) -> None:
+        for role in ROLES:
+            Namespace.create(self.prefix + role)
+        self._link("idc-host", "lan0", "customer", "lan0", INNER_MTU)
+        self._link("customer", "wan0", "internet", "customer0", 1500)
+        self._link("internet", "bordergate0", "bordergate", "wan0", 1500)
+        self._link("bordergate", "vpc0", "vpc-host", "vpc0", INNER_MTU)
+
+        nat = self.options.nat
+        addresses = {
+            ("idc-host", "lan0"): f"{IDC_HOST}/16",
+            ("customer", "lan0"): f"{IDC_GATEWAY}/16",
+            ("customer", "wan0"): f"{CUSTOMER_PRIVATE}/24" if nat else f"{CUSTOMER_WAN}/24",
+            ("internet", "customer0"): f"{NAT_PRIVATE}/24" if nat else f"{INTERNET_AT_CUSTOMER}/24",
+            ("internet", "bordergate0"): f"{INTERNET_AT_BORDERGATE}/24",
+            ("bordergate", "wan0"): f"{BORDERGATE_WAN}/24",
+            ("bordergate", "vpc0"): f"{VPC_GATEWAY}/16",
+            ("vpc-host", "vpc0"): f"{VPC_HOST}/16",
+        }
+        defaults = {
+            "idc-host": IDC_GATEWAY,
+            "customer": NAT_PRIVATE if nat else INTERNET_AT_CUSTOMER,
+            "bordergate": INTERNET_AT_BORDERGATE,
+            "vpc-host": VPC_GATEWAY,
+        }
+        for role in ROLES:
+            lines = [f"addr add {address} dev {interface}"
+                     for (owner, interface), address in addresses.items() if owner == role]
+            lines += [f"link set {interface} up" for (owner, interface) in addresses if owner == role]
+            if role in defaults:
+                lines.append(f"route add default via {defaults[role]}")
+            if role == "internet" and nat:
+                lines.append(f"addr add {CUSTOMER_WAN}/32 dev lo")
+            run(["ip", "-n", self[role].name, "-batch", "-"], stdin="\n".join(lines) + "\n")
+
+        for role in ("customer", "internet", "bordergate"):
+            # The gateway's host forwards too: the worst case for "nothing in clear", so it is the usual case here.
+            self[role].sysctl({"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0",
+                               "net/ipv4/conf/default/rp_filter": "0"})
+        if nat:
+            self.internet.run("nft", "-f", "-", stdin=f"""
+                table ip nat {{
+                    chain postrouting {{
+                        type nat hook postrouting priority srcnat
+                        ip saddr {NAT_PRIVATE}/24 oifname "bordergate0" meta l4proto udp snat to {CUSTOMER_WAN}:20000-29999
+                        ip saddr {NAT_PRIVATE}/24 oifname "bordergate0" snat to {CUSTOMER_WAN}
+                    }}
+                }}""")
+
+    def _link(self, one: str, one_name: str, other: str, other_name: str, mtu: int) -> None:
+        run(["ip", "link", "add", one_name, "netns", self[one].name, "mtu", str(mtu), "type", "veth",
+             "peer", "name", other_name, "netns", self[other].name, "mtu", str(mtu)])
+        # AF_XDP sees a frame as the sender left it. With transmit checksum offload on, a veth leaves TCP and UDP
+        # checksums for a NIC that does not exist, and whatever leaves the tunnel at the far end would carry them.
+        for role, interface in ((one, one_name), (other, other_name)):
+            self[role].run("ethtool", "-K", interface, "tx", "off")
+
+
+def remove_stale(prefix_pattern: str = r"(bgt(\d+)-)") -> None:
+    """Remove the namespaces of test runs that died; the prefix holds the pid of the run."""
+    for path in Path("/run/netns").glob("*") if Path("/run/netns").exists() else []:
+        match = re.match(prefix_pattern, path.name)
+        if match and int(match[2]) != os.getpid() and not Path(f"/proc/{match[2]}").exists():
+            Namespace(path.name).remove()
