@@ -1,0 +1,185 @@
+//! All objects of a resource file together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::diagnostic::{Diagnostic, Refusal};
+use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, TunnelIndex};
+use crate::psk::{Psk, PskSource};
+use crate::resource::{
+    BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel,
+};
+
+/// The objects of one resource file, all rules between them checked. Equal when the objects are, wherever they
+/// stand in their files.
+#[derive(Debug, Clone, Default)]
+pub struct Resources {
+    pub(crate) gateways: Vec<BorderGateway>,
+    pub(crate) attachments: Vec<VpcAttachment>,
+    pub(crate) customers: Vec<CustomerGateway>,
+    pub(crate) connections: Vec<VpnConnection>,
+    pub(crate) tunnels: Vec<VpnTunnel>,
+    pub(crate) routes: Vec<StaticRoute>,
+    pub(crate) warnings: Vec<Diagnostic>,
+    pub(crate) places: BTreeMap<Field, Diagnostic>,
+}
+
+/// A field about which only the host can tell whether it is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// `vpc_attachment.interface`.
+    Interface(AttachmentIndex),
+    /// One of `vpn_connection.addresses`, by its place in the list.
+    ConnectionAddress(ConnectionIndex, usize),
+    /// `vpn_tunnel.psk_file`.
+    PskFile(TunnelIndex),
+}
+
+impl Resources {
+    /// Gives a tunnel the content of its `psk_file`. Without effect on a tunnel whose key stands in the resource file.
+    ///
+    /// # Errors
+    /// A diagnostic at the `psk_file` field when the content is no key. It shows nothing of the content.
+    pub fn supply_psk(&mut self, tunnel: TunnelIndex, content: &[u8]) -> Result<(), Diagnostic> {
+        match Psk::from_file_content(content) {
+            Ok(key) => {
+                if let Some(PskSource::File { psk, .. }) =
+                    self.tunnels.get_mut(tunnel.position()).map(|t| &mut t.psk)
+                {
+                    *psk = Some(key);
+                }
+                Ok(())
+            }
+            Err(e) => Err(self.diagnostic(
+                Field::PskFile(tunnel),
+                &format!("holds a key that {e}"),
+                Some(&e.allowed()),
+            )),
+        }
+    }
+
+    /// The border gateways, by [`GatewayIndex`].
+    #[must_use]
+    pub fn gateways(&self) -> &[BorderGateway] {
+        &self.gateways
+    }
+
+    /// The VPC attachments, by [`AttachmentIndex`].
+    #[must_use]
+    pub fn attachments(&self) -> &[VpcAttachment] {
+        &self.attachments
+    }
+
+    /// The customer gateways, by [`CustomerIndex`].
+    #[must_use]
+    pub fn customers(&self) -> &[CustomerGateway] {
+        &self.customers
+    }
+
+    /// The VPN connections, by [`ConnectionIndex`].
+    #[must_use]
+    pub fn connections(&self) -> &[VpnConnection] {
+        &self.connections
+    }
+
+    /// The VPN tunnels, by [`TunnelIndex`].
+    #[must_use]
+    pub fn tunnels(&self) -> &[VpnTunnel] {
+        &self.tunnels
+    }
+
+    /// The static routes, by [`RouteIndex`](crate::RouteIndex).
+    #[must_use]
+    pub fn routes(&self) -> &[StaticRoute] {
+        &self.routes
+    }
+
+    /// What is allowed but probably not meant, by line.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// The border gateway of that index, which must come from these resources.
+    #[must_use]
+    pub fn gateway(&self, index: GatewayIndex) -> &BorderGateway {
+        &self.gateways[index.position()]
+    }
+
+    /// The attachment of that index, which must come from these resources.
+    #[must_use]
+    pub fn attachment(&self, index: AttachmentIndex) -> &VpcAttachment {
+        &self.attachments[index.position()]
+    }
+
+    /// The customer gateway of that index, which must come from these resources.
+    #[must_use]
+    pub fn customer(&self, index: CustomerIndex) -> &CustomerGateway {
+        &self.customers[index.position()]
+    }
+
+    /// The connection of that index, which must come from these resources.
+    #[must_use]
+    pub fn connection(&self, index: ConnectionIndex) -> &VpnConnection {
+        &self.connections[index.position()]
+    }
+
+    /// The tunnel of that index, which must come from these resources.
+    #[must_use]
+    pub fn tunnel(&self, index: TunnelIndex) -> &VpnTunnel {
+        &self.tunnels[index.position()]
+    }
+
+    /// The tunnels with their indices.
+    pub fn tunnels_indexed(&self) -> impl Iterator<Item = (TunnelIndex, &VpnTunnel)> {
+        self.tunnels
+            .iter()
+            .enumerate()
+            .map(|(i, tunnel)| (TunnelIndex::from_position(i), tunnel))
+    }
+
+    /// The files whose content [`Resources::supply_psk`] waits for.
+    pub fn psk_files(&self) -> impl Iterator<Item = (TunnelIndex, &Path)> {
+        self.tunnels_indexed()
+            .filter_map(|(index, tunnel)| match &tunnel.psk {
+                PskSource::Inline(_) => None,
+                PskSource::File { path, .. } => Some((index, path.as_path())),
+            })
+    }
+
+    /// A diagnostic at a field, for what only the host can tell: an interface that does not exist, an address that
+    /// is not configured, a file that cannot be read. `problem` continues a sentence that begins with the field.
+    #[must_use]
+    pub fn diagnostic(&self, field: Field, problem: &str, allowed: Option<&str>) -> Diagnostic {
+        let mut diagnostic = self
+            .places
+            .get(&field)
+            .cloned()
+            .unwrap_or_else(|| Diagnostic {
+                file: String::new(),
+                line: 0,
+                column: 0,
+                object: String::new(),
+                field: format!("{field:?}"),
+                value: None,
+                problem: String::new(),
+                allowed: None,
+            });
+        diagnostic.problem = problem.to_owned();
+        diagnostic.allowed = allowed.map(str::to_owned);
+        diagnostic
+    }
+}
+
+impl PartialEq for Resources {
+    fn eq(&self, other: &Self) -> bool {
+        self.gateways == other.gateways
+            && self.attachments == other.attachments
+            && self.customers == other.customers
+            && self.connections == other.connections
+            && self.tunnels == other.tunnels
+            && self.routes == other.routes
+    }
+}
+
+impl Eq for Resources {}
