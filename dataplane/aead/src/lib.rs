@@ -1,1 +1,104 @@
-//! Placeholder.
+//! Authenticated encryption for ESP, a batch at a time.
+//!
+//! The caller hands over a batch whose packets may mix keys, sizes and suites; [`seal`] and [`open`] work from a
+//! read-only source into a destination elsewhere and allocate nothing. All packets go through the `aes-gcm` crate for
+//! now, one after the other: the batch is the interface that kernels over several packets at once will take.
+#![forbid(unsafe_code)]
+
+mod key;
+
+pub use key::{Key, KeyLengthError, Suite};
+
+use arrayvec::ArrayVec;
+
+/// Bytes of the nonce: RFC 4106 §4, four of salt and eight of initialisation vector.
+pub const NONCE: usize = 12;
+/// Bytes of the integrity check value, the only length offered (RFC 8221 §5).
+pub const TAG: usize = 16;
+/// Most bytes of a [`Seal::tail`]: 255 bytes of padding, its length and the next header would be legal (RFC 4303 §2.4);
+/// alignment alone never needs more than this.
+pub const MOST_TAIL: usize = 20;
+
+/// Additional authenticated data (RFC 4106 §5): index and sequence number, 8 bytes, or 12 with an extended number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AssociatedData {
+    /// Index and 32-bit sequence number.
+    Short([u8; 8]),
+    /// Index and 64-bit sequence number.
+    Extended([u8; 12]),
+}
+
+impl AssociatedData {
+    /// The bytes that are authenticated.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes) => bytes,
+            Self::Extended(bytes) => bytes,
+        }
+    }
+}
+
+/// A packet to be sealed.
+#[derive(Debug)]
+pub struct Seal<'a> {
+    /// The key, with its suite.
+    pub key: &'a Key,
+    /// Never used twice with this key.
+    pub nonce: [u8; NONCE],
+    /// What is authenticated in clear.
+    pub associated_data: AssociatedData,
+    /// The plaintext's start.
+    pub source: &'a [u8],
+    /// The plaintext's end: what ESP puts behind the packet, which the received frame does not hold.
+    pub tail: ArrayVec<u8, MOST_TAIL>,
+    /// Where ciphertext and tag go: `source.len() + tail.len() + TAG` bytes.
+    pub destination: &'a mut [u8],
+}
+
+/// A packet to be opened.
+#[derive(Debug)]
+pub struct Open<'a> {
+    /// The key, with its suite.
+    pub key: &'a Key,
+    /// As it was sealed.
+    pub nonce: [u8; NONCE],
+    /// As it was sealed.
+    pub associated_data: AssociatedData,
+    /// Ciphertext and tag, at least `TAG` bytes.
+    pub source: &'a [u8],
+    /// Where the plaintext goes: `source.len() - TAG` bytes. What stands there after a failure is not plaintext.
+    pub destination: &'a mut [u8],
+    /// Set by [`open`]: whether the tag was right.
+    pub authentic: bool,
+}
+
+/// Seals every packet of the batch.
+///
+/// # Panics
+/// Where a destination's length is not what [`Seal::destination`] says: the caller's own arithmetic.
+pub fn seal(batch: &mut [Seal<'_>]) {
+    for packet in batch {
+        let (text, tag) = packet.destination.split_at_mut(packet.source.len() + packet.tail.len());
+        let (start, end) = text.split_at_mut(packet.source.len());
+        start.copy_from_slice(packet.source);
+        end.copy_from_slice(&packet.tail);
+        tag.copy_from_slice(&packet.key.seal(&packet.nonce, packet.associated_data.bytes(), text));
+    }
+}
+
+/// Opens every packet of the batch and says of each whether it was [`Open::authentic`].
+///
+/// # Panics
+/// Where a length is not what [`Open`] says: the caller's own arithmetic.
+pub fn open(batch: &mut [Open<'_>]) {
+    for packet in batch {
+        let (text, tag) = packet.source.split_last_chunk::<TAG>().expect("the caller checks the length");
+        packet.destination.copy_from_slice(text);
+        packet.authentic =
+            packet.key.open(&packet.nonce, packet.associated_data.bytes(), packet.destination, tag);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Header views and checksums: Ethernet, VLAN, IPv4, IPv6, UDP, ESP.
+//!
+//! Every view borrows the frame, allocates nothing and never panics on what the network sends: a header that does not
+//! fit is [`Malformed`], and says which.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
+
+pub mod checksum;
+pub mod esp;
+pub mod ethernet;
+pub mod ip;
+pub mod udp;
+
+pub use esp::Spi;
+pub use ethernet::{EtherType, Link, MacAddress};
+pub use ip::{Ipv4Header, Ipv6Header, Packet, Protocol};
+
+/// A header that the bytes do not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// Shorter than an ESP header, an initialisation vector and an integrity check value.
+    Esp,
+    /// Shorter than an Ethernet header with its VLAN tags, or with more than two tags.
+    Ethernet,
+    /// An IPv4 or IPv6 header with a wrong version, length field or header checksum.
+    Ip,
+    /// Shorter than a UDP header, or with a length field that the packet does not hold.
+    Udp,
+}

@@ -1,0 +1,115 @@
+//! Ethernet II frames with up to two VLAN tags (IEEE 802.1Q, 802.1ad).
+
+use core::fmt;
+
+use crate::Malformed;
+
+/// A 48-bit Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What follows a link header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EtherType(pub u16);
+
+impl EtherType {
+    /// IPv4 (RFC 894).
+    pub const IPV4: EtherType = EtherType(0x0800);
+    /// IPv6 (RFC 2464).
+    pub const IPV6: EtherType = EtherType(0x86dd);
+    /// A VLAN tag, IEEE 802.1Q.
+    pub const VLAN: EtherType = EtherType(0x8100);
+    /// A service tag, IEEE 802.1ad.
+    pub const SERVICE_VLAN: EtherType = EtherType(0x88a8);
+
+    fn is_tag(self) -> bool {
+        self == Self::VLAN || self == Self::SERVICE_VLAN
+    }
+}
+
+/// The link layer in front of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// What the frame carries behind its tags.
+    pub ether_type: EtherType,
+    /// Bytes of the link header with its tags: where the packet starts.
+    pub length: usize,
+}
+
+impl Link {
+    /// Bytes of an untagged Ethernet header.
+    pub const UNTAGGED: usize = 14;
+    /// Bytes of an Ethernet header with two tags, the longest understood.
+    pub const LONGEST: usize = 22;
+
+    /// Reads the header and up to two VLAN tags.
+    ///
+    /// # Errors
+    /// [`Malformed::Ethernet`] where the frame ends within them or a third tag follows.
+    pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
+        let mut length = Self::UNTAGGED;
+        loop {
+            let bytes = frame.get(length - 2..length).ok_or(Malformed::Ethernet)?;
+            let ether_type = EtherType(bytes.iter().fold(0, |value, byte| value << 8 | u16::from(*byte)));
+            if !ether_type.is_tag() {
+                return Ok(Self { ether_type, length });
+            }
+            if length == Self::LONGEST {
+                return Err(Malformed::Ethernet);
+            }
+            length += 4;
+        }
+    }
+
+    /// An untagged header, ready to be copied in front of a packet.
+    #[must_use]
+    pub fn untagged(destination: MacAddress, source: MacAddress, ether_type: EtherType) -> [u8; Self::UNTAGGED] {
+        let mut header = [0; Self::UNTAGGED];
+        let fields = destination.0.into_iter().chain(source.0).chain(ether_type.0.to_be_bytes());
+        header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        header
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(types: &[u16]) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        for (i, value) in types.iter().enumerate() {
+            bytes[12 + 4 * i..14 + 4 * i].copy_from_slice(&value.to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn tags_are_skipped() {
+        let parsed = |types: &[u16]| Link::parse(&frame(types)).map(|link| (link.ether_type.0, link.length));
+        assert_eq!(parsed(&[0x0800]), Ok((0x0800, 14)));
+        assert_eq!(parsed(&[0x8100, 0x86dd]), Ok((0x86dd, 18)));
+        assert_eq!(parsed(&[0x88a8, 0x8100, 0x0800]), Ok((0x0800, 22)));
+        assert_eq!(parsed(&[0x88a8, 0x8100, 0x8100, 0x0800]), Err(Malformed::Ethernet));
+    }
+
+    #[test]
+    fn every_truncation_is_malformed() {
+        let bytes = frame(&[0x88a8, 0x8100, 0x0800]);
+        for length in 0..22 {
+            assert_eq!(Link::parse(&bytes[..length]), Err(Malformed::Ethernet), "{length} bytes");
+        }
+    }
+}
