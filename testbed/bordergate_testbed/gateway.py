@@ -1,0 +1,326 @@
+"""Bordergate itself: its resource file, its process, and what its status says."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .namespace import Namespace
+from .process import CommandFailed, Daemon, Failure, run, wait_for
+from .topology import (BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, VPC_PREFIX)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def binary() -> Path:
+    """Where the release build of the daemon is; BORDERGATE names another one."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+    return Path(os.environ.get("BORDERGATE", target / "release" / "bordergate"))
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """One `vpn_tunnel`; the defaults are the cloud's side of the first tunnel of `examples/static.toml`."""
+
+    name: str = "tun-1"
+    local: str = BORDERGATE_WAN
+    remote: str = CUSTOMER_WAN
+    psk: str = "correct_horse_battery"
+    local_id: str | None = None
+    remote_id: str | None = None
+    admin: str = "up"
+    startup: str = "initiate"
+    local_prefixes: tuple[str, ...] = (VPC_PREFIX,)
+    remote_prefixes: tuple[str, ...] = (IDC_PREFIX,)
+    udp_encapsulation: str = "auto"
+    key_exchange: tuple[str, ...] = ("x25519", "ecp256")
+    ike_encryption: tuple[str, ...] = ("aes128gcm16", "aes128")
+    integrity: tuple[str, ...] = ("sha256",)
+    prf: tuple[str, ...] = ("sha256",)
+    liveness_seconds: int = 10
+    esp_encryption: tuple[str, ...] = ("aes128gcm16",)
+    esn: bool = True
+    replay_window: int = 1024
+
+
+@dataclass(frozen=True)
+class Site:
+    """A border gateway with one VPC attachment, one customer gateway and one connection of one tunnel."""
+
+    name: str = "1"
+    asn: int = 65000
+    customer_asn: int = 65001
+    vpc_interface: str = "vpc0"
+    tunnel: Tunnel = field(default_factory=Tunnel)
+
+    def render(self) -> str:
+        """The site's resources in TOML."""
+        tunnel = self.tunnel
+        connection = f"conn-{self.name}"
+        identities = "".join(f'{key} = "{value}"\n' for key, value in
+                             (("local_id", tunnel.local_id), ("remote_id", tunnel.remote_id)) if value is not None)
+        routes = "".join(f"""
+[[static_route]]
+border_gateway = "bgw-{self.name}"
+destination = "{prefix}"
+vpn_connection = "{connection}"
+""" for prefix in tunnel.remote_prefixes)
+        return f"""
+[[border_gateway]]
+name = "bgw-{self.name}"
+asn = {self.asn}
+
+[[vpc_attachment]]
+name = "vpc-{self.name}"
+border_gateway = "bgw-{self.name}"
+interface = "{self.vpc_interface}"
+prefixes = {_list(tunnel.local_prefixes)}
+
+[[customer_gateway]]
+name = "idc-{self.name}"
+asn = {self.customer_asn}
+addresses = ["{tunnel.remote}"]
+
+[[vpn_connection]]
+name = "{connection}"
+border_gateway = "bgw-{self.name}"
+customer_gateway = "idc-{self.name}"
+routing = "static"
+addresses = ["{tunnel.local}"]
+
+[[vpn_tunnel]]
+name = "{tunnel.name}"
+vpn_connection = "{connection}"
+local_address = "{tunnel.local}"
+remote_address = "{tunnel.remote}"
+psk = "{tunnel.psk}"
+{identities}admin = "{tunnel.admin}"
+startup = "{tunnel.startup}"
+local_prefixes = {_list(tunnel.local_prefixes)}
+remote_prefixes = {_list(tunnel.remote_prefixes)}
+udp_encapsulation = "{tunnel.udp_encapsulation}"
+
+[vpn_tunnel.ike]
+key_exchange = {_list(tunnel.key_exchange)}
+encryption = {_list(tunnel.ike_encryption)}
+integrity = {_list(tunnel.integrity)}
+prf = {_list(tunnel.prf)}
+liveness_seconds = {tunnel.liveness_seconds}
+
+[vpn_tunnel.esp]
+encryption = {_list(tunnel.esp_encryption)}
+esn = {str(tunnel.esn).lower()}
+replay_window = {tunnel.replay_window}
+{routes}"""
+
+
+def mirrored(site: Site) -> Site:
+    """The same connection as the other end sees it: what the customer's device would be, were it a Bordergate."""
+    tunnel = site.tunnel
+    return replace(site, name=f"{site.name}-customer", vpc_interface="lan0", tunnel=replace(
+        tunnel, local=tunnel.remote, remote=tunnel.local, local_id=tunnel.remote_id, remote_id=tunnel.local_id,
+        local_prefixes=tunnel.remote_prefixes, remote_prefixes=tunnel.local_prefixes,
+        startup="respond" if tunnel.startup == "initiate" else "initiate"))
+
+
+class Gateway:
+    """One Bordergate process in a namespace, with control socket and pinned programs of its own."""
+
+    def __init__(self, namespace: Namespace, directory: Path, name: str = "bordergate", *,
+                 outlives_us: bool = False) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.directory = directory
+        self.socket = directory / "bordergate.sock"
+        self.pin_directory = directory / "bpf"
+        self.file = directory / "bordergate.toml"
+        self._outlives_us = outlives_us
+        self._daemon: Daemon | None = None
+
+    def start(self, *sites: Site, arguments: tuple[str, ...] = (), timeout: float = 15) -> Gateway:
+        """Write the resource file and run; returns once it answers `status`."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.file.write_text("".join(site.render() for site in sites))
+        return self.restart(arguments=arguments, timeout=timeout)
+
+    def restart(self, *, arguments: tuple[str, ...] = (), timeout: float = 15) -> Gateway:
+        """Run with the resource file that is there."""
+        if not binary().exists():
+            raise Failure(f"{binary()} is not there; build it with `cargo build --release --locked`")
+        self._daemon = self.namespace.start(
+            self.name, [str(binary()), "run", str(self.file), "--socket", str(self.socket),
+                        "--pin-dir", str(self.pin_directory), *arguments],
+            self.directory / "bordergate.log", outlives_us=self._outlives_us)
+
+        def answering() -> bool:
+            if self.daemon.exit_code is not None:
+                raise Failure(f"{self.name} ended at once with {self.daemon.exit_code}:\n{self.daemon.tail(12)}")
+            try:
+                self.status()
+            except CommandFailed:
+                return False
+            return True
+
+        wait_for(f"{self.name} to answer on its control socket", answering, timeout)
+        return self
+
+    def stop(self, timeout: float = 10) -> None:
+        """SIGTERM; anything but exit code 0 is a failure. The pin directory's mount is undone."""
+        if self._daemon is None:
+            return
+        daemon, self._daemon = self._daemon, None
+        code = daemon.stop(timeout)
+        self.unmount()
+        if code != 0:
+            raise Failure(f"{self.name} ended with {code} on SIGTERM:\n{daemon.tail(12)}")
+
+    def kill(self) -> None:
+        """SIGKILL; the pinned programs stay."""
+        if self._daemon is not None:
+            self._daemon.kill()
+            self._daemon = None
+
+    def detach(self) -> None:
+        """Take pinned programs off the interfaces, as an operator does after a daemon died."""
+        run([str(binary()), "detach", "--pin-dir", str(self.pin_directory)])
+
+    def unmount(self) -> None:
+        """Undo the mount of the BPF file system, so that the directory can be removed."""
+        mounts = Path("/proc/self/mounts").read_text()
+        if f" {self.pin_directory} " in mounts:
+            run(["umount", "--lazy", str(self.pin_directory)])
+
+    def clean(self) -> None:
+        """Whatever state it is in, leave nothing: for the end of a scenario."""
+        try:
+            self.stop()
+        finally:
+            self.unmount()
+
+    @property
+    def daemon(self) -> Daemon:
+        """The running process."""
+        if self._daemon is None:
+            raise Failure(f"{self.name} is not running")
+        return self._daemon
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and neither stopped nor killed."""
+        return self._daemon is not None
+
+    def status(self) -> dict[str, Any]:
+        """`bordergate status --json`."""
+        return json.loads(run([str(binary()), "status", "--json", "--socket", str(self.socket)], timeout=5).stdout)
+
+    def status_text(self) -> str:
+        """`bordergate status`, for people."""
+        return run([str(binary()), "status", "--socket", str(self.socket)], timeout=5).stdout
+
+    def export_esp_keys(self, path: Path) -> Path:
+        """Write the keys of all ESP SAs in Wireshark's form; the file must be readable by its owner alone."""
+        run([str(binary()), "status", "--socket", str(self.socket), "--esp-keys", str(path)], timeout=5)
+        mode = path.stat().st_mode & 0o777
+        if mode != 0o600:
+            raise Failure(f"the exported keys have mode {mode:o}, not 600")
+        return path
+
+    def tunnel(self, name: str = "tun-1") -> dict[str, Any]:
+        """One tunnel of the status."""
+        for tunnel in self.status()["tunnels"]:
+            if tunnel["name"] == name:
+                return tunnel
+        raise Failure(f"{self.name}'s status has no tunnel {name}")
+
+    def wait_up(self, name: str = "tun-1", timeout: float = 15) -> dict[str, Any]:
+        """Wait until the tunnel is UP; the failure tells the reason it gives for being DOWN."""
+        return self._wait_tunnel(name, "UP", lambda tunnel: tunnel["state"] == "UP", timeout)
+
+    def wait_down(self, code: str, name: str = "tun-1", timeout: float = 15) -> dict[str, Any]:
+        """Wait until the tunnel is DOWN for exactly this reason, told in words and with a hint."""
+        tunnel = self._wait_tunnel(name, f"DOWN ({code})", lambda tunnel: (
+            tunnel["state"] == "DOWN" and (tunnel["reason"] or {}).get("code") == code), timeout)
+        for part in ("text", "hint"):
+            if not tunnel["reason"].get(part):
+                raise Failure(f"the reason {code} comes without a {part}")
+        return tunnel
+
+    def drops(self) -> dict[str, int]:
+        """All named drop and steering counters, summed over tunnels, workers and interfaces by name.
+
+        A packet dropped for a tunnel is in the worker's count and in the tunnel's; compare names, not sums.
+        """
+        status = self.status()
+        found: dict[str, int] = {}
+        sources = [tunnel["counters"]["drops"] for tunnel in status["tunnels"]]
+        sources += [worker["drops"] for worker in status["workers"]]
+        sources += [interface.get("steer", {}) for interface in status["interfaces"]]
+        for source in sources:
+            for name, count in source.items():
+                found[name] = found.get(name, 0) + count
+        return found
+
+    def worker_drops(self) -> dict[str, int]:
+        """The workers' drop reasons, each packet once."""
+        found: dict[str, int] = {}
+        for worker in self.status()["workers"]:
+            for name, count in worker["drops"].items():
+                found[name] = found.get(name, 0) + count
+        return found
+
+    def check_accounting(self, timeout: float = 3) -> None:
+        """received = transmitted + passed + dropped for every worker, and the drops have names that add up.
+
+        Counters are read while workers run, so the equation is given a moment to hold.
+        """
+        wrong = ["status was not read"]
+
+        def balanced() -> bool:
+            wrong.clear()
+            for worker in self.status()["workers"]:
+                accounted = worker["transmitted"] + worker["passed"] + worker["dropped"]
+                if worker["received"] != accounted:
+                    wrong.append(f"worker {worker['core']}: received {worker['received']}, but transmitted "
+                                 f"{worker['transmitted']} + passed {worker['passed']} + dropped {worker['dropped']} "
+                                 f"= {accounted}")
+                if worker["dropped"] != sum(worker["drops"].values()):
+                    wrong.append(f"worker {worker['core']}: dropped {worker['dropped']}, but named {worker['drops']}")
+            return not wrong
+
+        try:
+            wait_for("the counters to add up", balanced, timeout)
+        except Failure as failure:
+            raise Failure(f"{self.name}: packets are unaccounted for: {'; '.join(wrong)}") from failure
+
+    def _wait_tunnel(self, name: str, what: str, wanted: Any, timeout: float) -> dict[str, Any]:
+        last: dict[str, Any] = {}
+
+        def look() -> dict[str, Any] | None:
+            last.clear()
+            if self.daemon.exit_code is not None:
+                raise Failure(f"{self.name} ended with {self.daemon.exit_code}:\n{self.daemon.tail(12)}")
+            last.update(self.tunnel(name))
+            return last if wanted(last) else None
+
+        try:
+            return wait_for(f"{name} to be {what}", look, timeout)
+        except Failure as failure:
+            if not last:
+                raise
+            reason = last.get("reason") or {}
+            raise Failure(f"{failure}: it is {last['state']}"
+                          + (f" ({reason.get('code')}: {reason.get('text')})" if reason else "")) from failure
+
+
+def xdp_mode(namespace: Namespace, interface: str) -> str | None:
+    """How an XDP program is attached, as the kernel tells: "native", "generic", or None."""
+    link = json.loads(namespace.ip("-j", "-d", "link", "show", "dev", interface))[0]
+    modes = {1: "native", 2: "generic", 3: "offloaded", 4: "several"}
+    return modes.get(link["xdp"]["mode"]) if "xdp" in link else None
+
+
+def _list(values: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f'"{value}"' for value in values) + "]"

@@ -1,0 +1,211 @@
+"""What a scenario is given, and how it ends: PASS, FAIL or SKIP with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, ModuleType
+
+from .capture import Capture, Injector
+from .gateway import Gateway, Site, Tunnel, mirrored
+from .namespace import Namespace
+from .process import CommandFailed, Failure
+from .strongswan import Connection, StrongSwan
+from .topology import Options, Topology
+
+
+class Skip(Exception):
+    """The machine lacks what the scenario needs; the text says what and how to get it. Never a pass."""
+
+
+class Bed:
+    """One scenario's topology, programs and files. Whatever it makes, it takes away again."""
+
+    def __init__(self, prefix: str, directory: Path) -> None:
+        self.directory = directory
+        self.steps: list[str] = []
+        self._prefix = prefix
+        self._topology: Topology | None = None
+        self._gateways: list[Gateway] = []
+        self._strongswans: list[StrongSwan] = []
+        self._cleanup = contextlib.ExitStack()
+
+    def step(self, text: str) -> None:
+        """Say what is being done now; a failure names the last step."""
+        self.steps.append(text)
+
+    def build(self, options: Options = Options()) -> Topology:
+        """The chain of namespaces; building it again takes the old one down first."""
+        self.step("build the namespaces")
+        self.take_down()
+        self._topology = Topology.build(self._prefix, options)
+        return self._topology
+
+    @property
+    def topology(self) -> Topology:
+        """The chain, built with the usual options when first asked for."""
+        return self._topology or self.build()
+
+    def gateway(self, *, name: str = "bordergate", namespace: Namespace | None = None) -> Gateway:
+        """A Bordergate that is not running yet, in the gateway's namespace unless another one is given."""
+        gateway = Gateway(namespace or self.topology.bordergate, self.directory / name, name)
+        self._gateways.append(gateway)
+        return gateway
+
+    def strongswan(self, *, name: str = "strongswan", namespace: Namespace | None = None) -> StrongSwan:
+        """A strongSwan that is not running yet, on the customer's device unless another namespace is given."""
+        strongswan = StrongSwan(namespace or self.topology.customer, self.directory / name, name)
+        self._strongswans.append(strongswan)
+        return strongswan
+
+    def up_with_strongswan(self, *, tunnel: Tunnel | None = None, connection: Connection | None = None,
+                           arguments: tuple[str, ...] = ()) -> tuple[Gateway, StrongSwan]:
+        """The usual beginning: strongSwan waits, Bordergate initiates, the tunnel is UP."""
+        self.step("start strongSwan as the customer's device")
+        strongswan = self.strongswan().start(connection or Connection())
+        self.step("start Bordergate, which initiates")
+        gateway = self.gateway().start(Site(tunnel=tunnel or Tunnel()), arguments=arguments)
+        gateway.wait_up()
+        return gateway, strongswan
+
+    def up_with_bordergate(self, *, tunnel: Tunnel | None = None) -> tuple[Gateway, Gateway]:
+        """Two Bordergates, the cloud's and one on the customer's device, with the tunnel UP."""
+        site = Site(tunnel=tunnel or Tunnel())
+        self.step("start Bordergate on the customer's device")
+        customer = self.gateway(name="bordergate-customer", namespace=self.topology.customer).start(mirrored(site))
+        self.step("start Bordergate, which initiates")
+        cloud = self.gateway().start(site)
+        cloud.wait_up()
+        customer.wait_up()
+        return cloud, customer
+
+    def capture(self, name: str, namespace: Namespace, interface: str, *, incoming_only: bool = False) -> Capture:
+        """Capture a link from now until the scenario's end."""
+        capture = Capture(namespace, interface, self.directory / f"{name}.pcap", incoming_only=incoming_only)
+        self._cleanup.callback(capture.stop)
+        return capture
+
+    def capture_wan(self) -> Capture:
+        """Capture the gateway's WAN link, from the internet's end."""
+        return self.capture("wan", self.topology.internet, "bordergate0")
+
+    def inject_from_internet(self) -> Injector:
+        """Puts frames onto the gateway's WAN link."""
+        injector = Injector(self.topology.internet, "bordergate0", self.topology.bordergate, "wan0")
+        return self._cleanup.enter_context(injector)
+
+    def check_accounting(self) -> None:
+        """What every scenario ends with: no packet is unaccounted for."""
+        for gateway in self._gateways:
+            if gateway.running:
+                self.step(f"add up {gateway.name}'s counters")
+                gateway.check_accounting()
+
+    def take_down(self) -> None:
+        """Stop and remove everything but the files. The first thing that goes wrong is raised, after all is done."""
+        first: Exception | None = None
+        actions: list[Callable[[], None]] = [self._cleanup.close]
+        actions += [gateway.clean for gateway in self._gateways]
+        actions += [strongswan.stop for strongswan in self._strongswans]
+        actions += [self._topology.remove] if self._topology else []
+        for action in actions:
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - every action gets its turn
+                first = first or error
+        self._gateways.clear()
+        self._strongswans.clear()
+        self._topology = None
+        if first is not None:
+            raise first
+
+    def log_tails(self, lines: int = 20) -> Iterator[tuple[str, str]]:
+        """The last lines of every log, by name."""
+        for path in sorted(self.directory.rglob("*.log")):
+            text = path.read_text(errors="replace").splitlines()
+            if text:
+                yield str(path.relative_to(self.directory)), "\n".join(text[-lines:])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One file of `scenarios/`: a docstring that says what it proves, and `run(bed)`."""
+
+    name: str
+    module: ModuleType
+
+    @classmethod
+    def load(cls, name: str) -> Scenario:
+        """Import it and check that it says what it proves."""
+        module = importlib.import_module(f"bordergate_testbed.scenarios.{name}")
+        if not (module.__doc__ or "").strip():
+            raise Failure(f"scenarios/{name}.py has no docstring to say what it proves")
+        return cls(name, module)
+
+    @property
+    def proves(self) -> str:
+        """The docstring's first paragraph on one line."""
+        paragraph = (self.module.__doc__ or "").strip().split("\n\n")[0]
+        return re.sub(r"\s+", " ", paragraph)
+
+    @property
+    def limit_seconds(self) -> int:
+        """After so long it has failed: a bound on what hangs, not a performance figure."""
+        return int(getattr(self.module, "LIMIT_SECONDS", 90))
+
+    def play(self, bed: Bed) -> Outcome:
+        """Run it to its end and take everything down."""
+        begin = time.monotonic()
+
+        def outcome(result: str, reason: str = "") -> Outcome:
+            logs = dict(bed.log_tails()) if result == "FAIL" else {}
+            return Outcome(self.name, result, time.monotonic() - begin, reason,
+                           bed.steps[-1] if bed.steps else "", logs)
+
+        def out_of_time(_signal: int, _frame: FrameType | None) -> None:
+            raise Failure(f"not finished after {self.limit_seconds} s")
+
+        before = signal.signal(signal.SIGALRM, out_of_time)
+        signal.alarm(self.limit_seconds)
+        try:
+            self.module.run(bed)
+            bed.check_accounting()
+            bed.step("stop everything")
+            bed.take_down()
+            return outcome("PASS")
+        except Skip as skip:
+            return outcome("SKIP", str(skip))
+        except (Failure, CommandFailed) as failure:
+            return outcome("FAIL", str(failure))
+        except Exception:  # noqa: BLE001 - a scenario's own mistake is a failure too
+            return outcome("FAIL", traceback.format_exc())
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+            with contextlib.suppress(Exception):
+                bed.take_down()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a scenario ended. `reason` is empty for PASS."""
+
+    name: str
+    result: str
+    seconds: float
+    reason: str
+    step: str
+    logs: dict[str, str] = field(default_factory=dict)
+
+
+def expect(condition: bool, otherwise: str) -> None:
+    """`Failure` with these words unless the condition holds."""
+    if not condition:
+        raise Failure(otherwise)
