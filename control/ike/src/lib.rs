@@ -1,1 +1,48 @@
-//! Placeholder.
+//! IKEv2 (RFC 7296) as a plain value: datagrams, time and randomness go in, actions come out.
+//!
+//! [`Endpoint`] owns every IKE SA and finds the one a datagram belongs to. Its methods are of four kinds:
+//!
+//! - **what the caller wants**: [`Endpoint::configure`], [`Endpoint::remove`], [`Endpoint::initiate`],
+//!   [`Endpoint::set_admin`], [`Endpoint::terminate`], [`Endpoint::shutdown`];
+//! - **what has happened**: [`Endpoint::handle_datagram`], [`Endpoint::handle_timeout`],
+//!   [`Endpoint::note_inbound_traffic`];
+//! - **what is to be done**: [`Endpoint::poll_action`], until it returns `None`, after each of the above;
+//!   then [`Endpoint::next_timeout`] says when to call `handle_timeout`;
+//! - **what can be seen**: [`Endpoint::status`], [`Endpoint::counters`].
+//!
+//! The machine has no clock, no socket and no random source. Given the same calls it does the same things.
+//!
+//! # What is not here yet
+//! Rekeying: CREATE_CHILD_SA is answered with NO_ADDITIONAL_SAS, and an SA whose lifetime is over is
+//! deleted and set up anew. Fragmentation (RFC 7383), MOBIKE, EAP and certificates are neither
+//! announced nor accepted.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::indexing_slicing))]
+
+mod action;
+mod algorithm;
+mod child;
+mod config;
+mod endpoint;
+mod identity;
+mod message;
+mod reason;
+mod selector;
+mod status;
+
+pub use action::Action;
+pub use algorithm::{EspCipher, EspSuite, IkeCipher, IkeSuite, Integrity, KeGroup, PrfAlgorithm};
+pub use child::{ChildSa, EspKey, SpiAllocator, UdpEncapsulation};
+pub use config::{
+    Admin, ConfigError, EspProposal, IkeProposal, MAX_SELECTORS, Psk, Retry, Startup, TunnelConfig,
+    TunnelId,
+};
+pub use endpoint::{Context, Endpoint};
+pub use identity::Identity;
+pub use message::ParseError;
+pub use rand_core::CryptoRng;
+pub use reason::{DownReason, End, Exchange, Lifetime, Protocol, Violation};
+pub use selector::{SelectorError, TrafficSelector};
+pub use status::{EndpointCounters, TunnelCounters, TunnelState, TunnelStatus};

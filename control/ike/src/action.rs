@@ -1,0 +1,58 @@
+//! What the machine wants done.
+
+use std::net::SocketAddr;
+
+use crate::algorithm::{EspSuite, IkeSuite};
+use crate::child::{ChildSa, UdpEncapsulation};
+use crate::config::TunnelId;
+use crate::reason::DownReason;
+
+/// One thing to do, in the order in which they come out of [`crate::Endpoint::poll_action`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send a datagram. On port 4500 it begins with the non-ESP marker (RFC 3948 §2.2), except for
+    /// the one-byte NAT keepalive.
+    Transmit {
+        /// From here.
+        local: SocketAddr,
+        /// To there.
+        remote: SocketAddr,
+        /// The UDP payload.
+        datagram: Vec<u8>,
+    },
+    /// Install both directions. Of several children of one tunnel the one installed last is used
+    /// for sending; all of them receive until they are removed.
+    InstallChild(Box<ChildSa>),
+    /// Remove both directions; the SPI is free again when that is done.
+    RemoveChild {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// Which child.
+        inbound_spi: u32,
+    },
+    /// The NAT before the peer has changed the peer's port: send a child's ESP there from now on.
+    MoveChild {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// Which child.
+        inbound_spi: u32,
+        /// The new ports.
+        encapsulation: UdpEncapsulation,
+    },
+    /// The tunnel has come up.
+    Up {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// What the IKE SA uses.
+        ike: IkeSuite,
+        /// What the child SA uses.
+        esp: EspSuite,
+    },
+    /// The tunnel has gone down, or is down for another reason than before.
+    Down {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// Why.
+        reason: DownReason,
+    },
+}

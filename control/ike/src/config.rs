@@ -1,0 +1,215 @@
+//! What a tunnel is configured to be.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::algorithm::{EspCipher, IkeCipher, Integrity, KeGroup, PrfAlgorithm};
+use crate::identity::Identity;
+use crate::selector::TrafficSelector;
+
+/// The most selectors one side of a tunnel may have.
+pub const MAX_SELECTORS: usize = 32;
+
+/// A tunnel's dense index, chosen by the caller and echoed in every [`crate::Action`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TunnelId(pub u32);
+
+impl fmt::Display for TunnelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tunnel {}", self.0)
+    }
+}
+
+/// One tunnel: who the two ends are, and what they may agree on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TunnelConfig {
+    /// Our public address.
+    pub local: IpAddr,
+    /// The peer's public address. One tunnel per pair of addresses.
+    pub remote: IpAddr,
+    /// Who we say we are.
+    pub local_id: Identity,
+    /// Who the peer has to be.
+    pub remote_id: Identity,
+    /// The secret both ends share.
+    pub psk: Psk,
+    /// Whether the tunnel is wanted at all.
+    pub admin: Admin,
+    /// Who speaks first.
+    pub startup: Startup,
+    /// What the IKE SA may use, most wanted first.
+    pub ike: IkeProposal,
+    /// What the child SA may use, most wanted first.
+    pub esp: EspProposal,
+    /// What lies behind us; at most [`MAX_SELECTORS`].
+    pub local_selectors: Vec<TrafficSelector>,
+    /// What lies behind the peer; at most [`MAX_SELECTORS`].
+    pub remote_selectors: Vec<TrafficSelector>,
+    /// Pretend to be behind a NAT, so that ESP goes over UDP (RFC 3948).
+    pub force_encapsulation: bool,
+    /// Probe a peer that has been silent for so long; `None` never probes.
+    pub liveness: Option<Duration>,
+    /// How long the IKE SA lives before it is deleted and set up anew.
+    pub ike_lifetime: Duration,
+    /// How long the child SA lives before it is deleted and set up anew.
+    pub child_lifetime: Duration,
+    /// How often requests are sent again, and when failed tunnels are tried again.
+    pub retry: Retry,
+}
+
+impl TunnelConfig {
+    /// Checks what the types alone cannot rule out.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let cbc = self.ike.encryption.iter().any(|c| !c.is_aead());
+        let empty = [
+            ("psk", self.psk.is_empty()),
+            ("ike.key_exchange", self.ike.key_exchange.is_empty()),
+            ("ike.encryption", self.ike.encryption.is_empty()),
+            ("ike.prf", self.ike.prf.is_empty()),
+            ("ike.integrity", cbc && self.ike.integrity.is_empty()),
+            ("esp.encryption", self.esp.encryption.is_empty()),
+            ("local_selectors", self.local_selectors.is_empty()),
+            ("remote_selectors", self.remote_selectors.is_empty()),
+        ];
+        if let Some((field, _)) = empty.into_iter().find(|(_, bad)| *bad) {
+            return Err(ConfigError::Empty(field));
+        }
+        if self.local_selectors.len() > MAX_SELECTORS || self.remote_selectors.len() > MAX_SELECTORS
+        {
+            return Err(ConfigError::TooManySelectors);
+        }
+        if self.local.is_ipv4() != self.remote.is_ipv4() {
+            return Err(ConfigError::AddressFamilies {
+                local: self.local,
+                remote: self.remote,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a tunnel is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// Neither started nor answered.
+    Down,
+    /// Kept up.
+    Up,
+}
+
+/// Who speaks first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Startup {
+    /// We set the tunnel up and set it up again after every failure.
+    Initiate,
+    /// We wait for the peer.
+    Respond,
+}
+
+/// What the IKE SA may use. AEAD and CBC ciphers go into separate proposals (RFC 5282 §8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IkeProposal {
+    /// Key exchange groups; the first one's public value goes into the first message.
+    pub key_exchange: Vec<KeGroup>,
+    /// Ciphers.
+    pub encryption: Vec<IkeCipher>,
+    /// Integrity algorithms, used with CBC ciphers only.
+    pub integrity: Vec<Integrity>,
+    /// Pseudo-random functions.
+    pub prf: Vec<PrfAlgorithm>,
+}
+
+/// What the child SA may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EspProposal {
+    /// Ciphers.
+    pub encryption: Vec<EspCipher>,
+    /// Offer and prefer extended sequence numbers; plain ones stay acceptable, as many peers have no others.
+    pub esn: bool,
+}
+
+/// Retransmission and reconnection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The wait before a request is sent a second time; it doubles each time.
+    pub retransmit: Duration,
+    /// The longest wait between two copies of a request.
+    pub retransmit_cap: Duration,
+    /// How long a request may stay unanswered.
+    pub give_up: Duration,
+    /// The wait before a failed tunnel is tried again; it doubles with each failure in a row.
+    pub reconnect: Duration,
+    /// The longest wait before a failed tunnel is tried again.
+    pub reconnect_cap: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            retransmit: Duration::from_secs(1),
+            retransmit_cap: Duration::from_secs(8),
+            give_up: Duration::from_secs(30),
+            reconnect: Duration::from_secs(1),
+            reconnect_cap: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A pre-shared key: wiped when dropped, never formatted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Psk(Zeroizing<Vec<u8>>);
+
+impl Psk {
+    /// Takes the key's bytes as they are; a text key is its UTF-8 without a terminator.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(bytes.into()))
+    }
+
+    /// Whether there is no key at all, which [`crate::Endpoint::configure`] refuses.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Psk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Psk(redacted)")
+    }
+}
+
+/// Why a tunnel could not be configured.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// One tunnel per pair of addresses, as the first message names nothing else.
+    #[error("{local} to {remote} already belongs to {by}")]
+    AddressesTaken {
+        /// Our address.
+        local: IpAddr,
+        /// The peer's address.
+        remote: IpAddr,
+        /// The tunnel that has them.
+        by: TunnelId,
+    },
+    /// The two addresses are of different families.
+    #[error("{local} and {remote} are not of one address family")]
+    AddressFamilies {
+        /// Our address.
+        local: IpAddr,
+        /// The peer's address.
+        remote: IpAddr,
+    },
+    /// A list or the key is empty.
+    #[error("{0} must not be empty")]
+    Empty(&'static str),
+    /// More than [`MAX_SELECTORS`] on one side.
+    #[error("at most 32 traffic selectors on each side")]
+    TooManySelectors,
+}
