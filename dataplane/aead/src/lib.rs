@@ -95,8 +95,7 @@ pub fn open(batch: &mut [Open<'_>]) {
     for packet in batch {
         let (text, tag) = packet.source.split_last_chunk::<TAG>().expect("the caller checks the length");
         packet.destination.copy_from_slice(text);
-        packet.authentic =
-            packet.key.open(&packet.nonce, packet.associated_data.bytes(), packet.destination, tag);
+        packet.authentic = packet.key.open(&packet.nonce, packet.associated_data.bytes(), packet.destination, tag);
     }
 }
 

@@ -1,1 +1,32 @@
-//! Placeholder.
+//! ESP in tunnel mode (RFC 4303) with AES-GCM (RFC 4106), raw or in UDP (RFC 3948), over batches.
+//!
+//! [`OutboundSa`] and [`InboundSa`] are shared by all workers: whatever changes with a packet is an atomic, so an SA
+//! needs no owner, no lock and no hand-over. [`Sealing`] and [`Opening`] collect a batch and run it through `aead`
+//! at once. No I/O, no clock, no allocation after an SA was made.
+#![forbid(unsafe_code)]
+
+mod inbound;
+mod outbound;
+mod outer;
+mod replay;
+mod sequence;
+
+pub use inbound::{Inbound, InboundSa, Opened, Opening, Refusal};
+pub use outbound::{Outbound, OutboundSa, Sealing};
+pub use outer::{Encapsulation, OuterHeader};
+pub use replay::{ReplayWindow, Stale};
+pub use sequence::{Exhausted, SequenceCounter};
+
+/// Most packets of a batch.
+pub const BATCH: usize = 64;
+/// Bytes of the explicit initialisation vector (RFC 4106 §3.1).
+const IV: usize = 8;
+/// Bytes of pad length and next header (RFC 4303 §2).
+const TRAILER: usize = 2;
+/// RFC 4303 §2.4: pad length and next header end on a 4-byte boundary.
+const ALIGNMENT: usize = 4;
+/// Bytes of the salt, the key material behind the key (RFC 4106 §8.1).
+pub const SALT: usize = 4;
+
+#[cfg(test)]
+mod tests;

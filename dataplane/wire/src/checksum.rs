@@ -4,9 +4,7 @@
 #[must_use]
 pub fn sum(bytes: &[u8], sum: u32) -> u32 {
     let (words, rest) = bytes.as_chunks::<2>();
-    let total = words
-        .iter()
-        .fold(u64::from(sum), |total, word| total + u64::from(u16::from_be_bytes(*word)))
+    let total = words.iter().fold(u64::from(sum), |total, word| total + u64::from(u16::from_be_bytes(*word)))
         + rest.first().map_or(0, |last| u64::from(*last) << 8);
     u32::from(fold(total))
 }

@@ -99,6 +99,8 @@ pub struct Packet<'a> {
     pub fragment: bool,
     /// Bytes of the header with IPv4 options.
     pub header_length: usize,
+    /// Differentiated services and ECN.
+    pub traffic_class: u8,
 }
 
 impl<'a> Packet<'a> {
@@ -167,6 +169,7 @@ impl<'a> Packet<'a> {
             protocol: Protocol(header.protocol),
             fragment: header.fragment.get() & 0x3fff != 0,
             header_length,
+            traffic_class: header.traffic_class,
         })
     }
 
@@ -180,6 +183,7 @@ impl<'a> Packet<'a> {
             protocol: Protocol(header.next_header),
             fragment: header.next_header == Ipv6Header::FRAGMENT,
             header_length: Ipv6Header::LENGTH,
+            traffic_class: (header.version_class_flow.get() >> 20) as u8,
         })
     }
 }
@@ -192,8 +196,8 @@ mod tests {
 
     /// scapy: `IP(src="10.1.0.2", dst="10.2.0.2", id=1) / ICMP()`.
     const ECHO: [u8; 28] = [
-        0x45, 0x00, 0x00, 0x1c, 0x00, 0x01, 0x00, 0x00, 0x40, 0x01, 0x66, 0xda, 0x0a, 0x01, 0x00, 0x02, 0x0a, 0x02, 0x00,
-        0x02, 0x08, 0x00, 0xf7, 0xff, 0x00, 0x00, 0x00, 0x00,
+        0x45, 0x00, 0x00, 0x1c, 0x00, 0x01, 0x00, 0x00, 0x40, 0x01, 0x66, 0xda, 0x0a, 0x01, 0x00, 0x02, 0x0a, 0x02,
+        0x00, 0x02, 0x08, 0x00, 0xf7, 0xff, 0x00, 0x00, 0x00, 0x00,
     ];
 
     #[test]

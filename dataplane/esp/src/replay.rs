@@ -1,0 +1,202 @@
+//! The anti-replay window (RFC 4303 §3.4.3) and the inference of extended sequence numbers (RFC 4303 appendix A2).
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Why a sequence number is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// It lies to the left of the window: too old to tell whether it was seen.
+    BehindWindow,
+    /// It was accepted before.
+    Replayed,
+    /// No sender uses it: zero, or an extended number before the first.
+    Impossible,
+}
+
+/// Remembers which of the newest sequence numbers were accepted.
+///
+/// All workers share one window without a lock. The ring of 64-bit words holds 32 numbers a word: the low half is
+/// one bit a number, the high half names the block of numbers that the bits stand for. A word therefore explains
+/// itself, and one compare-and-swap both moves it on to a newer block and marks a number in it. A number is accepted
+/// by whoever sets its bit, and a word never goes back to an older block: no number is accepted twice, whichever
+/// workers race. Half a number names the block modulo 2^32: only a peer that skips 2^36 numbers at once would be
+/// refused for it, and none that counts does. (A shared window with a separate top, as RFC 6479 has it, would need a lock for that.)
+#[derive(Debug)]
+pub struct ReplayWindow {
+    /// A power of two of words, at least one more than the window covers, so that all blocks in the window have a
+    /// word each.
+    words: Box<[AtomicU64]>,
+    /// The greatest number accepted.
+    top: AtomicU64,
+    size: u64,
+    extended: bool,
+}
+
+const NUMBERS_PER_WORD: u64 = 32;
+
+impl ReplayWindow {
+    /// A window of at least `size` numbers, with extended (64-bit) sequence numbers or without.
+    #[must_use]
+    pub fn new(size: u32, extended: bool) -> Self {
+        let size = u64::from(size.max(NUMBERS_PER_WORD as u32));
+        let words = (size.div_ceil(NUMBERS_PER_WORD) + 1).next_power_of_two();
+        Self { words: (0..words).map(|_| AtomicU64::new(0)).collect(), top: AtomicU64::new(0), size, extended }
+    }
+
+    /// The whole number behind the low half that a packet carries.
+    ///
+    /// # Errors
+    /// [`Stale::Impossible`] where it would lie before the first number.
+    pub fn infer(&self, low: u32) -> Result<u64, Stale> {
+        if !self.extended {
+            return Ok(u64::from(low));
+        }
+        // RFC 4303 A2.2: the window lies within one subspace of 2^32 numbers (case A) or spans two (case B).
+        let top = self.top.load(Relaxed);
+        let (top_high, top_low) = (top >> 32, top as u32);
+        let bottom_low = top_low.wrapping_sub(self.size as u32 - 1);
+        let high = match (top_low >= self.size as u32 - 1, low >= bottom_low) {
+            (true, true) | (false, false) => Some(top_high),
+            (true, false) => Some(top_high + 1),
+            (false, true) => top_high.checked_sub(1),
+        };
+        high.map(|high| high << 32 | u64::from(low)).ok_or(Stale::Impossible)
+    }
+
+    /// Whether `number` could still be accepted: a look before the packet is opened, no promise.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check(&self, number: u64) -> Result<(), Stale> {
+        self.in_range(number)?;
+        marked(self.word(number).load(Relaxed), number).map(|_| ())
+    }
+
+    /// Accepts `number`, once, after its packet proved authentic.
+    ///
+    /// # Errors
+    /// Why it is not accepted: another worker, or an earlier packet of the batch, may have come first.
+    pub fn commit(&self, number: u64) -> Result<(), Stale> {
+        self.in_range(number)?;
+        let word = self.word(number);
+        let mut before = word.load(Relaxed);
+        // Relaxed is enough: the decision rests on this one word alone, and no other memory is read by it.
+        while let Err(now) = word.compare_exchange_weak(before, marked(before, number)?, Relaxed, Relaxed) {
+            before = now;
+        }
+        self.top.fetch_max(number, Relaxed);
+        Ok(())
+    }
+
+    /// The greatest number accepted, zero before the first.
+    #[must_use]
+    pub fn top(&self) -> u64 {
+        self.top.load(Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn skip_to(&self, number: u64) {
+        self.top.store(number, Relaxed);
+    }
+
+    fn in_range(&self, number: u64) -> Result<(), Stale> {
+        match number {
+            0 => Err(Stale::Impossible),
+            _ if number.saturating_add(self.size) <= self.top.load(Relaxed) => Err(Stale::BehindWindow),
+            _ => Ok(()),
+        }
+    }
+
+    fn word(&self, number: u64) -> &AtomicU64 {
+        &self.words[(number / NUMBERS_PER_WORD) as usize & (self.words.len() - 1)]
+    }
+}
+
+/// The word after `number` was marked in it.
+fn marked(word: u64, number: u64) -> Result<u64, Stale> {
+    let (block, bit) = ((number / NUMBERS_PER_WORD) as u32, 1 << (number % NUMBERS_PER_WORD));
+    let distance = block.wrapping_sub((word >> 32) as u32) as i32;
+    match distance {
+        ..0 => Err(Stale::BehindWindow),
+        0 if word & bit != 0 => Err(Stale::Replayed),
+        0 => Ok(word | bit),
+        1.. => Ok(u64::from(block) << 32 | bit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The window as RFC 4303 §3.4.3 words it: all accepted numbers, and the greatest.
+    #[derive(Default)]
+    struct Model {
+        accepted: BTreeSet<u64>,
+    }
+
+    impl Model {
+        fn commit(&mut self, number: u64, size: u64) -> Result<(), Stale> {
+            let top = self.accepted.last().copied().unwrap_or(0);
+            match number {
+                0 => Err(Stale::Impossible),
+                _ if number + size <= top => Err(Stale::BehindWindow),
+                _ if self.accepted.insert(number) => Ok(()),
+                _ => Err(Stale::Replayed),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_model(
+            size in prop_oneof![Just(64_u32), Just(100), Just(1024), Just(4096)],
+            start in prop_oneof![Just(0_u64), Just(u64::from(u32::MAX) - 500), Just(1 << 35)],
+            steps in proptest::collection::vec((0_u64..6000, any::<bool>()), 1..600),
+        ) {
+            let (window, mut model) = (ReplayWindow::new(size, true), Model::default());
+            let mut base = start;
+            for (step, advance) in steps {
+                if advance { base += step / 40 }
+                let number = (base + 3000).saturating_sub(step);
+                let expected = model.commit(number, u64::from(size));
+                if window.check(number).is_ok() {
+                    prop_assert_eq!(window.commit(number), expected, "number {}", number);
+                } else {
+                    prop_assert_eq!(window.check(number), expected, "number {}", number);
+                }
+            }
+        }
+
+        /// Whatever lies less than 2^31 to either side of the top is inferred from its low half.
+        #[test]
+        fn extended_numbers_are_inferred(top in 1_u64..1 << 35, offset in -900_i64..0x7fff_ffff) {
+            let window = ReplayWindow::new(1024, true);
+            window.commit(top).unwrap();
+            let number = top.saturating_add_signed(offset);
+            prop_assert_eq!(window.infer(number as u32), Ok(number));
+        }
+    }
+
+    #[test]
+    fn numbers_before_the_first_are_impossible() {
+        let window = ReplayWindow::new(64, true);
+        assert_eq!(window.infer(u32::MAX), Err(Stale::Impossible));
+        assert_eq!(window.check(0), Err(Stale::Impossible));
+    }
+
+    #[test]
+    fn racing_workers_accept_each_number_once() {
+        let window = ReplayWindow::new(4096, true);
+        let accepted: usize = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (1..=4000_u64).filter(|number| window.commit(*number).is_ok()).count()))
+                .collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        });
+        assert_eq!(accepted, 4000);
+    }
+}
