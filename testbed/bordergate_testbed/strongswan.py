@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .gateway import REPOSITORY
 from .namespace import Namespace
 from .process import CommandFailed, Daemon, Failure, wait_for
 from .topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, VPC_PREFIX
 
-CHARON = "/usr/sbin/charon-systemd"
+_INSTALLED = ("/usr/sbin/charon-systemd", "/usr/sbin/swanctl")
 
 # Only what IKEv2 with a pre-shared key needs. kernel-libipsec does ESP in user space over a TUN device, because a
 # kernel may come without ESP; kernel-netlink then is left with addresses and routes.
@@ -143,16 +145,18 @@ class StrongSwan:
         self._directory = directory
         self._outlives_us = outlives_us
         self._daemon: Daemon | None = None
+        self._charon, self._swanctl_program = _INSTALLED
 
     def start(self, *connections: Connection) -> StrongSwan:
         """Start charon and load the connections; those with `start` begin to initiate."""
+        self._charon, self._swanctl_program = _unconfined_copies()
         for part in ("x509", "x509ca", "private", "conf.d"):
             (self._directory / "swanctl" / part).mkdir(parents=True, exist_ok=True)
         (self._directory / "strongswan.conf").write_text(
             _STRONGSWAN_CONF.format(plugins=_PLUGINS, vici=self._vici))
         socket = self._directory / "charon.vici"
         socket.unlink(missing_ok=True)
-        self._daemon = self._namespace.start(self.name, [CHARON], self._directory / "charon.log",
+        self._daemon = self._namespace.start(self.name, [self._charon], self._directory / "charon.log",
                                              env=self._environment, outlives_us=self._outlives_us)
 
         def listening() -> bool:
@@ -224,7 +228,7 @@ class StrongSwan:
 
     def command_line(self, *arguments: str) -> str:
         """A swanctl command line for people to paste."""
-        return (f"STRONGSWAN_CONF={self._directory}/strongswan.conf swanctl {' '.join(arguments)} "
+        return (f"STRONGSWAN_CONF={self._directory}/strongswan.conf {self._swanctl_program} {' '.join(arguments)} "
                 f"--uri {self._vici}")
 
     def _try_swanctl(self, *arguments: str) -> bool:
@@ -238,7 +242,7 @@ class StrongSwan:
         return True
 
     def _swanctl(self, *arguments: str, timeout: float = 20) -> str:
-        return self._namespace.run("swanctl", *arguments, "--uri", self._vici, env=self._environment,
+        return self._namespace.run(self._swanctl_program, *arguments, "--uri", self._vici, env=self._environment,
                                    timeout=timeout).stdout
 
     @property
@@ -249,6 +253,28 @@ class StrongSwan:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "STRONGSWAN_CONF": str(self._directory / "strongswan.conf"),
                 "SWANCTL_DIR": str(self._directory / "swanctl")}
+
+
+def _unconfined_copies() -> tuple[str, str]:
+    """Copies of charon and swanctl to run.
+
+    The packages bring AppArmor profiles that confine the programs, by their path, to /etc and to one instance per
+    machine. Copies elsewhere are free to read a scenario's own configuration. Not in /run or /tmp, which may be
+    mounted without the right to execute.
+    """
+    folder = REPOSITORY / "target" / "testbed"
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = []
+    for installed in map(Path, _INSTALLED):
+        if not installed.exists():
+            raise Failure(f"{installed} is not installed: run testbed/install-packages")
+        copy = folder / installed.name
+        if not copy.exists() or copy.stat().st_mtime_ns != installed.stat().st_mtime_ns:
+            fresh = copy.with_suffix(".new")
+            shutil.copy2(installed, fresh)
+            fresh.replace(copy)
+        copies.append(str(copy))
+    return copies[0], copies[1]
 
 
 def _parse_sas(raw: str) -> list[Sa]:

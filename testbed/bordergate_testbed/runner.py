@@ -1,0 +1,125 @@
+"""Plays the scenarios one after the other and says how each ended."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from . import requirement
+from .namespace import remove_all
+from .scenario import Bed, Outcome, Scenario
+from .scenarios import ORDER
+from .topology import remove_stale
+
+
+def main() -> int:
+    """The exit code of `testbed/test`, as far as scenarios decide it."""
+    arguments = _arguments()
+    scenarios = _selected(arguments.only)
+    if arguments.list:
+        for scenario in scenarios:
+            print(f"{scenario.name:<16} {scenario.proves}")
+        return 0
+    if not scenarios:
+        print(f"test: no scenario matches {arguments.only!r}; testbed/test --list shows the names", file=sys.stderr)
+        return 2
+
+    # Ctrl-C and SIGTERM both unwind, so that the running scenario takes its namespaces down.
+    signal.signal(signal.SIGTERM, _interrupt)
+    remove_stale()
+    prefix = f"bgt{os.getpid()}-"
+    directory = Path(f"/tmp/bordergate-test-{os.getpid()}")
+    outcomes: list[Outcome] = []
+    try:
+        lacking = requirement.missing()
+        for scenario in scenarios:
+            if lacking is not None:
+                outcome = Outcome(scenario.name, "SKIP", 0, lacking, "")
+            else:
+                outcome = _play(scenario, prefix, directory)
+            outcomes.append(outcome)
+            _tell(outcome, directory, arguments.json)
+    except KeyboardInterrupt:
+        print("test: interrupted; the namespaces are removed", file=sys.stderr)
+        return 130
+    finally:
+        remove_all(prefix)
+
+    passed, failed, skipped = (sum(outcome.result == result for outcome in outcomes)
+                               for result in ("PASS", "FAIL", "SKIP"))
+    if not failed:
+        shutil.rmtree(directory, ignore_errors=True)
+    if arguments.json:
+        print(json.dumps({"passed": passed, "failed": failed, "skipped": skipped,
+                          "failed_before": arguments.failed_before}))
+    else:
+        for what in arguments.failed_before:
+            print(f"FAIL  {what} (above)")
+        print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or arguments.failed_before or (skipped and arguments.require_all) else 0
+
+
+def _play(scenario: Scenario, prefix: str, directory: Path) -> Outcome:
+    own = directory / scenario.name
+    own.mkdir(parents=True, mode=0o700)
+    if sys.stderr.isatty():
+        print(f"...   {scenario.name}", end="\r", file=sys.stderr, flush=True)
+    outcome = scenario.play(Bed(prefix, own))
+    if outcome.result != "FAIL":
+        shutil.rmtree(own, ignore_errors=True)
+    return outcome
+
+
+def _tell(outcome: Outcome, directory: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"scenario": outcome.name, "result": outcome.result, "seconds": round(outcome.seconds, 2),
+                          "reason": outcome.reason, "step": outcome.step}), flush=True)
+    reason = f"  {outcome.reason.splitlines()[0]}" if outcome.result == "SKIP" else ""
+    out = sys.stderr if as_json else sys.stdout
+    print(f"{outcome.result}  {outcome.name:<16} {outcome.seconds:6.1f} s{reason}", file=out)
+    if outcome.result == "FAIL":
+        print(f"      while trying to: {outcome.step}", file=out)
+        for line in outcome.reason.splitlines():
+            print(f"      {line}", file=out)
+        for name, tail in outcome.logs.items():
+            print(f"      -- the end of {name}", file=out)
+            for line in tail.splitlines():
+                print(f"      | {line}", file=out)
+        print(f"      everything of this scenario is kept in {directory / outcome.name}", file=out)
+    out.flush()
+
+
+def _selected(pattern: str | None) -> list[Scenario]:
+    folder = Path(__file__).parent / "scenarios"
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    if files != set(ORDER):
+        raise SystemExit(f"test: scenarios/__init__.py and the folder differ in: {', '.join(sorted(files ^ set(ORDER)))}")
+    names = [name for name in ORDER
+             if pattern is None or pattern in name or fnmatch.fnmatchcase(name, pattern)]
+    return [Scenario.load(name) for name in names]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="testbed/test")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--only", metavar="PATTERN")
+    parser.add_argument("--require-all", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--failed-before", metavar="WHAT", action="append", default=[],
+                        help="something else failed already; the exit code tells so")
+    return parser.parse_args()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

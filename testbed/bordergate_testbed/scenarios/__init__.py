@@ -1,0 +1,21 @@
+"""The scenarios, in the order in which they are played: what everything rests on comes first."""
+
+ORDER = (
+    "bad_config",
+    "missing_parts",
+    "initiate_static",
+    "respond_static",
+    "nat",
+    "raw_esp",
+    "suites",
+    "independent_esp",
+    "wan_capture",
+    "forged",
+    "reasons",
+    "liveness",
+    "fail_closed",
+    "neighbours",
+    "vlan",
+    "generic_mode",
+    "two_tenants",
+)
