@@ -1,0 +1,83 @@
+//! All that workers read.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use esp::{InboundSa, OutboundSa};
+
+use crate::{Attachment, AttachmentIndex, GatewayIndex, LinkHeader, PortIndex, Route, RouteTable, SaSlot, TunnelIndex};
+
+/// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// What each port is for, by [`PortIndex`].
+    pub ports: Arc<[PortRole]>,
+    /// Inbound security associations, by [`SaSlot`].
+    pub inbound: Arc<[Option<Inbound>]>,
+    /// Tunnels, by [`TunnelIndex`].
+    pub tunnels: Arc<[Tunnel]>,
+    /// Route tables, by [`GatewayIndex`].
+    pub gateways: Arc<[RouteTable]>,
+    /// Attachments, by [`AttachmentIndex`].
+    pub attachments: Arc<[Attachment]>,
+}
+
+/// What a port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortRole {
+    /// Towards the peers: ESP and IKE.
+    Wan,
+    /// Towards a VPC: clear traffic of this border gateway.
+    Vpc(AttachmentIndex, GatewayIndex),
+}
+
+/// An inbound security association in its place.
+#[derive(Clone)]
+pub struct Inbound {
+    /// The association itself.
+    pub sa: Arc<InboundSa>,
+    /// The tunnel it belongs to.
+    pub tunnel: TunnelIndex,
+    /// The border gateway whose routes say where its packets go.
+    pub gateway: GatewayIndex,
+    /// Where its packets most likely go: they are opened straight into that port's frames.
+    pub expected: AttachmentIndex,
+}
+
+/// A tunnel as workers see it.
+#[derive(Clone, Default)]
+pub struct Tunnel {
+    /// What seals its packets; `None` while it is down.
+    pub outbound: Option<Outbound>,
+}
+
+/// An outbound security association in its place.
+#[derive(Clone)]
+pub struct Outbound {
+    /// The association itself.
+    pub sa: Arc<OutboundSa>,
+    /// Where it is counted.
+    pub slot: SaSlot,
+    /// The port that leads to the peer.
+    pub port: PortIndex,
+    /// The neighbour on the way to the peer.
+    pub next_hop: IpAddr,
+    /// Its link header; `None` while the neighbour is not resolved.
+    pub link: Option<LinkHeader>,
+}
+
+impl Snapshot {
+    /// The inbound association with this index, all of its bits compared.
+    #[must_use]
+    pub fn inbound(&self, spi: u32) -> Option<(SaSlot, &Inbound)> {
+        let slot = SaSlot::of(spi);
+        let inbound = self.inbound.get(slot.position())?.as_ref()?;
+        (inbound.sa.spi().value() == spi).then_some((slot, inbound))
+    }
+
+    /// The route in a border gateway's table.
+    #[must_use]
+    pub fn route(&self, gateway: GatewayIndex, destination: IpAddr) -> Option<&Route> {
+        self.gateways.get(gateway.position())?.lookup(destination)
+    }
+}
