@@ -1,0 +1,1 @@
+//! The programs, run by the kernel over frames made here.
