@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -239,6 +241,20 @@ class Gateway:
         """Wait until the tunnel is UP; the failure tells the reason it gives for being DOWN."""
         return self._wait_tunnel(name, "UP", lambda tunnel: tunnel["state"] == "UP", timeout)
 
+    def wait_counted(self, what: str, names: Iterable[str], before: Counter[str], by: int, timeout: float = 5) -> None:
+        """Wait until the counters of these names together stand `by` above `before`."""
+        names = tuple(names)
+
+        def risen() -> bool:
+            now = self.counted()
+            return sum(now[name] - before[name] for name in names) >= by
+
+        try:
+            wait_for(f"{what} to be counted as {' or '.join(names)}", risen, timeout)
+        except Failure as failure:
+            changed = {name: count - before[name] for name, count in self.counted().items() if count != before[name]}
+            raise Failure(f"{failure}; these counters changed: {changed}") from failure
+
     def wait_down(self, code: str, name: str = "tun-1", timeout: float = 15) -> dict[str, Any]:
         """Wait until the tunnel is DOWN for exactly this reason, told in words and with a hint."""
         tunnel = self._wait_tunnel(name, f"DOWN ({code})", lambda tunnel: (
@@ -248,27 +264,33 @@ class Gateway:
                 raise Failure(f"the reason {code} comes without a {part}")
         return tunnel
 
-    def drops(self) -> dict[str, int]:
-        """All named drop and steering counters, summed over tunnels, workers and interfaces by name.
+    def counted(self) -> Counter[str]:
+        """Every counter of the status by its name, summed over wherever it stands.
 
-        A packet dropped for a tunnel is in the worker's count and in the tunnel's; compare names, not sums.
+        A packet dropped for a tunnel shows in the worker's counter and in the tunnel's: good for asking whether a
+        name's count rose, not for how far.
         """
-        status = self.status()
-        found: dict[str, int] = {}
-        sources = [tunnel["counters"]["drops"] for tunnel in status["tunnels"]]
-        sources += [worker["drops"] for worker in status["workers"]]
-        sources += [interface.get("steer", {}) for interface in status["interfaces"]]
-        for source in sources:
-            for name, count in source.items():
-                found[name] = found.get(name, 0) + count
-        return found
+        totals: Counter[str] = Counter()
 
-    def worker_drops(self) -> dict[str, int]:
+        def walk(value: Any) -> None:
+            if isinstance(value, dict):
+                for name, inner in value.items():
+                    if isinstance(inner, int) and not isinstance(inner, bool):
+                        totals[name] += inner
+                    else:
+                        walk(inner)
+            elif isinstance(value, list):
+                for inner in value:
+                    walk(inner)
+
+        walk(self.status())
+        return totals
+
+    def worker_drops(self) -> Counter[str]:
         """The workers' drop reasons, each packet once."""
-        found: dict[str, int] = {}
+        found: Counter[str] = Counter()
         for worker in self.status()["workers"]:
-            for name, count in worker["drops"].items():
-                found[name] = found.get(name, 0) + count
+            found.update(worker["drops"])
         return found
 
     def check_accounting(self, timeout: float = 3) -> None:

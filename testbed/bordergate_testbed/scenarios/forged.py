@@ -1,0 +1,123 @@
+"""Malformed IKE and ESP, wrong SPIs, replays, tampered and truncated packets are dropped, each counted under its own
+name; the tunnel stays UP and nothing of them reaches the VPC."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Packet, Raw
+
+from ..capture import is_udp_esp
+from ..esp_peer import EspSa, read_exported_sas
+from ..scenario import Bed, expect
+from ..topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_HOST, VPC_HOST
+from ..traffic import must_ping, ping
+
+EACH = 5
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """One kind of bad packet, and the names under which it may be counted."""
+
+    name: str
+    packet: Callable[[int], Packet]
+    counted_as: tuple[str, ...]
+
+
+def ike(payload: bytes, *, source: str = CUSTOMER_WAN, port: int = 500) -> IP:
+    """An IP packet to the gateway's IKE port."""
+    marker = b"\0\0\0\0" if port == 4500 else b""
+    return IP(bytes(IP(src=source, dst=BORDERGATE_WAN) / UDP(sport=port, dport=port) / Raw(marker + payload)))
+
+
+def ike_header(*, responder: bytes = bytes(8), next_payload: int = 33, version: int = 0x20, exchange: int = 34,
+               flags: int = 0x08, message: int = 0, length: int = 28) -> bytes:
+    """RFC 7296 §3.1, with whatever one wants wrong."""
+    return (os.urandom(8) + responder + bytes([next_payload, version, exchange, flags])
+            + message.to_bytes(4, "big") + length.to_bytes(4, "big"))
+
+
+def run(bed: Bed) -> None:
+    topology = bed.topology
+    gateway, _ = bed.up_with_strongswan()
+    bed.step("let the customer send a packet to replay")
+    wan = bed.capture_wan()
+    must_ping(topology.idc_host, VPC_HOST)
+    genuine = wan.wait_for("ESP from the customer", lambda packet:
+                           is_udp_esp(packet) and packet[IP].src == CUSTOMER_WAN)[IP]
+    wan.stop()
+    sas = read_exported_sas(gateway.export_esp_keys(bed.directory / "esp_sa"))
+    sa = EspSa(next(sa for sa in sas if sa.destination == BORDERGATE_WAN), esn=False, encapsulated=True)
+    inner = IP(src=IDC_HOST, dst=VPC_HOST) / UDP(sport=9, dport=9) / Raw(b"forged")
+    spi = sa.exported.spi
+
+    def tampered(number: int) -> IP:
+        sealed = bytearray(bytes(sa.seal(inner, 500 + number)))
+        sealed[-20] ^= 0x01
+        return sa.carry(bytes(sealed)[28:])
+
+    def esp(length: int) -> Callable[[int], Packet]:
+        return lambda number: sa.carry(bytes(sa.seal(inner, 600 + number))[28:28 + length])
+
+    wrong_spi = ("unknown_spi", "wrong_spi", "no_sa")
+    malformed_esp = ("malformed_esp", "esp_malformed", "esp_too_short", "esp_truncated", "malformed")
+    malformed_ike = ("malformed", "malformed_ike", "ike_malformed", "truncated")
+    forgeries = (
+        Forgery("ESP replayed", lambda _: IP(bytes(genuine)), ("replayed", "esp_replayed", "replay")),
+        Forgery("ESP tampered with", tampered, ("not_authentic", "esp_not_authentic", "integrity")),
+        Forgery("ESP for an SPI nobody has", lambda n: sa.seal(inner, 700 + n, spi=0xDEAD0000 | spi & 0xFFFF ^ 0x8000),
+                wrong_spi),
+        Forgery("ESP for the right slot with a wrong tag", lambda n: sa.seal(inner, 710 + n, spi=spi ^ 0x8000_0000),
+                wrong_spi),
+        Forgery("ESP for a reserved SPI", lambda n: sa.seal(inner, 720 + n, spi=1 + n), wrong_spi + malformed_esp),
+        Forgery("ESP sequence number zero", lambda _: sequence_zero(sa, inner),
+                ("impossible_sequence", "esp_impossible_sequence", "impossible", "behind_window", "replayed")),
+        Forgery("ESP cut after its header", esp(8), malformed_esp),
+        Forgery("ESP cut within its IV", esp(12), malformed_esp),
+        Forgery("ESP cut within its tag", esp(26), malformed_esp),
+        Forgery("ESP cut to an odd length", esp(41), malformed_esp + ("not_authentic",)),
+        Forgery("ESP of less than an SPI", lambda _: sa.carry(b"\x12\x34\x56"), malformed_esp + malformed_ike),
+        Forgery("IKE of random bytes", lambda n: ike(os.urandom(40 + n)), malformed_ike + ("unsupported_version",)),
+        Forgery("IKE cut within its header", lambda n: ike(ike_header()[:20 + n]), malformed_ike),
+        Forgery("IKE with a length beyond its end", lambda _: ike(ike_header(length=4000)), malformed_ike),
+        Forgery("IKE with a length below its header", lambda _: ike(ike_header(length=3)), malformed_ike),
+        Forgery("IKE version 3", lambda _: ike(ike_header(version=0x30)), ("unsupported_version",)),
+        Forgery("IKE_SA_INIT with a payload that points beyond the end",
+                lambda _: ike(ike_header(length=32) + b"\x00\x00\xff\xff"), malformed_ike),
+        Forgery("IKE_AUTH for an SA nobody has",
+                lambda _: ike(ike_header(responder=os.urandom(8), exchange=35, message=1), port=4500), ("unknown_spi",)),
+        Forgery("IKE from somebody who is no peer",
+                lambda _: ike(ike_header(), source="203.0.113.254"), ("unknown_peer",)),
+        Forgery("an empty datagram on 4500",
+                lambda _: IP(bytes(IP(src=CUSTOMER_WAN, dst=BORDERGATE_WAN) / UDP(sport=4500, dport=4500))),
+                malformed_ike + malformed_esp),
+    )
+
+    vpc = bed.capture("vpc-host", topology.vpc_host, "vpc0", incoming_only=True)
+    with bed.inject_from_internet() as internet:
+        for forgery in forgeries:
+            bed.step(forgery.name)
+            before = gateway.counted()
+            for number in range(EACH):
+                internet.send(forgery.packet(number))
+            gateway.wait_counted(f"{EACH} times {forgery.name}", forgery.counted_as, before, EACH)
+            expect(gateway.tunnel()["state"] == "UP", f"{forgery.name}: the tunnel is {gateway.tunnel()}")
+
+    bed.step("see that nothing of it reached the VPC and that traffic still flows")
+    vpc.stop()
+    leaked = [packet for packet in vpc.packets() if packet.haslayer(IP)]
+    expect(not leaked, f"delivered to the VPC: {[packet.summary() for packet in leaked[:5]]}")
+    result = ping(topology.idc_host, VPC_HOST, count=20)
+    expect(result.received == result.sent, f"{result.received} of {result.sent} pings came back")
+    expect("panicked" not in gateway.daemon.output(), "something panicked")
+
+
+def sequence_zero(sa: EspSa, inner: Packet) -> IP:
+    """RFC 4303 §3.3.3: the first packet has number 1. Scapy does not send a 0, so the field is overwritten."""
+    sealed = bytearray(bytes(sa.seal(inner, 1)))
+    sealed[32:36] = bytes(4)
+    return sa.carry(bytes(sealed)[28:])
