@@ -31,10 +31,7 @@ impl Diagnostic {
     pub fn key(&self) -> &str {
         let path = self.field.strip_prefix(&self.object).unwrap_or(&self.field);
         let path = path.strip_prefix('.').unwrap_or(path);
-        ["ike.", "esp."]
-            .iter()
-            .find_map(|table| path.strip_prefix(table))
-            .unwrap_or(path)
+        ["ike.", "esp."].iter().find_map(|table| path.strip_prefix(table)).unwrap_or(path)
     }
 }
 
@@ -78,10 +75,7 @@ pub struct OutOfRange {
 
 impl OutOfRange {
     pub(crate) fn check(number: i128, low: u32, high: u32) -> Result<u32, Self> {
-        u32::try_from(number)
-            .ok()
-            .filter(|n| (low..=high).contains(n))
-            .ok_or(Self { low, high })
+        u32::try_from(number).ok().filter(|n| (low..=high).contains(n)).ok_or(Self { low, high })
     }
 }
 

@@ -40,9 +40,7 @@ impl FromStr for Identity {
         }
         match text.rsplit_once('@') {
             Some(("", domain)) if is_domain(domain) => Err(IdentityError::LeadingAt),
-            Some((user, domain)) if is_user(user) && is_domain(domain) => {
-                Ok(Self::UserFqdn(text.to_owned()))
-            }
+            Some((user, domain)) if is_user(user) && is_domain(domain) => Ok(Self::UserFqdn(text.to_owned())),
             None if is_domain(text) => Ok(Self::Fqdn(text.to_owned())),
             Some(_) | None => Err(IdentityError::Malformed),
         }
@@ -53,15 +51,9 @@ impl FromStr for Identity {
 // only is a mistyped address, not a name.
 fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    let numeric = text
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let numeric = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     text.len() <= 253 && text.split('.').all(label) && !numeric
 }
 

@@ -27,10 +27,7 @@ impl FromStr for InterfaceName {
         if text.is_empty() {
             return Err(InterfaceNameError::Empty);
         }
-        if let Some(c) = text
-            .chars()
-            .find(|&c| c.is_whitespace() || c.is_control() || c == '/' || c == ':')
-        {
+        if let Some(c) = text.chars().find(|&c| c.is_whitespace() || c.is_control() || c == '/' || c == ':') {
             return Err(InterfaceNameError::Character(c));
         }
         if text.len() > Self::MAX_BYTES {

@@ -23,10 +23,7 @@ pub trait Keyword: Copy + Eq + Sized + 'static {
 
     /// The word that stands for this value.
     fn word(self) -> &'static str {
-        Self::WORDS
-            .iter()
-            .find(|(_, value)| *value == self)
-            .map_or("", |(word, _)| word)
+        Self::WORDS.iter().find(|(_, value)| *value == self).map_or("", |(word, _)| word)
     }
 }
 
@@ -38,9 +35,7 @@ pub struct UnknownKeyword {
 
 impl UnknownKeyword {
     pub(crate) fn of<K: Keyword>() -> Self {
-        Self {
-            allowed: K::WORDS.iter().map(|(word, _)| *word).collect(),
-        }
+        Self { allowed: K::WORDS.iter().map(|(word, _)| *word).collect() }
     }
 }
 

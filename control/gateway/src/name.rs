@@ -27,10 +27,7 @@ impl FromStr for Name {
         if text.is_empty() {
             return Err(NameError::Empty);
         }
-        if let Some(c) = text
-            .chars()
-            .find(|&c| !(c.is_alphanumeric() || c == '_' || c == '-'))
-        {
+        if let Some(c) = text.chars().find(|&c| !(c.is_alphanumeric() || c == '_' || c == '-')) {
             return Err(NameError::Character(c));
         }
         if text.chars().count() > Self::MAX_CHARACTERS {

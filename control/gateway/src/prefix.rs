@@ -15,10 +15,7 @@ pub struct Prefix {
 
 impl Prefix {
     /// All of IPv4.
-    pub const ALL_IPV4: Self = Self {
-        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        length: 0,
-    };
+    pub const ALL_IPV4: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), length: 0 };
 
     /// The prefix of `length` bits that begins with `address`.
     ///
@@ -27,19 +24,10 @@ impl Prefix {
     /// probably meant) when bits beyond the length are set.
     pub fn new(address: IpAddr, length: u8) -> Result<Self, PrefixError> {
         if length > width(address) {
-            return Err(PrefixError::Length {
-                most: width(address),
-            });
+            return Err(PrefixError::Length { most: width(address) });
         }
-        let prefix = Self {
-            address: masked(address, length),
-            length,
-        };
-        if prefix.address == address {
-            Ok(prefix)
-        } else {
-            Err(PrefixError::HostBits { corrected: prefix })
-        }
+        let prefix = Self { address: masked(address, length), length };
+        if prefix.address == address { Ok(prefix) } else { Err(PrefixError::HostBits { corrected: prefix }) }
     }
 
     /// The first address.
@@ -105,12 +93,7 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Self, PrefixError> {
         let Some((address, length)) = text.split_once('/') else {
             return Err(match text.parse::<IpAddr>() {
-                Ok(address) => PrefixError::NoLength {
-                    meant: Self {
-                        address,
-                        length: width(address),
-                    },
-                },
+                Ok(address) => PrefixError::NoLength { meant: Self { address, length: width(address) } },
                 Err(_) => PrefixError::Malformed,
             });
         };
@@ -119,9 +102,7 @@ impl FromStr for Prefix {
         if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
             return Err(PrefixError::Malformed);
         }
-        let length = length.parse().map_err(|_| PrefixError::Length {
-            most: width(address),
-        })?;
+        let length = length.parse().map_err(|_| PrefixError::Length { most: width(address) })?;
         Self::new(address, length)
     }
 }
@@ -158,11 +139,9 @@ impl fmt::Display for PrefixError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => f.write_str("is not a prefix"),
-            Self::NoLength { meant } => write!(f, "has no length; did you mean {meant}?"),
+            Self::NoLength { .. } => f.write_str("has no length"),
             Self::Length { .. } => f.write_str("has too long a length"),
-            Self::HostBits { corrected } => {
-                write!(f, "has host bits set; did you mean {corrected}?")
-            }
+            Self::HostBits { .. } => f.write_str("has host bits set"),
         }
     }
 }
@@ -170,13 +149,10 @@ impl fmt::Display for PrefixError {
 impl Refusal for PrefixError {
     fn allowed(&self) -> String {
         match self {
-            Self::Malformed | Self::NoLength { .. } => {
-                "an address and a length, such as 10.1.0.0/16 or 2001:db8::/32".to_owned()
-            }
+            Self::Malformed => "an address and a length, such as 10.1.0.0/16 or 2001:db8::/32".to_owned(),
+            Self::NoLength { meant } => format!("an address and a length, such as {meant}"),
             Self::Length { most } => format!("a length of 0 to {most}"),
-            Self::HostBits { corrected } => {
-                format!("bits after the first {} zero", corrected.length)
-            }
+            Self::HostBits { corrected } => corrected.to_string(),
         }
     }
 }

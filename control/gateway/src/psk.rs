@@ -58,11 +58,7 @@ impl Psk {
 
 impl PartialEq for Psk {
     fn eq(&self, other: &Self) -> bool {
-        let difference = self
-            .0
-            .iter()
-            .zip(other.0.iter())
-            .fold(0, |sum, (a, b)| sum | (a ^ b));
+        let difference = self.0.iter().zip(other.0.iter()).fold(0, |sum, (a, b)| sum | (a ^ b));
         self.0.len() == other.0.len() && std::hint::black_box(difference) == 0
     }
 }

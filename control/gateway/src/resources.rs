@@ -6,9 +6,7 @@ use std::path::Path;
 use crate::diagnostic::{Diagnostic, Refusal};
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, TunnelIndex};
 use crate::psk::{Psk, PskSource};
-use crate::resource::{
-    BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel,
-};
+use crate::resource::{BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel};
 
 /// The objects of one resource file, all rules between them checked. Equal when the objects are, wherever they
 /// stand in their files.
@@ -40,21 +38,18 @@ impl Resources {
     ///
     /// # Errors
     /// A diagnostic at the `psk_file` field when the content is no key. It shows nothing of the content.
-    pub fn supply_psk(&mut self, tunnel: TunnelIndex, content: &[u8]) -> Result<(), Diagnostic> {
+    pub fn supply_psk(&mut self, tunnel: TunnelIndex, content: &[u8]) -> Result<(), Box<Diagnostic>> {
         match Psk::from_file_content(content) {
             Ok(key) => {
-                if let Some(PskSource::File { psk, .. }) =
-                    self.tunnels.get_mut(tunnel.position()).map(|t| &mut t.psk)
-                {
+                if let Some(PskSource::File { psk, .. }) = self.tunnels.get_mut(tunnel.position()).map(|t| &mut t.psk) {
                     *psk = Some(key);
                 }
                 Ok(())
             }
-            Err(e) => Err(self.diagnostic(
-                Field::PskFile(tunnel),
-                &format!("holds a key that {e}"),
-                Some(&e.allowed()),
-            )),
+            Err(e) => {
+                let problem = format!("holds a key that {e}");
+                Err(Box::new(self.diagnostic(Field::PskFile(tunnel), &problem, Some(&e.allowed()))))
+            }
         }
     }
 
@@ -132,39 +127,31 @@ impl Resources {
 
     /// The tunnels with their indices.
     pub fn tunnels_indexed(&self) -> impl Iterator<Item = (TunnelIndex, &VpnTunnel)> {
-        self.tunnels
-            .iter()
-            .enumerate()
-            .map(|(i, tunnel)| (TunnelIndex::from_position(i), tunnel))
+        self.tunnels.iter().enumerate().map(|(i, tunnel)| (TunnelIndex::from_position(i), tunnel))
     }
 
     /// The files whose content [`Resources::supply_psk`] waits for.
     pub fn psk_files(&self) -> impl Iterator<Item = (TunnelIndex, &Path)> {
-        self.tunnels_indexed()
-            .filter_map(|(index, tunnel)| match &tunnel.psk {
-                PskSource::Inline(_) => None,
-                PskSource::File { path, .. } => Some((index, path.as_path())),
-            })
+        self.tunnels_indexed().filter_map(|(index, tunnel)| match &tunnel.psk {
+            PskSource::Inline(_) => None,
+            PskSource::File { path, .. } => Some((index, path.as_path())),
+        })
     }
 
     /// A diagnostic at a field, for what only the host can tell: an interface that does not exist, an address that
     /// is not configured, a file that cannot be read. `problem` continues a sentence that begins with the field.
     #[must_use]
     pub fn diagnostic(&self, field: Field, problem: &str, allowed: Option<&str>) -> Diagnostic {
-        let mut diagnostic = self
-            .places
-            .get(&field)
-            .cloned()
-            .unwrap_or_else(|| Diagnostic {
-                file: String::new(),
-                line: 0,
-                column: 0,
-                object: String::new(),
-                field: format!("{field:?}"),
-                value: None,
-                problem: String::new(),
-                allowed: None,
-            });
+        let mut diagnostic = self.places.get(&field).cloned().unwrap_or_else(|| Diagnostic {
+            file: String::new(),
+            line: 0,
+            column: 0,
+            object: String::new(),
+            field: format!("{field:?}"),
+            value: None,
+            problem: String::new(),
+            allowed: None,
+        });
         diagnostic.problem = problem.to_owned();
         diagnostic.allowed = allowed.map(str::to_owned);
         diagnostic

@@ -1,0 +1,160 @@
+//! What is allowed but probably not meant.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::draft::{ConnectionDraft, Draft, KeyDraft, RouteDraft, TunnelDraft};
+use crate::index::{AttachmentIndex, ConnectionIndex, GatewayIndex};
+use crate::prefix::Prefix;
+use crate::report::{At, Complaint, Report};
+use crate::resource::RouteTarget;
+
+/// Warns of everything doubtful; `shadowed` are the attached prefixes that lost against an earlier one.
+pub(crate) fn warn(draft: &Draft, shadowed: &[Shadowed], report: &Report<'_>) {
+    for loser in shadowed {
+        let label = |attachment: AttachmentIndex| &draft.attachments[attachment.position()].head.label;
+        let problem = format!("is not valid: it overlaps {} of {}", loser.winner, label(loser.winner_owner));
+        let complaint = Complaint::new(problem).quoting(&loser.prefix.value.to_string());
+        report.warn(label(loser.owner), "prefixes", loser.prefix.offset, complaint);
+    }
+    unused(draft, report);
+    for connection in &draft.connections {
+        unreachable_address(draft, report, connection);
+    }
+    for tunnel in &draft.tunnels {
+        weak_key(report, tunnel);
+        lonely_selectors(report, tunnel);
+    }
+    for route in &draft.routes {
+        useless_route(draft, report, route);
+    }
+}
+
+/// An attached prefix that is not valid, and why.
+pub(crate) struct Shadowed {
+    pub(crate) owner: AttachmentIndex,
+    pub(crate) prefix: At<Prefix>,
+    pub(crate) winner_owner: AttachmentIndex,
+    pub(crate) winner: Prefix,
+}
+
+/// The attached prefixes that overlap a valid one of an earlier attachment of the same gateway.
+pub(crate) fn shadowed(draft: &Draft) -> Vec<Shadowed> {
+    let mut losers = Vec::new();
+    for gateway in (0..draft.gateways.len()).map(GatewayIndex::from_position) {
+        let mut valid: Vec<(AttachmentIndex, Prefix)> = Vec::new();
+        for (owner, prefix) in draft.attached(gateway) {
+            // Within one attachment both lead to the same interface.
+            let winner = valid.iter().find(|(other, p)| *other != owner && p.overlaps(&prefix.value));
+            match winner {
+                Some(&(winner_owner, winner)) => losers.push(Shadowed { owner, prefix, winner_owner, winner }),
+                None => valid.push((owner, prefix.value)),
+            }
+        }
+    }
+    losers
+}
+
+fn unused(draft: &Draft, report: &Report<'_>) {
+    if draft.gateways.is_empty() {
+        report.warn("", "border_gateway", 0, Complaint::new("is missing: the file describes no border gateway"));
+    }
+    let attached: BTreeSet<_> = draft.attachments.iter().filter_map(|a| a.gateway.map(|at| at.value)).collect();
+    let connected: BTreeSet<_> = draft.connections.iter().filter_map(|c| c.gateway.map(|at| at.value)).collect();
+    let peers: BTreeSet<_> = draft.connections.iter().filter_map(|c| c.customer.map(|at| at.value)).collect();
+    let tunnelled: BTreeSet<_> = draft.tunnels.iter().filter_map(|t| t.connection.map(|at| at.value)).collect();
+    for (place, gateway) in draft.gateways.iter().enumerate() {
+        let index = GatewayIndex::from_position(place);
+        let lacks = if !attached.contains(&index) {
+            "has no vpc_attachment"
+        } else if !connected.contains(&index) {
+            "has no vpn_connection"
+        } else {
+            continue;
+        };
+        report.warn(&gateway.head.label, "", gateway.head.offset, Complaint::new(lacks));
+    }
+    for (place, customer) in draft.customers.iter().enumerate() {
+        if peers.iter().all(|peer| peer.position() != place) {
+            let complaint = Complaint::new("is not used by any vpn_connection");
+            report.warn(&customer.head.label, "", customer.head.offset, complaint);
+        }
+    }
+    for (place, connection) in draft.connections.iter().enumerate() {
+        if !tunnelled.contains(&ConnectionIndex::from_position(place)) {
+            report.warn(&connection.head.label, "", connection.head.offset, Complaint::new("has no vpn_tunnel"));
+        }
+    }
+}
+
+fn unreachable_address(draft: &Draft, report: &Report<'_>, connection: &ConnectionDraft) {
+    let Some(customer) = connection.customer.map(|at| &draft.customers[at.value.position()]) else { return };
+    let (Some(ours), Some(theirs)) = (&connection.addresses, &customer.addresses) else { return };
+    for address in &ours.value {
+        if theirs.value.iter().all(|at| at.value.is_ipv4() != address.value.is_ipv4()) {
+            let family = family(address.value);
+            let complaint = Complaint::new(format!("is {family}, but {} has no such address", customer.head.label));
+            report.warn(
+                &connection.head.label,
+                "addresses",
+                address.offset,
+                complaint.quoting(&address.value.to_string()),
+            );
+        }
+    }
+}
+
+fn family(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "IPv4",
+        IpAddr::V6(_) => "IPv6",
+    }
+}
+
+fn weak_key(report: &Report<'_>, tunnel: &TunnelDraft) {
+    // RFC 7296 §2.15: a key that can be guessed lets a man in the middle try guesses off line.
+    const ENOUGH: usize = 16;
+    if let Some(At { value: KeyDraft::Inline(psk), offset }) = &tunnel.key
+        && psk.secret().len() < ENOUGH
+    {
+        let complaint = Complaint::new(format!("is short: {ENOUGH} random characters or more resist guessing"));
+        report.warn(&tunnel.head.label, "psk", *offset, complaint);
+    }
+}
+
+fn lonely_selectors(report: &Report<'_>, tunnel: &TunnelDraft) {
+    let (Some(local), Some(remote)) = (&tunnel.local_prefixes, &tunnel.remote_prefixes) else { return };
+    for (key, side, other, other_key) in
+        [("local_prefixes", local, remote, "remote_prefixes"), ("remote_prefixes", remote, local, "local_prefixes")]
+    {
+        let lonely = side.value.iter().find(|p| other.value.iter().all(|o| o.is_ipv4() != p.is_ipv4()));
+        if let Some(prefix) = lonely {
+            let complaint = Complaint::new(format!("has no counterpart of its family in {other_key}"));
+            report.warn(&tunnel.head.label, key, side.offset, complaint.quoting(&prefix.to_string()));
+        }
+    }
+}
+
+fn useless_route(draft: &Draft, report: &Report<'_>, route: &RouteDraft) {
+    let (Some(gateway), Some(destination), Some(target)) = (route.gateway, route.destination, route.target) else {
+        return;
+    };
+    let RouteTarget::Connection(connection) = target.value else { return };
+    let warn = |problem: String| {
+        let complaint = Complaint::new(problem).quoting(&destination.value.to_string());
+        report.warn(&route.head.label, "destination", destination.offset, complaint);
+    };
+    if let Some((owner, _)) = draft.attached(gateway.value).find(|(_, p)| p.value == destination.value) {
+        let label = &draft.attachments[owner.position()].head.label;
+        warn(format!("is never used: {label} has the same prefix, and a VPC goes before a VPN"));
+    }
+    let mut tunnels = draft.tunnels.iter().filter(|t| t.connection.is_some_and(|at| at.value == connection));
+    let misfit = tunnels.find_map(|tunnel| {
+        let selectors = tunnel.remote_prefixes.as_ref()?;
+        let fits = selectors.value.iter().any(|selector| selector.covers(&destination.value));
+        (!fits).then_some(&tunnel.head.label)
+    });
+    if let Some(label) = misfit {
+        warn(format!("is not within remote_prefixes of {label}: what lies outside them cannot be sent through it"));
+    }
+}

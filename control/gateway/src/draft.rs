@@ -1,0 +1,118 @@
+//! The objects of a file as far as they could be read: the rules between objects are checked on these, so that one
+//! wrong field does not hide what is wrong elsewhere.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::asn::Asn;
+use crate::identity::Identity;
+use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex};
+use crate::interface::InterfaceName;
+use crate::name::Name;
+use crate::parameters::{EspParameters, IkeParameters};
+use crate::prefix::Prefix;
+use crate::psk::Psk;
+use crate::report::At;
+use crate::resource::{AdminState, RouteTarget, Routing, Startup, UdpEncapsulation};
+
+/// All of a file. A position in each list is the object's index.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) gateways: Vec<GatewayDraft>,
+    pub(crate) attachments: Vec<AttachmentDraft>,
+    pub(crate) customers: Vec<CustomerDraft>,
+    pub(crate) connections: Vec<ConnectionDraft>,
+    pub(crate) tunnels: Vec<TunnelDraft>,
+    pub(crate) routes: Vec<RouteDraft>,
+}
+
+/// What every object has: how it is called in diagnostics and where it begins.
+pub(crate) struct Head {
+    pub(crate) label: String,
+    pub(crate) offset: usize,
+}
+
+pub(crate) struct GatewayDraft {
+    pub(crate) head: Head,
+    pub(crate) name: Option<Name>,
+    pub(crate) asn: Option<Asn>,
+}
+
+pub(crate) struct AttachmentDraft {
+    pub(crate) head: Head,
+    pub(crate) name: Option<Name>,
+    pub(crate) gateway: Option<At<GatewayIndex>>,
+    pub(crate) interface: Option<At<InterfaceName>>,
+    pub(crate) prefixes: Option<At<Vec<At<Prefix>>>>,
+}
+
+pub(crate) struct CustomerDraft {
+    pub(crate) head: Head,
+    pub(crate) name: Option<Name>,
+    pub(crate) asn: Option<At<Asn>>,
+    pub(crate) addresses: Option<At<Vec<At<IpAddr>>>>,
+}
+
+pub(crate) struct ConnectionDraft {
+    pub(crate) head: Head,
+    pub(crate) name: Option<Name>,
+    pub(crate) gateway: Option<At<GatewayIndex>>,
+    pub(crate) customer: Option<At<CustomerIndex>>,
+    pub(crate) routing: Option<Routing>,
+    pub(crate) addresses: Option<At<Vec<At<IpAddr>>>>,
+}
+
+pub(crate) struct TunnelDraft {
+    pub(crate) head: Head,
+    pub(crate) name: Option<Name>,
+    pub(crate) connection: Option<At<ConnectionIndex>>,
+    pub(crate) local_address: Option<At<IpAddr>>,
+    pub(crate) remote_address: Option<At<IpAddr>>,
+    pub(crate) key: Option<At<KeyDraft>>,
+    pub(crate) local_id: Option<Identity>,
+    pub(crate) remote_id: Option<Identity>,
+    pub(crate) admin: Option<AdminState>,
+    pub(crate) startup: Option<Startup>,
+    pub(crate) local_prefixes: Option<At<Vec<Prefix>>>,
+    pub(crate) remote_prefixes: Option<At<Vec<Prefix>>>,
+    pub(crate) udp_encapsulation: Option<UdpEncapsulation>,
+    pub(crate) ike: Option<IkeParameters>,
+    pub(crate) esp: Option<EspParameters>,
+}
+
+/// Where the pre-shared key comes from, by the two fields that can say so.
+pub(crate) enum KeyDraft {
+    Inline(Psk),
+    File(PathBuf),
+}
+
+pub(crate) struct RouteDraft {
+    pub(crate) head: Head,
+    pub(crate) gateway: Option<At<GatewayIndex>>,
+    pub(crate) destination: Option<At<Prefix>>,
+    pub(crate) target: Option<At<RouteTarget>>,
+}
+
+impl Draft {
+    /// The gateway a connection belongs to.
+    pub(crate) fn gateway_of(&self, connection: ConnectionIndex) -> Option<GatewayIndex> {
+        self.connections.get(connection.position())?.gateway.map(|gateway| gateway.value)
+    }
+
+    /// The gateway an attachment belongs to.
+    pub(crate) fn gateway_of_attachment(&self, attachment: AttachmentIndex) -> Option<GatewayIndex> {
+        self.attachments.get(attachment.position())?.gateway.map(|gateway| gateway.value)
+    }
+
+    /// The prefixes of a gateway's attachments in file order, with the attachment each belongs to.
+    pub(crate) fn attached(&self, gateway: GatewayIndex) -> impl Iterator<Item = (AttachmentIndex, At<Prefix>)> {
+        self.attachments
+            .iter()
+            .enumerate()
+            .filter(move |(_, attachment)| attachment.gateway.is_some_and(|found| found.value == gateway))
+            .flat_map(|(index, attachment)| {
+                let prefixes = attachment.prefixes.iter().flat_map(|list| list.value.iter());
+                prefixes.map(move |&prefix| (AttachmentIndex::from_position(index), prefix))
+            })
+    }
+}

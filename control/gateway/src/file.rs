@@ -1,0 +1,177 @@
+//! From the text of a resource file to [`Resources`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::de::DeTable;
+
+use crate::diagnostic::Diagnostic;
+use crate::doubts;
+use crate::draft::{
+    AttachmentDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, KeyDraft, RouteDraft, TunnelDraft,
+};
+use crate::index::{AttachmentIndex, ConnectionIndex, TunnelIndex};
+use crate::prefix::Prefix;
+use crate::psk::PskSource;
+use crate::reader;
+use crate::report::{Complaint, Report};
+use crate::resource::{
+    AttachedPrefix, BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel,
+};
+use crate::resources::{Field, Resources};
+use crate::rules;
+
+impl Resources {
+    /// Reads the text of a resource file; `file_name` is what diagnostics call it.
+    ///
+    /// # Errors
+    /// Every problem of the file, by line. A file that is not TOML has only its syntax errors reported, since what
+    /// the rest of it means is not certain.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
+        let report = Report::new(file_name, text);
+        let (root, syntax_errors) = DeTable::parse_recoverable(text);
+        for error in &syntax_errors {
+            // The message says what the parser expected and quotes nothing of the text, which may be a key.
+            let message = error.message().replace('\n', ", ");
+            let offset = error.span().map_or(0, |span| span.start);
+            report.error("", "", offset, Complaint::new(format!("syntax error: {message}")));
+        }
+        if report.has_errors() {
+            return report.finish().map(|_| Self::default());
+        }
+        let draft = reader::read(&report, root.into_inner());
+        rules::check(&draft, &report);
+        let shadowed = doubts::shadowed(&draft);
+        doubts::warn(&draft, &shadowed, &report);
+        let places = places(&draft, &report);
+        let invalid = shadowed.iter().map(|loser| (loser.owner, loser.prefix.value)).collect();
+        let complete = complete(draft, &invalid);
+        if complete.is_none() && !report.has_errors() {
+            // Whoever leaves a field out has reported it; should that ever fail, the file is refused all the same.
+            report.error("", "", 0, Complaint::new("cannot be read, for a reason that was not recorded"));
+        }
+        let warnings = report.finish()?;
+        Ok(Self { warnings, places, ..complete.unwrap_or_default() })
+    }
+}
+
+/// Where the fields stand about which the host has the last word.
+fn places(draft: &Draft, report: &Report<'_>) -> BTreeMap<Field, Diagnostic> {
+    let mut places = BTreeMap::new();
+    let mut note = |field: Field, label: &str, key: &str, offset: usize, value: &str| {
+        places.insert(field, report.diagnostic(label, key, offset, Complaint::default().quoting(value)));
+    };
+    for (place, attachment) in draft.attachments.iter().enumerate() {
+        if let Some(interface) = &attachment.interface {
+            let field = Field::Interface(AttachmentIndex::from_position(place));
+            note(field, &attachment.head.label, "interface", interface.offset, interface.value.as_str());
+        }
+    }
+    for (place, connection) in draft.connections.iter().enumerate() {
+        for (nth, address) in connection.addresses.iter().flat_map(|list| list.value.iter()).enumerate() {
+            let field = Field::ConnectionAddress(ConnectionIndex::from_position(place), nth);
+            note(field, &connection.head.label, "addresses", address.offset, &address.value.to_string());
+        }
+    }
+    for (place, tunnel) in draft.tunnels.iter().enumerate() {
+        if let Some(key) = &tunnel.key
+            && let KeyDraft::File(path) = &key.value
+        {
+            let field = Field::PskFile(TunnelIndex::from_position(place));
+            note(field, &tunnel.head.label, "psk_file", key.offset, &path.to_string_lossy());
+        }
+    }
+    places
+}
+
+/// The resources, if nothing is missing in any draft.
+fn complete(draft: Draft, invalid: &BTreeSet<(AttachmentIndex, Prefix)>) -> Option<Resources> {
+    let tunnels = draft.tunnels;
+    let gateways = draft.connections.iter().map(|c| c.gateway.map(|at| at.value)).collect::<Vec<_>>();
+    let tunnel = |t: TunnelDraft| {
+        let gateway = t.connection.and_then(|at| gateways.get(at.value.position()).copied().flatten());
+        Some((t, gateway?))
+    };
+    let tunnels = tunnels.into_iter().map(tunnel).collect::<Option<Vec<_>>>()?;
+    Some(Resources {
+        gateways: draft.gateways.into_iter().map(gateway).collect::<Option<_>>()?,
+        attachments: draft
+            .attachments
+            .into_iter()
+            .enumerate()
+            .map(|(place, a)| attachment(a, AttachmentIndex::from_position(place), invalid))
+            .collect::<Option<_>>()?,
+        customers: draft.customers.into_iter().map(customer).collect::<Option<_>>()?,
+        connections: draft.connections.into_iter().map(connection).collect::<Option<_>>()?,
+        tunnels: tunnels.into_iter().map(|(t, gateway)| self::tunnel(t, gateway)).collect::<Option<_>>()?,
+        routes: draft.routes.into_iter().map(route).collect::<Option<_>>()?,
+        warnings: Vec::new(),
+        places: BTreeMap::new(),
+    })
+}
+
+fn gateway(draft: GatewayDraft) -> Option<BorderGateway> {
+    Some(BorderGateway { name: draft.name?, asn: draft.asn? })
+}
+
+fn attachment(
+    draft: AttachmentDraft,
+    index: AttachmentIndex,
+    invalid: &BTreeSet<(AttachmentIndex, Prefix)>,
+) -> Option<VpcAttachment> {
+    let attached = |prefix: Prefix| AttachedPrefix { prefix, valid: !invalid.contains(&(index, prefix)) };
+    Some(VpcAttachment {
+        name: draft.name?,
+        gateway: draft.gateway?.value,
+        interface: draft.interface?.value,
+        prefixes: draft.prefixes?.value.into_iter().map(|at| attached(at.value)).collect(),
+    })
+}
+
+fn customer(draft: CustomerDraft) -> Option<CustomerGateway> {
+    Some(CustomerGateway {
+        name: draft.name?,
+        asn: draft.asn?.value,
+        addresses: draft.addresses?.value.into_iter().map(|at| at.value).collect(),
+    })
+}
+
+fn connection(draft: ConnectionDraft) -> Option<VpnConnection> {
+    Some(VpnConnection {
+        name: draft.name?,
+        gateway: draft.gateway?.value,
+        customer: draft.customer?.value,
+        routing: draft.routing?,
+        addresses: draft.addresses?.value.into_iter().map(|at| at.value).collect(),
+    })
+}
+
+fn tunnel(draft: TunnelDraft, gateway: crate::index::GatewayIndex) -> Option<VpnTunnel> {
+    Some(VpnTunnel {
+        name: draft.name?,
+        connection: draft.connection?.value,
+        gateway,
+        local_address: draft.local_address?.value,
+        remote_address: draft.remote_address?.value,
+        psk: match draft.key?.value {
+            KeyDraft::Inline(psk) => PskSource::Inline(psk),
+            KeyDraft::File(path) => PskSource::File { path, psk: None },
+        },
+        local_id: draft.local_id?,
+        remote_id: draft.remote_id?,
+        admin: draft.admin?,
+        startup: draft.startup?,
+        local_prefixes: draft.local_prefixes?.value,
+        remote_prefixes: draft.remote_prefixes?.value,
+        udp_encapsulation: draft.udp_encapsulation?,
+        ike: draft.ike?,
+        esp: draft.esp?,
+    })
+}
+
+fn route(draft: RouteDraft) -> Option<StaticRoute> {
+    Some(StaticRoute {
+        gateway: draft.gateway?.value,
+        destination: draft.destination?.value,
+        target: draft.target?.value,
+    })
+}

@@ -1,0 +1,95 @@
+//! From a TOML value to a checked one.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use toml::de::DeValue;
+
+use crate::diagnostic::{OutOfRange, Refusal};
+use crate::keyword::Keyword;
+use crate::report::{Complaint, quoted};
+
+/// A text with a checked constructor.
+pub(crate) fn text<T>(value: &DeValue<'_>) -> Result<T, Complaint>
+where
+    T: FromStr,
+    T::Err: Refusal,
+{
+    let text = string(value)?;
+    text.parse().map_err(|refusal: T::Err| Complaint::refused(&refusal).quoting(text))
+}
+
+/// One word out of a list.
+pub(crate) fn word<K: Keyword>(value: &DeValue<'_>) -> Result<K, Complaint> {
+    let text = string(value)?;
+    K::from_word(text).map_err(|unknown| Complaint::refused(&unknown).quoting(text))
+}
+
+/// Any text at all.
+pub(crate) fn string<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Complaint> {
+    value.as_str().ok_or_else(|| wrong_type(value, "a string"))
+}
+
+/// A number with a checked constructor.
+pub(crate) fn number<T>(
+    check: impl Fn(i128) -> Result<T, OutOfRange>,
+) -> impl Fn(&DeValue<'_>) -> Result<T, Complaint> {
+    move |value| {
+        let Some(integer) = value.as_integer() else {
+            let range = check(i128::MIN).err().map_or(String::new(), |range| format!(", {}", range.allowed()));
+            return Err(wrong_type(value, &format!("a whole number{range}")));
+        };
+        // What does not fit 128 bits is beyond every range, on whichever side.
+        let number = i128::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i128::MAX);
+        check(number).map_err(|range| Complaint::refused(&range).value(integer.to_string()))
+    }
+}
+
+/// `true` or `false`.
+pub(crate) fn boolean(value: &DeValue<'_>) -> Result<bool, Complaint> {
+    value.as_bool().ok_or_else(|| wrong_type(value, "true or false"))
+}
+
+/// An address that a host can have.
+pub(crate) fn address(value: &DeValue<'_>) -> Result<IpAddr, Complaint> {
+    const ALLOWED: &str = "an IPv4 or IPv6 address";
+    let text = string(value)?;
+    let address: IpAddr =
+        text.parse().map_err(|_| Complaint::new("is not an address").allowed(ALLOWED).quoting(text))?;
+    let (broadcast, link_local) = match address {
+        IpAddr::V4(v4) => (v4.is_broadcast(), v4.is_link_local()),
+        IpAddr::V6(v6) => (false, v6.is_unicast_link_local()),
+    };
+    let unusable = if address.is_unspecified() {
+        "is the unspecified address"
+    } else if address.is_loopback() {
+        "is a loopback address"
+    } else if address.is_multicast() {
+        "is a multicast address"
+    } else if broadcast {
+        "is the broadcast address"
+    } else if link_local {
+        "is a link-local address"
+    } else {
+        return Ok(address);
+    };
+    Err(Complaint::new(unusable).allowed("an address that is routed between the two ends").quoting(text))
+}
+
+/// That a value is of another type than its field.
+pub(crate) fn wrong_type(value: &DeValue<'_>, allowed: &str) -> Complaint {
+    let (kind, shown) = match value {
+        DeValue::String(text) => ("a string", Some(quoted(text))),
+        DeValue::Integer(integer) => ("a whole number", Some(integer.to_string())),
+        DeValue::Float(float) => ("a fraction", Some(float.to_string())),
+        DeValue::Boolean(boolean) => ("a truth value", Some(boolean.to_string())),
+        DeValue::Datetime(datetime) => ("a date or time", Some(datetime.to_string())),
+        DeValue::Array(_) => ("a list", None),
+        DeValue::Table(_) => ("a table", None),
+    };
+    let complaint = Complaint::new(format!("is {kind}")).allowed(allowed);
+    match shown {
+        Some(shown) => complaint.value(shown),
+        None => complaint,
+    }
+}
