@@ -12,8 +12,12 @@
 //! [`Receive::release`] and [`Transmit::flush`].
 
 mod memory;
+mod queues;
+mod xdp;
 
 pub use memory::{InjectError, MemoryOptions, MemoryPort, MemoryRx, MemoryTx};
+pub use queues::queue_count;
+pub use xdp::{BusyPoll, OpenError, Statistics, XdpOptions, XdpPort, XdpRx, XdpTx, ZeroCopy};
 
 use std::os::fd::BorrowedFd;
 

@@ -80,10 +80,7 @@ impl MemoryPort {
     /// # Panics
     /// If `frame_size` exceeds 65535, since lengths are `u16`.
     pub fn new(options: MemoryOptions) -> Self {
-        Self {
-            rx: MemoryRx::new(options, Source::queue(options)),
-            tx: MemoryTx::new(options, Completion::WhenDrained),
-        }
+        Self { rx: MemoryRx::new(options, Source::queue(options)), tx: MemoryTx::new(options, Completion::WhenDrained) }
     }
 
     /// A port that receives `frames` over and over, always as many as asked for, and discards what is
@@ -102,15 +99,8 @@ impl MemoryPort {
                 (buffer, frame.len() as u16)
             })
             .collect();
-        let source = Source::Loop {
-            buffers,
-            next: 0,
-            batch: 0,
-        };
-        Self {
-            rx: MemoryRx::new(options, source),
-            tx: MemoryTx::new(options, Completion::AtOnce),
-        }
+        let source = Source::Loop { buffers, next: 0, batch: 0 };
+        Self { rx: MemoryRx::new(options, source), tx: MemoryTx::new(options, Completion::AtOnce) }
     }
 
     /// Puts one frame on the receive ring.
@@ -176,36 +166,22 @@ impl Port for MemoryPort {
 
 impl Default for MemoryOptions {
     fn default() -> Self {
-        Self {
-            frame_size: 2048,
-            rx_frames: 1024,
-            tx_frames: 1024,
-        }
+        Self { frame_size: 2048, rx_frames: 1024, tx_frames: 1024 }
     }
 }
 
 impl MemoryRx {
     fn new(options: MemoryOptions, source: Source) -> Self {
-        Self {
-            frames: options.rx_frames,
-            frame_size: options.frame_size,
-            source,
-            received: 0,
-        }
+        Self { frames: options.rx_frames, frame_size: options.frame_size, source, received: 0 }
     }
 
     fn inject(&mut self, frame: &[u8]) -> Result<(), InjectError> {
         if frame.len() > self.frame_size {
-            return Err(InjectError::TooLong {
-                length: frame.len(),
-                capacity: self.frame_size,
-            });
+            return Err(InjectError::TooLong { length: frame.len(), capacity: self.frame_size });
         }
         match &mut self.source {
             Source::Queue { free, waiting, .. } => {
-                let mut buffer = free.pop().ok_or(InjectError::Full {
-                    frames: self.frames,
-                })?;
+                let mut buffer = free.pop().ok_or(InjectError::Full { frames: self.frames })?;
                 buffer.bytes_mut()[..frame.len()].copy_from_slice(frame);
                 waiting.push_back((buffer, frame.len() as u16));
                 Ok(())
@@ -236,14 +212,8 @@ impl Receive for MemoryRx {
 
     fn release(&mut self) {
         match &mut self.source {
-            Source::Queue { free, batch, .. } => {
-                free.extend(batch.drain(..).map(|(buffer, _)| buffer))
-            }
-            Source::Loop {
-                buffers,
-                next,
-                batch,
-            } => {
+            Source::Queue { free, batch, .. } => free.extend(batch.drain(..).map(|(buffer, _)| buffer)),
+            Source::Loop { buffers, next, batch } => {
                 *next = (*next + *batch) % buffers.len();
                 *batch = 0;
             }
@@ -254,11 +224,7 @@ impl Receive for MemoryRx {
     fn frame(&self, i: usize) -> &[u8] {
         let (buffer, length) = match &self.source {
             Source::Queue { batch, .. } => &batch[i],
-            Source::Loop {
-                buffers,
-                next,
-                batch,
-            } => {
+            Source::Loop { buffers, next, batch } => {
                 assert!(i < *batch, "frame {i} of a batch of {batch}");
                 let mut at = *next + i;
                 while at >= buffers.len() {
@@ -273,16 +239,11 @@ impl Receive for MemoryRx {
 
 impl MemoryTx {
     fn new(options: MemoryOptions, completion: Completion) -> Self {
-        assert!(
-            options.frame_size <= usize::from(u16::MAX),
-            "lengths are u16"
-        );
+        assert!(options.frame_size <= usize::from(u16::MAX), "lengths are u16");
         Self {
             frames: options.tx_frames,
             frame_size: options.frame_size,
-            free: (0..options.tx_frames)
-                .map(|_| Buffer::new(options.frame_size))
-                .collect(),
+            free: (0..options.tx_frames).map(|_| Buffer::new(options.frame_size)).collect(),
             reserved: Vec::with_capacity(BATCH),
             sent: VecDeque::with_capacity(options.tx_frames),
             completion,
@@ -293,10 +254,7 @@ impl MemoryTx {
 
 impl Transmit for MemoryTx {
     fn reserve(&mut self, n: usize) -> usize {
-        let missing = n
-            .min(BATCH)
-            .saturating_sub(self.reserved.len())
-            .min(self.free.len());
+        let missing = n.min(BATCH).saturating_sub(self.reserved.len()).min(self.free.len());
         let keep = self.free.len() - missing;
         self.reserved.extend(self.free.drain(keep..));
         self.reserved.len().min(n)
@@ -315,11 +273,7 @@ impl Transmit for MemoryTx {
         );
         let all = lengths.iter().copied().chain(std::iter::repeat(0));
         for (buffer, length) in self.reserved.drain(..).zip(all) {
-            assert!(
-                usize::from(length) <= self.frame_size,
-                "{length} bytes in a frame of {}",
-                self.frame_size
-            );
+            assert!(usize::from(length) <= self.frame_size, "{length} bytes in a frame of {}", self.frame_size);
             if length == 0 {
                 self.free.push(buffer);
                 continue;
@@ -330,11 +284,7 @@ impl Transmit for MemoryTx {
                 Completion::AtOnce => self.free.push(buffer),
             }
         }
-        debug_assert_eq!(
-            self.free.len() + self.sent.len(),
-            self.frames,
-            "a transmit frame was lost"
-        );
+        debug_assert_eq!(self.free.len() + self.sent.len(), self.frames, "a transmit frame was lost");
     }
 
     fn flush(&mut self) {}
@@ -347,25 +297,15 @@ impl Transmit for MemoryTx {
 /// Where received frames come from.
 enum Source {
     /// From [`MemoryPort::inject`]; the three together hold every receive frame exactly once.
-    Queue {
-        free: Vec<Buffer>,
-        waiting: VecDeque<(Buffer, u16)>,
-        batch: Vec<(Buffer, u16)>,
-    },
+    Queue { free: Vec<Buffer>, waiting: VecDeque<(Buffer, u16)>, batch: Vec<(Buffer, u16)> },
     /// From a fixed set, over and over. The batch is the `batch` frames from `next` on.
-    Loop {
-        buffers: Vec<(Buffer, u16)>,
-        next: usize,
-        batch: usize,
-    },
+    Loop { buffers: Vec<(Buffer, u16)>, next: usize, batch: usize },
 }
 
 impl Source {
     fn queue(options: MemoryOptions) -> Self {
         Source::Queue {
-            free: (0..options.rx_frames)
-                .map(|_| Buffer::new(options.frame_size))
-                .collect(),
+            free: (0..options.rx_frames).map(|_| Buffer::new(options.frame_size)).collect(),
             waiting: VecDeque::with_capacity(options.rx_frames),
             batch: Vec::with_capacity(BATCH),
         }
@@ -375,21 +315,13 @@ impl Source {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Queue {
-                free,
-                waiting,
-                batch,
-            } => f
+            Source::Queue { free, waiting, batch } => f
                 .debug_struct("Queue")
                 .field("free", &free.len())
                 .field("waiting", &waiting.len())
                 .field("batch", &batch.len())
                 .finish(),
-            Source::Loop {
-                buffers,
-                next,
-                batch,
-            } => f
+            Source::Loop { buffers, next, batch } => f
                 .debug_struct("Loop")
                 .field("frames", &buffers.len())
                 .field("next", next)
@@ -419,11 +351,7 @@ impl Buffer {
     fn new(size: usize) -> Self {
         let memory = vec![0; size + ALIGNMENT].into_boxed_slice();
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        Self {
-            memory,
-            start,
-            size,
-        }
+        Self { memory, start, size }
     }
 
     #[inline]
@@ -439,8 +367,6 @@ impl Buffer {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffer")
-            .field("size", &self.size)
-            .finish_non_exhaustive()
+        f.debug_struct("Buffer").field("size", &self.size).finish_non_exhaustive()
     }
 }
