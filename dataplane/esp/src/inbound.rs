@@ -83,12 +83,38 @@ impl InboundSa {
         self.replay.skip_to(number);
     }
 
-    /// Bytes that the content of an ESP packet of `length` bytes takes in its destination, padding included; `None`
-    /// for a length that no ESP packet of this SA has.
+    /// Looks at what can be told of an ESP packet before it is opened: its shape and its sequence number.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`] or [`Refusal::Stale`].
+    pub fn admit<'a>(&'a self, esp: &'a [u8]) -> Result<Admitted<'a>, Refusal> {
+        let (_, low) = wire::esp::header(esp).ok_or(Refusal::Malformed)?;
+        let (iv, source) = esp[wire::esp::HEADER..].split_first_chunk::<IV>().ok_or(Refusal::Malformed)?;
+        let length = source.len().checked_sub(aead::TAG).ok_or(Refusal::Malformed)?;
+        if length < TRAILER || !length.is_multiple_of(ALIGNMENT) {
+            return Err(Refusal::Malformed);
+        }
+        let number = self.replay.infer(low).map_err(Refusal::Stale)?;
+        self.replay.check(number).map_err(Refusal::Stale)?;
+        Ok(Admitted { sa: self, number, iv: *iv, source, length })
+    }
+}
+
+/// A packet worth opening.
+#[derive(Debug, Clone, Copy)]
+pub struct Admitted<'a> {
+    sa: &'a InboundSa,
+    number: u64,
+    iv: [u8; IV],
+    source: &'a [u8],
+    length: usize,
+}
+
+impl Admitted<'_> {
+    /// Bytes that its content takes in the destination, padding included.
     #[must_use]
-    pub fn opened_length(&self, length: usize) -> Option<usize> {
-        let text = length.checked_sub(wire::esp::HEADER + IV + aead::TAG)?;
-        (text >= TRAILER && text.is_multiple_of(ALIGNMENT)).then_some(text)
+    pub fn opened_length(&self) -> usize {
+        self.length
     }
 }
 
@@ -100,30 +126,22 @@ pub struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    /// Adds the ESP packet `esp`, to be opened to the start of `destination`; a refused one is not part of the batch.
-    ///
-    /// # Errors
-    /// [`Refusal::Malformed`] or [`Refusal::Stale`]: what can be told before opening.
+    /// Adds a packet, to be opened to the start of `destination`.
     ///
     /// # Panics
-    /// Where `destination` is shorter than [`InboundSa::opened_length`], or with more than [`BATCH`] packets: the
+    /// Where `destination` is shorter than [`Admitted::opened_length`], or with more than [`BATCH`] packets: the
     /// caller's own arithmetic.
-    pub fn push(&mut self, sa: &'a InboundSa, esp: &'a [u8], destination: &'a mut [u8]) -> Result<(), Refusal> {
-        let text = sa.opened_length(esp.len()).ok_or(Refusal::Malformed)?;
-        let (index, low) = wire::esp::header(esp).ok_or(Refusal::Malformed)?;
-        let (iv, source) = esp[wire::esp::HEADER..].split_first_chunk::<IV>().ok_or(Refusal::Malformed)?;
-        let number = sa.replay.infer(low).map_err(Refusal::Stale)?;
-        sa.replay.check(number).map_err(Refusal::Stale)?;
+    pub fn push(&mut self, admitted: Admitted<'a>, destination: &'a mut [u8]) {
+        let Admitted { sa, number, iv, source, length } = admitted;
         self.packets.push(aead::Open {
             key: &sa.key,
-            nonce: nonce(*sa.salt, *iv),
-            associated_data: associated_data(index.to_be_bytes(), number, sa.extended),
+            nonce: nonce(*sa.salt, iv),
+            associated_data: associated_data(sa.spi.value().to_be_bytes(), number, sa.extended),
             source,
-            destination: &mut destination[..text],
+            destination: &mut destination[..length],
             authentic: false,
         });
         self.numbers.push((&sa.replay, number));
-        Ok(())
     }
 
     /// Opens the batch: one result for each packet that was pushed, in order.

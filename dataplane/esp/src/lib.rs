@@ -11,7 +11,7 @@ mod outer;
 mod replay;
 mod sequence;
 
-pub use inbound::{Inbound, InboundSa, Opened, Opening, Refusal};
+pub use inbound::{Admitted, Inbound, InboundSa, Opened, Opening, Refusal};
 pub use outbound::{Outbound, OutboundSa, Sealing};
 pub use outer::{Encapsulation, OuterHeader};
 pub use replay::{ReplayWindow, Stale};

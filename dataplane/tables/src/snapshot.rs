@@ -28,7 +28,7 @@ pub enum PortRole {
     /// Towards the peers: ESP and IKE.
     Wan,
     /// Towards a VPC: clear traffic of this border gateway.
-    Vpc(AttachmentIndex, GatewayIndex),
+    Vpc(GatewayIndex),
 }
 
 /// An inbound security association in its place.
@@ -60,6 +60,8 @@ pub struct Outbound {
     pub slot: SaSlot,
     /// The port that leads to the peer.
     pub port: PortIndex,
+    /// Bytes of the largest packet, outer header included, that the way to the peer takes.
+    pub mtu: u16,
     /// The neighbour on the way to the peer.
     pub next_hop: IpAddr,
     /// Its link header; `None` while the neighbour is not resolved.

@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The poll loop of one core.
+//!
+//! A [`Worker`] owns one port per interface. It takes frames a batch at a time and moves the whole batch through each
+//! stage: [`outbound`] from a VPC to a peer, [`inbound`] from a peer to a VPC. Every packet ends with one verdict:
+//! transmitted, passed on to control, or dropped for one [`DropReason`]. Control holds the other end, a [`Handle`].
+#![forbid(unsafe_code)]
+
+mod counters;
+mod drop_reason;
+mod handle;
+mod inbound;
+mod outbound;
+mod tally;
+mod worker;
+
+pub use counters::{Counters, SaCounters};
+pub use drop_reason::DropReason;
+pub use handle::{Handle, IkeDatagram, QueueFull};
+pub use worker::{Options, Sleep, Worker, worker};

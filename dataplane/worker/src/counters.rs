@@ -1,0 +1,130 @@
+//! What a worker counts, and control reads.
+//!
+//! Each counter has one writer, its worker, so counting is a load and a store and never a locked instruction.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tables::SaSlot;
+
+use crate::DropReason;
+
+/// A worker's totals since it started, at one moment.
+///
+/// Between two batches `received == transmitted + passed + dropped`, and `dropped` is the sum of `drops`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets taken from ports.
+    pub received: u64,
+    /// Packets of those that were handed to a port to be sent.
+    pub transmitted: u64,
+    /// Packets of those that went to control.
+    pub passed: u64,
+    /// Packets of those that were dropped.
+    pub dropped: u64,
+    /// Frames sent for control, which were not received here.
+    pub originated: u64,
+    /// Nanoseconds spent in turns of the loop that found something to do.
+    pub busy_nanoseconds: u64,
+    /// Drops by reason, by position in [`DropReason::ALL`].
+    pub drops: [u64; DropReason::ALL.len()],
+}
+
+/// Totals of one security association since its slot was first used: keep a baseline from its installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaCounters {
+    /// Packets sealed, or opened and found authentic.
+    pub packets: u64,
+    /// Bytes of the inner packets.
+    pub bytes: u64,
+    /// Drops by reason, by position in [`DropReason::ALL`].
+    pub drops: [u64; DropReason::ALL.len()],
+}
+
+/// One writer, many readers.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Drops([Counter; DropReason::ALL.len()]);
+
+impl Drops {
+    pub(crate) fn add(&self, reason: DropReason, count: u64) {
+        self.0[reason as usize].add(count);
+    }
+
+    fn values(&self) -> [u64; DropReason::ALL.len()] {
+        std::array::from_fn(|position| self.0[position].value())
+    }
+}
+
+/// A worker's counters where both sides see them.
+#[derive(Debug)]
+pub(crate) struct SharedCounters {
+    pub(crate) received: Counter,
+    pub(crate) transmitted: Counter,
+    pub(crate) passed: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) originated: Counter,
+    pub(crate) busy_nanoseconds: Counter,
+    pub(crate) drops: Drops,
+    /// By slot: what moves with every run of packets stands apart from what hardly ever moves.
+    associations: Box<[AssociationCounters]>,
+    association_drops: Box<[Drops]>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct AssociationCounters {
+    pub(crate) packets: Counter,
+    pub(crate) bytes: Counter,
+}
+
+impl SharedCounters {
+    pub(crate) fn new(slots: u32) -> Self {
+        Self {
+            received: Counter::default(),
+            transmitted: Counter::default(),
+            passed: Counter::default(),
+            dropped: Counter::default(),
+            originated: Counter::default(),
+            busy_nanoseconds: Counter::default(),
+            drops: Drops::default(),
+            associations: (0..slots).map(|_| AssociationCounters::default()).collect(),
+            association_drops: (0..slots).map(|_| Drops::default()).collect(),
+        }
+    }
+
+    pub(crate) fn association(&self, slot: SaSlot) -> Option<&AssociationCounters> {
+        self.associations.get(slot.position())
+    }
+
+    pub(crate) fn association_drops(&self, slot: SaSlot) -> Option<&Drops> {
+        self.association_drops.get(slot.position())
+    }
+
+    pub(crate) fn totals(&self) -> Counters {
+        Counters {
+            received: self.received.value(),
+            transmitted: self.transmitted.value(),
+            passed: self.passed.value(),
+            dropped: self.dropped.value(),
+            originated: self.originated.value(),
+            busy_nanoseconds: self.busy_nanoseconds.value(),
+            drops: self.drops.values(),
+        }
+    }
+
+    pub(crate) fn association_totals(&self, slot: SaSlot) -> Option<SaCounters> {
+        let (counters, drops) = (self.association(slot)?, self.association_drops(slot)?);
+        Some(SaCounters { packets: counters.packets.value(), bytes: counters.bytes.value(), drops: drops.values() })
+    }
+}

@@ -1,0 +1,117 @@
+//! Control's end of a worker: queues in both directions, counters, and the bell that wakes it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use arrayvec::ArrayVec;
+use crossbeam_queue::ArrayQueue;
+use rustix::event::{EventfdFlags, eventfd};
+use tables::{PortIndex, SaSlot, Unresolved};
+
+use crate::counters::{Counters, SaCounters, SharedCounters};
+
+/// Bytes of the longest message that a queue takes: a frame of the largest kind that AF_XDP has.
+const MOST_BYTES: usize = 4096;
+/// Messages that a queue holds. A flood of IKE beyond that is dropped and counted.
+const QUEUE: usize = 256;
+
+/// A message in a queue, inline: neither side allocates for it.
+pub(crate) type Bytes = ArrayVec<u8, MOST_BYTES>;
+
+/// An IKE message that arrived through the rings.
+#[derive(Debug, Clone)]
+pub struct IkeDatagram {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Our address, and the port that tells whether NAT traversal is in use.
+    pub destination: SocketAddr,
+    pub(crate) message: Bytes,
+}
+
+impl IkeDatagram {
+    /// The IKE message, without a non-ESP marker.
+    #[must_use]
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+}
+
+/// The queue to the worker holds no more: it is behind, or stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueFull;
+
+/// What worker and control share.
+pub(crate) struct Shared {
+    pub(crate) ike: ArrayQueue<IkeDatagram>,
+    pub(crate) unresolved: ArrayQueue<Unresolved>,
+    pub(crate) frames: ArrayQueue<(PortIndex, Bytes)>,
+    pub(crate) counters: SharedCounters,
+    pub(crate) stop: AtomicBool,
+    pub(crate) bell: OwnedFd,
+}
+
+/// Control's end of a worker.
+pub struct Handle(pub(crate) Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(slots: u32) -> io::Result<Self> {
+        Ok(Self(Arc::new(Shared {
+            ike: ArrayQueue::new(QUEUE),
+            unresolved: ArrayQueue::new(QUEUE),
+            frames: ArrayQueue::new(QUEUE),
+            counters: SharedCounters::new(slots),
+            stop: AtomicBool::new(false),
+            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })))
+    }
+
+    /// The next IKE message that arrived.
+    #[must_use]
+    pub fn receive_ike(&self) -> Option<IkeDatagram> {
+        self.0.ike.pop()
+    }
+
+    /// The next neighbour that a packet waited for in vain. The same one may come many times.
+    #[must_use]
+    pub fn unresolved(&self) -> Option<Unresolved> {
+        self.0.unresolved.pop()
+    }
+
+    /// Has a whole frame sent through one of the worker's ports.
+    ///
+    /// # Errors
+    /// [`QueueFull`] where the worker is behind, or the frame is longer than any port takes.
+    pub fn send_frame(&self, port: PortIndex, frame: &[u8]) -> Result<(), QueueFull> {
+        let bytes = Bytes::try_from(frame).map_err(|_| QueueFull)?;
+        self.0.frames.push((port, bytes)).map_err(|_| QueueFull)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Wakes the worker if it sleeps.
+    pub fn wake(&self) {
+        // Full means that the bell rings already.
+        let _ = rustix::io::write(&self.0.bell, &1_u64.to_ne_bytes());
+    }
+
+    /// Lets [`Worker::run`](crate::Worker::run) return after its present turn.
+    pub fn stop(&self) {
+        self.0.stop.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// The worker's totals.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.0.counters.totals()
+    }
+
+    /// The totals of the security association in `slot`; `None` for a slot beyond those the worker counts.
+    #[must_use]
+    pub fn sa_counters(&self, slot: SaSlot) -> Option<SaCounters> {
+        self.0.counters.association_totals(slot)
+    }
+}

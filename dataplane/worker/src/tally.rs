@@ -1,0 +1,59 @@
+//! The verdicts of one batch, added to the counters at its end.
+
+use tables::SaSlot;
+
+use crate::DropReason;
+use crate::counters::SharedCounters;
+
+/// Counts the verdicts of a batch. The totals are written at its end in one go, so that what a reader sees adds up.
+pub(crate) struct Tally<'a> {
+    counters: &'a SharedCounters,
+    received: u64,
+    transmitted: u64,
+    passed: u64,
+    dropped: u64,
+}
+
+impl<'a> Tally<'a> {
+    pub(crate) fn new(counters: &'a SharedCounters, received: usize) -> Self {
+        Self { counters, received: received as u64, transmitted: 0, passed: 0, dropped: 0 }
+    }
+
+    pub(crate) fn transmit(&mut self) {
+        self.transmitted += 1;
+    }
+
+    pub(crate) fn pass(&mut self) {
+        self.passed += 1;
+    }
+
+    /// A packet that no security association is known of.
+    pub(crate) fn drop(&mut self, reason: DropReason) {
+        self.dropped += 1;
+        self.counters.drops.add(reason, 1);
+    }
+
+    /// A packet of a security association.
+    pub(crate) fn drop_of(&mut self, slot: SaSlot, reason: DropReason) {
+        self.drop(reason);
+        if let Some(drops) = self.counters.association_drops(slot) {
+            drops.add(reason, 1);
+        }
+    }
+
+    /// Packets that an association sealed or opened.
+    pub(crate) fn protect(&mut self, slot: SaSlot, packets: u64, bytes: u64) {
+        if let Some(counters) = self.counters.association(slot) {
+            counters.packets.add(packets);
+            counters.bytes.add(bytes);
+        }
+    }
+
+    pub(crate) fn finish(self) {
+        debug_assert_eq!(self.received, self.transmitted + self.passed + self.dropped, "a packet without one verdict");
+        self.counters.received.add(self.received);
+        self.counters.transmitted.add(self.transmitted);
+        self.counters.passed.add(self.passed);
+        self.counters.dropped.add(self.dropped);
+    }
+}

@@ -1,0 +1,226 @@
+//! The loop itself.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use port::{BATCH, Port, Receive, Transmit};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tables::{GatewayIndex, PortIndex, PortRole, Reader, Snapshot};
+
+use crate::handle::{Handle, Shared};
+use crate::tally::Tally;
+use crate::{DropReason, inbound, outbound};
+
+/// What a worker does when it finds nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sleep {
+    /// Looks again at once: the lowest latency, for a core of its own.
+    Never,
+    /// Keeps looking for so long, then sleeps until a frame or control wakes it.
+    After(Duration),
+}
+
+/// How a worker works.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Most packets that are taken from a port at once, 1 to [`BATCH`].
+    pub batch: usize,
+    /// What to do when there is nothing to do.
+    pub sleep: Sleep,
+    /// Security association slots that are counted.
+    pub slots: u32,
+}
+
+/// Frames of control that are sent in one turn: a burst of IKE does not delay packets for long.
+const FRAMES_PER_TURN: usize = 16;
+/// Most ports of a worker: one per interface, and the list of what to sleep on stands on the stack.
+const MOST_PORTS: usize = 64;
+/// The longest sleep: an upper bound on how late a wake-up that got lost is made good.
+const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// One core's loop over one port per interface.
+pub struct Worker<P> {
+    ports: Vec<P>,
+    snapshot: Reader<Snapshot>,
+    options: Options,
+    shared: Arc<Shared>,
+}
+
+/// Makes a worker over `ports`, which stand at their [`PortIndex`], and control's end of it.
+///
+/// # Errors
+/// Where the kernel refuses an eventfd, or there are more ports than a worker can watch.
+///
+/// # Panics
+/// Where the batch is not 1 to [`BATCH`].
+pub fn worker<P: Port>(
+    ports: Vec<P>,
+    snapshot: Reader<Snapshot>,
+    options: Options,
+) -> io::Result<(Worker<P>, Handle)> {
+    assert!((1..=BATCH).contains(&options.batch), "a batch of {}; allowed: 1 to {BATCH}", options.batch);
+    if ports.len() > MOST_PORTS {
+        let message = format!("{} interfaces; a worker watches at most {MOST_PORTS}", ports.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let handle = Handle::new(options.slots)?;
+    let shared = Arc::clone(&handle.0);
+    Ok((Worker { ports, snapshot, options, shared }, handle))
+}
+
+impl<P: Port> Worker<P> {
+    /// Runs until [`Handle::stop`].
+    pub fn run(&mut self) {
+        let mut turn_began = Instant::now();
+        let mut idle_since = turn_began;
+        while !self.shared.stop.load(Relaxed) {
+            let found = self.poll();
+            let now = Instant::now();
+            if found > 0 {
+                self.shared.counters.busy_nanoseconds.add((now - turn_began).as_nanos() as u64);
+                idle_since = now;
+            } else if let Sleep::After(patience) = self.options.sleep
+                && now - idle_since >= patience
+            {
+                self.sleep();
+            }
+            turn_began = now;
+        }
+        self.poll();
+        self.snapshot.park();
+    }
+
+    /// One turn over all ports and control's queue; returns how many packets and frames there were.
+    pub fn poll(&mut self) -> usize {
+        let snapshot = self.snapshot.load();
+        let mut found = 0;
+        for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
+            found += match *role {
+                PortRole::Wan => from_wan(&mut self.ports, index, self.options.batch, snapshot, &self.shared),
+                PortRole::Vpc(gateway) => {
+                    from_vpc(&mut self.ports, index, gateway, self.options.batch, snapshot, &self.shared)
+                }
+            };
+        }
+        found += from_control(&mut self.ports, &self.shared);
+        if found > 0 {
+            self.ports.iter_mut().for_each(|port| port.split().1.flush());
+        }
+        found
+    }
+
+    /// The ports, for a test or a bench to fill and drain between turns.
+    pub fn ports(&mut self) -> &mut [P] {
+        &mut self.ports
+    }
+
+    fn sleep(&mut self) {
+        self.snapshot.park();
+        let mut watched: ArrayVec<PollFd<'_>, { MOST_PORTS + 1 }> = self
+            .ports
+            .iter()
+            .filter_map(Port::fd)
+            .chain([self.shared.bell.as_fd()])
+            .map(|fd: BorrowedFd<'_>| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        // An interrupted or refused sleep is a short one.
+        let _ = poll(&mut watched, Some(&NAP));
+        // Empty where the bell did not ring.
+        let _ = rustix::io::read(&self.shared.bell, &mut [0; 8]);
+    }
+}
+
+fn from_vpc<P: Port>(
+    ports: &mut [P],
+    index: usize,
+    gateway: GatewayIndex,
+    limit: usize,
+    snapshot: &Snapshot,
+    shared: &Shared,
+) -> usize {
+    let (before, rest) = ports.split_at_mut(index);
+    let Some((receiving, after)) = rest.split_first_mut() else { return 0 };
+    let (rx, _) = receiving.split();
+    let count = rx.receive(limit);
+    if count == 0 {
+        return 0;
+    }
+    let mut tally = Tally::new(&shared.counters, count);
+    let batch = outbound::route(rx, count, gateway, snapshot, &shared.unresolved, &mut tally);
+    // A packet never leaves through the port it came from: tunnels are reached through the WAN.
+    for (position, port) in before.iter_mut().enumerate().chain((index + 1..).zip(after)) {
+        outbound::seal(&batch, PortIndex(position as u32), port.split().1, &mut tally);
+    }
+    drop(batch);
+    rx.release();
+    tally.finish();
+    count
+}
+
+fn from_wan<P: Port>(ports: &mut [P], index: usize, limit: usize, snapshot: &Snapshot, shared: &Shared) -> usize {
+    let (before, rest) = ports.split_at_mut(index);
+    let Some((receiving, after)) = rest.split_first_mut() else { return 0 };
+    let (rx, _) = receiving.split();
+    let count = rx.receive(limit);
+    if count == 0 {
+        return 0;
+    }
+    let mut tally = Tally::new(&shared.counters, count);
+    let batch = inbound::classify(rx, count, snapshot, &shared.ike, &mut tally);
+    let mut leaving: ArrayVec<(usize, &mut P::Tx), MOST_PORTS> = before
+        .iter_mut()
+        .enumerate()
+        .chain((index + 1..).zip(after))
+        .map(|(position, port)| (position, port.split().1))
+        .collect();
+    for turn in 0..leaving.len() {
+        let (earlier, rest) = leaving.split_at_mut(turn);
+        let Some(((position, tx), later)) = rest.split_first_mut() else { break };
+        let elsewhere = |port: PortIndex, frame: &[u8]| {
+            let mut others = earlier.iter_mut().chain(later.iter_mut());
+            let (_, tx) = others.find(|(position, _)| *position == port.position()).ok_or(DropReason::Transit)?;
+            copy(*tx, frame)
+        };
+        let port = PortIndex(*position as u32);
+        inbound::open(&batch, port, *tx, snapshot, &shared.unresolved, &mut tally, elsewhere);
+    }
+    drop(batch);
+    rx.release();
+    tally.finish();
+    count
+}
+
+fn from_control<P: Port>(ports: &mut [P], shared: &Shared) -> usize {
+    let mut sent = 0;
+    while sent < FRAMES_PER_TURN
+        && let Some((port, frame)) = shared.frames.pop()
+    {
+        sent += 1;
+        // What finds no frame is lost as on a full wire: IKE retransmits.
+        if let Some(port) = ports.get_mut(port.position())
+            && copy(port.split().1, &frame).is_ok()
+        {
+            shared.counters.originated.add(1);
+        }
+    }
+    sent
+}
+
+/// Sends a copy of a whole frame.
+fn copy(tx: &mut impl Transmit, frame: &[u8]) -> Result<(), DropReason> {
+    if frame.len() > tx.capacity() {
+        return Err(DropReason::TooLong);
+    }
+    if tx.reserve(1) == 0 {
+        return Err(DropReason::TransmitRingFull);
+    }
+    if let Some(to) = tx.frames().next() {
+        to[..frame.len()].copy_from_slice(frame);
+    }
+    tx.commit(&[frame.len() as u16]);
+    Ok(())
+}
