@@ -74,8 +74,8 @@ class Demo:
             encapsulation = {"udp": "in UDP", "none": "as protocol 50"}[tunnel["esp"]["encapsulation"]]
             step.detail(f"ESP {encapsulation}, {tunnel['esp']['suite']}")
         with self._progress.step("Ping both ways through the tunnel"):
-            to_vpc = must_ping(topology.idc_host, VPC_HOST, count=200, interval=0.01)
-            to_idc = must_ping(topology.vpc_host, IDC_HOST, count=200, interval=0.01)
+            to_vpc = must_ping(topology.idc_host, VPC_HOST, count=100, interval=0.01)
+            to_idc = must_ping(topology.vpc_host, IDC_HOST, count=100, interval=0.01)
         with self._progress.step(f"iperf3 both ways through the tunnel (TCP, {TCP_SECONDS} s each)"):
             both = iperf_both_ways(topology.idc_host, topology.vpc_host, STATE / "iperf3.log", seconds=TCP_SECONDS)
             check_it_went_through(gateway, strongswan, both)

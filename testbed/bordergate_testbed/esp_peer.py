@@ -55,7 +55,9 @@ class EspSa:
     def seal(self, inner: Packet, sequence: int, *, esn_high: int = 0, spi: int | None = None) -> IP:
         """An IP packet that carries `inner` sealed with this sequence number; `spi` other than the SA's is a forgery."""
         self._sa.spi = self.exported.spi if spi is None else spi
-        sealed = self._sa.encrypt(inner, seq_num=sequence, esn=esn_high)
+        # Set on the SA, since scapy takes an argument of 0 for none.
+        self._sa.seq_num = sequence
+        sealed = self._sa.encrypt(inner, esn=esn_high)
         self._sa.spi = self.exported.spi
         return self.carry(bytes(sealed[ESP]))
 

@@ -23,7 +23,7 @@ def missing() -> str | None:
     if run(["ip", "netns", "add", name], check=False).returncode != 0:
         return "the kernel gives no network namespaces (CONFIG_NET_NS, or a container without CAP_SYS_ADMIN)"
     try:
-        if run(["ip", "-n", name, "link", "add", "a", "type", "veth", "peer", "name", "b"], check=False).returncode != 0:
+        if run(["ip", "-n", name, "link", "add", "v0", "type", "veth", "peer", "name", "v1"], check=False).returncode != 0:
             return "the kernel has no veth devices (CONFIG_VETH, modprobe veth)"
     finally:
         run(["ip", "netns", "delete", name], check=False)

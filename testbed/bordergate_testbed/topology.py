@@ -20,6 +20,8 @@ BORDERGATE_WAN = "203.0.113.1"
 CUSTOMER_WAN = "198.51.100.2"
 INTERNET_AT_BORDERGATE = "203.0.113.254"
 INTERNET_AT_CUSTOMER = "198.51.100.254"
+SECOND_CUSTOMER_WAN = "192.0.2.2"
+INTERNET_AT_SECOND_CUSTOMER = "192.0.2.254"
 # Behind NAT the customer's device has an address of its own; the world sees CUSTOMER_WAN.
 CUSTOMER_PRIVATE = "192.168.77.2"
 NAT_PRIVATE = "192.168.77.1"
@@ -101,9 +103,28 @@ class Topology:
         """A host in the VPC."""
         return self["vpc-host"]
 
-    def exists(self) -> bool:
-        """Whether all namespaces are there."""
-        return all(namespace.path.exists() for namespace in self._namespaces.values())
+    def add_second_tenant(self) -> None:
+        """Another customer and another VPC on the same gateway, with the very same inner addresses.
+
+        `idc-host-2 -- customer-2 -- internet` and `bordergate (vpc1) -- vpc-host-2`; the customer's public address is
+        SECOND_CUSTOMER_WAN.
+        """
+        for role in ("idc-host-2", "customer-2", "vpc-host-2"):
+            self._namespaces[role] = Namespace.create(self.prefix + role)
+        self._link("idc-host-2", "lan0", "customer-2", "lan0", INNER_MTU)
+        self._link("customer-2", "wan0", "internet", "customer1", 1500)
+        self._link("bordergate", "vpc1", "vpc-host-2", "vpc0", INNER_MTU)
+        for role, interface, address in (
+                ("idc-host-2", "lan0", f"{IDC_HOST}/16"), ("customer-2", "lan0", f"{IDC_GATEWAY}/16"),
+                ("customer-2", "wan0", f"{SECOND_CUSTOMER_WAN}/24"),
+                ("internet", "customer1", f"{INTERNET_AT_SECOND_CUSTOMER}/24"),
+                ("bordergate", "vpc1", f"{VPC_GATEWAY}/16"), ("vpc-host-2", "vpc0", f"{VPC_HOST}/16")):
+            self[role].ip("addr", "add", address, "dev", interface)
+            self[role].ip("link", "set", interface, "up")
+        for role, router in (("idc-host-2", IDC_GATEWAY), ("customer-2", INTERNET_AT_SECOND_CUSTOMER),
+                             ("vpc-host-2", VPC_GATEWAY)):
+            self[role].ip("route", "add", "default", "via", router)
+        self["customer-2"].sysctl({"net/ipv4/ip_forward": "1"})
 
     def _build(self) -> None:
         for role in ROLES:

@@ -1,0 +1,49 @@
+"""Two border gateways in one daemon use the same inner addresses on both sides, and neither sees the other's packets."""
+
+from __future__ import annotations
+
+from scapy.layers.inet import ICMP, IP
+from scapy.packet import Packet
+
+from ..gateway import Site, Tunnel
+from ..scenario import Bed, expect
+from ..strongswan import Connection
+from ..topology import IDC_HOST, SECOND_CUSTOMER_WAN, VPC_HOST
+from ..traffic import must_ping
+
+
+def run(bed: Bed) -> None:
+    topology = bed.topology
+    bed.step("add the second tenant's namespaces")
+    topology.add_second_tenant()
+    bed.step("start two strongSwans, one per customer")
+    bed.strongswan(name="strongswan-1").start(Connection())
+    bed.strongswan(name="strongswan-2", namespace=topology["customer-2"]).start(
+        Connection(name="tun-2", local=SECOND_CUSTOMER_WAN, local_id=SECOND_CUSTOMER_WAN, psk="another_battery"))
+    bed.step("start Bordergate with both tenants")
+    gateway = bed.gateway().start(
+        Site(),
+        Site(name="2", asn=65010, customer_asn=65011, vpc_interface="vpc1",
+             tunnel=Tunnel(name="tun-2", remote=SECOND_CUSTOMER_WAN, psk="another_battery")))
+    gateway.wait_up("tun-1")
+    gateway.wait_up("tun-2")
+
+    bed.step("ping in both tenants, with sizes that tell them apart")
+    captures = {name: bed.capture(name, topology[name], interface, incoming_only=True)
+                for name, interface in (("vpc-host", "vpc0"), ("vpc-host-2", "vpc0"),
+                                        ("idc-host", "lan0"), ("idc-host-2", "lan0"))}
+    for size, idc, vpc in ((101, "idc-host", "vpc-host"), (202, "idc-host-2", "vpc-host-2")):
+        must_ping(topology[idc], VPC_HOST, size=size)
+        must_ping(topology[vpc], IDC_HOST, size=size)
+
+    bed.step("see that nobody got the other's packets")
+    for name, capture in captures.items():
+        capture.stop()
+        sizes = {len(packet[ICMP].payload) for packet in capture.packets() if is_echo(packet)}
+        expected = {202} if name.endswith("-2") else {101}
+        expect(sizes == expected, f"{name} got echoes of {sorted(sizes)} bytes, not {sorted(expected)}")
+
+
+def is_echo(packet: Packet) -> bool:
+    """An echo request or reply."""
+    return packet.haslayer(IP) and packet.haslayer(ICMP) and packet[ICMP].type in (0, 8)
