@@ -1,0 +1,229 @@
+//! AF_XDP ports on real interfaces: a pair of veth in a namespace, the steering program on both ends.
+
+#[path = "../../../ebpf/tests/namespace/mod.rs"]
+mod namespace;
+
+use std::time::{Duration, Instant};
+
+use bordergate_port::{BATCH, OpenError, Port, Receive, Transmit, XdpOptions, XdpPort, ZeroCopy, queue_count};
+use namespace::Namespace;
+use steer::{Counter, LoadOptions, Mode, Side, Steer, XdpMode};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A port on each end, steered to.
+struct Pair {
+    steer: Steer,
+    a: XdpPort,
+    b: XdpPort,
+    macs: [[u8; 6]; 2],
+}
+
+impl Pair {
+    fn open(mode: XdpMode, frames: u32) -> Self {
+        let mut steer = Steer::load(LoadOptions { pin_dir: None, ..LoadOptions::default() }).unwrap();
+        let mut open = |interface: &str| {
+            let attached = steer.attach(interface, Side::Vpc, mode).unwrap();
+            let port = XdpPort::open(XdpOptions { ring_size: 64, frames, ..XdpOptions::new(interface, 0) }).unwrap();
+            steer.register_socket(interface, 0, port.socket()).unwrap();
+            (port, attached.mode)
+        };
+        let (a, mode_a) = open("left");
+        let (b, mode_b) = open("right");
+        let expected = if mode == XdpMode::Generic { Mode::Generic } else { Mode::Native };
+        assert_eq!((mode_a, mode_b), (expected, expected));
+        Self { steer, a, b, macs: [mac("left"), mac("right")] }
+    }
+
+    /// Sends `count` numbered frames from `a` to `b`, which sends each back, never with more than `window` on the way.
+    fn echo(&mut self, count: u32, window: u32) {
+        let (mut sent, mut returned) = (0, 0);
+        let start = Instant::now();
+        while returned < count {
+            assert!(start.elapsed() < DEADLINE, "{sent} sent, {returned} returned: {:?}", self.lost());
+
+            let (rx, tx) = self.a.split();
+            let want = (count - sent).min(window - (sent - returned)).min(BATCH as u32);
+            let reserved = tx.reserve(want as usize);
+            let mut lengths = [0; BATCH];
+            for (frame, length) in tx.frames().zip(&mut lengths) {
+                *length = write_frame(frame, self.macs, sent);
+                sent += 1;
+            }
+            tx.commit(&lengths[..reserved]);
+            tx.flush();
+
+            bounce(&mut self.b);
+
+            let received = rx.receive(BATCH);
+            for i in 0..received {
+                let mut expected = vec![0; 2048];
+                let length = write_frame(&mut expected, [self.macs[1], self.macs[0]], returned);
+                assert_eq!(rx.frame(i), &expected[..usize::from(length)], "frame {returned}");
+                returned += 1;
+            }
+            rx.release();
+        }
+        assert_eq!((sent, returned), (count, count));
+    }
+
+    fn lost(&self) -> impl std::fmt::Debug {
+        let counters = ["left", "right"].map(|interface| self.steer.counters(interface).unwrap());
+        (counters, self.a.statistics(), self.b.statistics())
+    }
+}
+
+/// Sends all that waits on a port back to where it came from.
+fn bounce(port: &mut XdpPort) {
+    let (rx, tx) = port.split();
+    let free = tx.reserve(BATCH);
+    let received = rx.receive(free);
+    let mut lengths = [0; BATCH];
+    for (i, (to, length)) in tx.frames().take(received).zip(&mut lengths).enumerate() {
+        let from = rx.frame(i);
+        to[..from.len()].copy_from_slice(from);
+        to[..6].copy_from_slice(&from[6..12]);
+        to[6..12].copy_from_slice(&from[..6]);
+        *length = from.len() as u16;
+    }
+    tx.commit(&lengths[..received]);
+    rx.release();
+    tx.flush();
+}
+
+/// An IPv4 packet from `macs[0]` to `macs[1]` that carries `number`, of a length that depends on it.
+fn write_frame(frame: &mut [u8], macs: [[u8; 6]; 2], number: u32) -> u16 {
+    let length = 60 + (number * 37 % 1440) as usize;
+    frame[..6].copy_from_slice(&macs[1]);
+    frame[6..12].copy_from_slice(&macs[0]);
+    frame[12..14].copy_from_slice(&[0x08, 0x00]);
+    frame[14..34].copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
+    frame[16..18].copy_from_slice(&(length as u16 - 14).to_be_bytes());
+    frame[34..38].copy_from_slice(&number.to_be_bytes());
+    for (position, byte) in frame[38..length].iter_mut().enumerate() {
+        *byte = (position as u32 ^ number) as u8;
+    }
+    length as u16
+}
+
+fn mac(interface: &str) -> [u8; 6] {
+    nix::ifaddrs::getifaddrs()
+        .unwrap()
+        .filter(|entry| entry.interface_name == interface)
+        .find_map(|entry| entry.address?.as_link_addr()?.addr())
+        .unwrap()
+}
+
+#[test]
+fn frames_come_back_in_order_in_native_and_in_generic_mode() {
+    for mode in [XdpMode::Native, XdpMode::Generic] {
+        let Some(namespace) = Namespace::with_veth() else { return };
+        namespace.run(|| {
+            let mut pair = Pair::open(mode, 512);
+            for count in [67, 1, 64, 65, 1000] {
+                pair.echo(count, 64);
+            }
+            let total = 67 + 1 + 64 + 65 + 1000;
+            for interface in ["left", "right"] {
+                let counters = pair.steer.counters(interface).unwrap();
+                assert_eq!(counters[Counter::Steered], total, "{mode:?} {interface} {counters:?}");
+                assert_eq!(counters[Counter::NoSocket], 0);
+            }
+            assert_eq!(pair.a.statistics().unwrap().rx_dropped, 0);
+        });
+    }
+}
+
+#[test]
+fn no_frame_is_lost_in_a_long_run_with_few_of_them() {
+    for mode in [XdpMode::Native, XdpMode::Generic] {
+        let Some(namespace) = Namespace::with_veth() else { return };
+        namespace.run(|| {
+            let frames = 128;
+            let mut pair = Pair::open(mode, frames);
+            pair.echo(64 * frames, 60);
+            // What was sent is completed in the end, and every transmit frame can be had again.
+            for port in [&mut pair.a, &mut pair.b] {
+                let start = Instant::now();
+                while port.split().1.reserve(BATCH) < BATCH {
+                    assert!(start.elapsed() < DEADLINE, "transmit frames are missing");
+                }
+                port.split().1.commit(&[]);
+            }
+            // And every receive frame: a full batch still comes through at once.
+            pair.echo(60, 60);
+        });
+    }
+}
+
+#[test]
+fn a_reservation_is_kept_until_it_is_committed() {
+    let Some(namespace) = Namespace::with_veth() else { return };
+    namespace.run(|| {
+        let mut port = XdpPort::open(XdpOptions { ring_size: 64, frames: 128, ..XdpOptions::new("left", 0) }).unwrap();
+        let (_, tx) = port.split();
+        assert_eq!(tx.reserve(10), 10);
+        assert_eq!(tx.reserve(40), 40);
+        assert_eq!(tx.reserve(BATCH + 1), BATCH);
+        assert_eq!(tx.frames().count(), BATCH);
+        let frames: Vec<&mut [u8]> = tx.frames().collect();
+        assert!(frames.iter().all(|frame| frame.len() == 2048 - 256));
+        tx.commit(&[0; BATCH]);
+        assert_eq!(tx.reserve(BATCH), BATCH);
+        tx.commit(&[]);
+    });
+}
+
+#[test]
+fn frames_for_a_closed_socket_are_dropped() {
+    let Some(namespace) = Namespace::with_veth() else { return };
+    namespace.run(|| {
+        let Pair { steer, mut a, b, macs } = Pair::open(XdpMode::Native, 128);
+        drop(b);
+        let (_, tx) = a.split();
+        assert_eq!(tx.reserve(5), 5);
+        let lengths: Vec<u16> = tx.frames().map(|frame| write_frame(frame, macs, 0)).collect();
+        tx.commit(&lengths);
+        tx.flush();
+        let start = Instant::now();
+        while steer.counters("right").unwrap()[Counter::NoSocket] < 5 {
+            assert!(start.elapsed() < DEADLINE, "{:?}", steer.counters("right"));
+        }
+        // And the queue can be had again.
+        XdpPort::open(XdpOptions::new("right", 0)).unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_opened_says_why() {
+    let Some(namespace) = Namespace::with_veth() else { return };
+    namespace.run(|| {
+        let interface = || String::from("left");
+        let open = |options: XdpOptions| XdpPort::open(options).map(drop);
+
+        assert_eq!(open(XdpOptions::new("absent", 0)), Err(OpenError::NoSuchInterface { interface: "absent".into() }));
+        assert_eq!(queue_count("left"), Ok(1));
+        assert_eq!(
+            open(XdpOptions::new("left", 1)),
+            Err(OpenError::QueueOutOfRange { interface: interface(), queue: 1, queues: 1 })
+        );
+        let refused = open(XdpOptions { zero_copy: ZeroCopy::Always, ..XdpOptions::new("left", 0) });
+        assert!(matches!(refused, Err(OpenError::ZeroCopyRefused { queue: 0, .. })), "{refused:?}");
+
+        let first = XdpPort::open(XdpOptions::new("left", 0)).unwrap();
+        assert!(!first.zero_copy());
+        assert_eq!(open(XdpOptions::new("left", 0)), Err(OpenError::QueueBusy { interface: interface(), queue: 0 }));
+
+        for (options, option) in [
+            (XdpOptions { ring_size: 100, ..XdpOptions::new("left", 0) }, "ring_size"),
+            (XdpOptions { frames: 127, ..XdpOptions::new("left", 0) }, "frames"),
+            (XdpOptions { frame_size: 3000, ..XdpOptions::new("left", 0) }, "frame_size"),
+        ] {
+            let refused = open(options);
+            assert!(matches!(&refused, Err(OpenError::Option { option: o, .. }) if *o == option), "{refused:?}");
+        }
+        // More than any machine that runs this sets aside.
+        let huge = XdpOptions { huge_pages: true, frames: 1 << 20, frame_size: 4096, ..XdpOptions::new("right", 0) };
+        assert_eq!(open(huge), Err(OpenError::NoHugePages { megabytes: 4096 }));
+    });
+}
