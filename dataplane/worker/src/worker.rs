@@ -57,11 +57,7 @@ pub struct Worker<P> {
 ///
 /// # Panics
 /// Where the batch is not 1 to [`BATCH`].
-pub fn worker<P: Port>(
-    ports: Vec<P>,
-    snapshot: Reader<Snapshot>,
-    options: Options,
-) -> io::Result<(Worker<P>, Handle)> {
+pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Options) -> io::Result<(Worker<P>, Handle)> {
     assert!((1..=BATCH).contains(&options.batch), "a batch of {}; allowed: 1 to {BATCH}", options.batch);
     if ports.len() > MOST_PORTS {
         let message = format!("{} interfaces; a worker watches at most {MOST_PORTS}", ports.len());

@@ -1,0 +1,205 @@
+//! A small house over memory ports for tests: one border gateway, two attachments, tunnels to one peer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aead::Suite;
+use bordergate_worker::{DropReason, Handle, Options, Sleep, Worker, worker};
+use esp::{Encapsulation, InboundSa, OutboundSa, OuterHeader};
+use port::{MemoryOptions, MemoryPort};
+use tables::{
+    Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
+    Route, RouteTable, SaSlot, Snapshot, Tunnel, TunnelIndex, publication,
+};
+use wire::{MacAddress, Spi};
+
+pub const WAN: usize = 0;
+pub const VPC: usize = 1;
+pub const OTHER_VPC: usize = 2;
+/// Both directions use this index, so that what the house seals it can also open.
+pub const SPI: u32 = 0x1230_0005;
+const KEY: [u8; 16] = [7; 16];
+
+/// How the house differs from the ordinary.
+pub struct Plan {
+    pub resolved: bool,
+    pub tunnel_up: bool,
+    pub encapsulation: Option<Encapsulation>,
+    pub extended: bool,
+    pub wan_mtu: u16,
+    pub options: MemoryOptions,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let options = MemoryOptions { frame_size: 2048, rx_frames: 128, tx_frames: 128 };
+        Self { resolved: true, tunnel_up: true, encapsulation: None, extended: true, wan_mtu: 1500, options }
+    }
+}
+
+pub struct House {
+    pub worker: Worker<MemoryPort>,
+    pub handle: Handle,
+    pub outbound: Arc<OutboundSa>,
+    pub _publisher: Publisher<Snapshot>,
+}
+
+pub fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub fn link(address: IpAddr) -> LinkHeader {
+    LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), address)
+}
+
+impl House {
+    pub fn new(plan: Plan) -> Self {
+        let outer = OuterHeader::new(address("203.0.113.1"), address("198.51.100.2"), plan.encapsulation).unwrap();
+        let (spi, salt, suite) = (Spi::new(SPI).unwrap(), [1, 2, 3, 4], Suite::Aes128Gcm16);
+        let outbound = Arc::new(
+            OutboundSa::new(esp::Outbound { spi, suite, key: &KEY, salt, extended: plan.extended, outer }).unwrap(),
+        );
+        let inbound =
+            InboundSa::new(esp::Inbound { spi, suite, key: &KEY, salt, extended: plan.extended, replay_window: 64 });
+        let mut slots: Vec<Option<Inbound>> = vec![None; 16];
+        slots[SaSlot::of(SPI).position()] = Some(Inbound {
+            sa: Arc::new(inbound.unwrap()),
+            tunnel: TunnelIndex(0),
+            gateway: GatewayIndex(0),
+            expected: AttachmentIndex(0),
+        });
+        let up = plan.tunnel_up.then(|| Outbound {
+            sa: Arc::clone(&outbound),
+            slot: SaSlot::of(6),
+            port: PortIndex(WAN as u32),
+            mtu: plan.wan_mtu,
+            next_hop: address("203.0.113.254"),
+            link: plan.resolved.then(|| link(address("203.0.113.254"))),
+        });
+        let mut routes = RouteTable::default();
+        for (prefix, route) in [
+            ("10.1.0.0/16", Route::Attachment(AttachmentIndex(0))),
+            ("10.3.0.0/16", Route::Attachment(AttachmentIndex(1))),
+            ("10.2.0.0/16", Route::Tunnels(Box::new([TunnelIndex(0)]))),
+            ("2001:db8:1::/48", Route::Attachment(AttachmentIndex(0))),
+            ("2001:db8:2::/48", Route::Tunnels(Box::new([TunnelIndex(0)]))),
+        ] {
+            routes.insert(prefix.parse().unwrap(), route);
+        }
+        let attachment = |port: usize, prefix: &str, hosts: &[&str]| {
+            let mut attachment = Attachment::new(PortIndex(port as u32));
+            attachment.insert_route(prefix.parse().unwrap(), NextHop::OnLink);
+            attachment.insert_route("2001:db8:1::/48".parse().unwrap(), NextHop::Via(address("fe80::1")));
+            for host in hosts.iter().filter(|_| plan.resolved).map(|host| address(host)) {
+                attachment.insert_neighbour(host, link(host));
+            }
+            attachment
+        };
+        let snapshot = Snapshot {
+            ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0)), PortRole::Vpc(GatewayIndex(0))]),
+            inbound: slots.into(),
+            tunnels: Arc::new([Tunnel { outbound: up }]),
+            gateways: Arc::new([routes]),
+            attachments: Arc::new([
+                attachment(VPC, "10.1.0.0/24", &["10.1.0.2", "fe80::1"]),
+                attachment(OTHER_VPC, "10.3.0.0/16", &["10.3.0.2"]),
+            ]),
+        };
+        let (publisher, mut readers) = publication(snapshot, 1);
+        let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
+        let options = Options { batch: 64, sleep: Sleep::Never, slots: 16 };
+        let (worker, handle) = worker(ports, readers.pop().unwrap(), options).unwrap();
+        Self { worker, handle, outbound, _publisher: publisher }
+    }
+
+    /// Puts frames on a port, lets the worker work them off, and returns what came out of each port.
+    pub fn pass(&mut self, port: usize, frames: &[Vec<u8>]) -> [Vec<Vec<u8>>; 3] {
+        let mut out = [Vec::new(), Vec::new(), Vec::new()];
+        for chunk in frames.chunks(64) {
+            chunk.iter().for_each(|frame| self.worker.ports()[port].inject(frame).unwrap());
+            self.worker.poll();
+            for (out, port) in out.iter_mut().zip(self.worker.ports()) {
+                out.extend(port.drain());
+            }
+        }
+        self.check_sums();
+        out
+    }
+
+    /// Every packet has one verdict.
+    pub fn check_sums(&self) {
+        let counters = self.handle.counters();
+        assert_eq!(counters.received, counters.transmitted + counters.passed + counters.dropped, "{counters:?}");
+        assert_eq!(counters.dropped, counters.drops.iter().sum::<u64>(), "{counters:?}");
+    }
+
+    /// The reasons counted so far, with their counts.
+    pub fn drops(&self) -> Vec<(DropReason, u64)> {
+        let counters = self.handle.counters();
+        DropReason::ALL.into_iter().zip(counters.drops).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+/// A frame that carries `packet`.
+pub fn frame(packet: &[u8]) -> Vec<u8> {
+    let ether_type = if packet.first().is_some_and(|byte| byte >> 4 == 6) { 0x86dd_u16 } else { 0x0800 };
+    [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1][..], &ether_type.to_be_bytes(), packet].concat()
+}
+
+/// An IPv4 packet with a right header checksum.
+pub fn ipv4(source: [u8; 4], destination: [u8; 4], protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0];
+    packet.extend(source.into_iter().chain(destination).chain(payload.iter().copied()));
+    let length = packet.len() as u16;
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    let checksum = wire::checksum::ipv4_header(&packet[..20]);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// A UDP packet from the VPC's host to the data centre's, `size` bytes long with its headers.
+pub fn clear(size: usize) -> Vec<u8> {
+    ipv4([10, 1, 0, 2], [10, 2, 0, 2], 17, &vec![0x5a; size - 20])
+}
+
+/// The same the other way.
+pub fn returning(size: usize, destination: [u8; 4]) -> Vec<u8> {
+    ipv4([10, 2, 0, 2], destination, 17, &vec![0xa5; size - 20])
+}
+
+/// What the peer sends for `content`: sealed under the house's own key, for the outbound association's index is the
+/// inbound one's too.
+pub fn sealed(sa: &OutboundSa, number: u64, content: &[u8], next_header: u8, encapsulated: bool) -> Vec<u8> {
+    let key = aead::Key::new(Suite::Aes128Gcm16, &KEY).unwrap();
+    let padding = (4 - (content.len() + 2) % 4) % 4;
+    let source = [content, &(1..=padding as u8).collect::<Vec<_>>(), &[padding as u8, next_header]].concat();
+    seal_text(&key, sa, number, &source, encapsulated)
+}
+
+/// ESP over a text that need not be well formed.
+pub fn seal_text(key: &aead::Key, sa: &OutboundSa, number: u64, text: &[u8], encapsulated: bool) -> Vec<u8> {
+    let spi = sa.spi().value().to_be_bytes();
+    let mut nonce = [1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0];
+    nonce[4..].copy_from_slice(&number.to_be_bytes());
+    let mut data = [0; 12];
+    data[..4].copy_from_slice(&spi);
+    data[4..].copy_from_slice(&number.to_be_bytes());
+    let mut destination = vec![0; text.len() + aead::TAG];
+    aead::seal(&mut [aead::Seal {
+        key,
+        nonce,
+        associated_data: aead::AssociatedData::Extended(data),
+        source: text,
+        tail: Default::default(),
+        destination: &mut destination,
+    }]);
+    let esp = [&spi[..], &(number as u32).to_be_bytes(), &number.to_be_bytes(), &destination].concat();
+    let (peer, own) = ([198, 51, 100, 2], [203, 0, 113, 1]);
+    if encapsulated { udp(4500, &esp) } else { ipv4(peer, own, 50, &esp) }
+}
+
+/// A datagram from the peer to the gateway.
+pub fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
+    let header = wire::udp::header(4500, port, payload.len() as u16);
+    ipv4([198, 51, 100, 2], [203, 0, 113, 1], 17, &[&header[..], payload].concat())
+}

@@ -1,0 +1,258 @@
+//! The worker over memory ports: what passes, and what is dropped for which reason.
+
+mod house;
+
+use bordergate_worker::DropReason;
+use esp::Encapsulation;
+use house::{House, OTHER_VPC, Plan, VPC, WAN, address, clear, frame, ipv4, returning, seal_text, sealed, udp};
+use port::MemoryOptions;
+use proptest::prelude::*;
+use tables::{PortIndex, SaSlot, Unresolved};
+
+#[test]
+fn batches_of_every_size_pass_both_ways() {
+    for encapsulation in [None, Some(Encapsulation { source: 4500, destination: 4500 })] {
+        for count in [1_usize, 63, 64, 65, 67, 200] {
+            let mut house = House::new(Plan { encapsulation, ..Plan::default() });
+            let inner: Vec<Vec<u8>> = (0..count).map(|i| clear(28 + i * 7)).collect();
+            let frames: Vec<_> = inner.iter().map(|packet| frame(packet)).collect();
+            let [wan, vpc, other] = house.pass(VPC, &frames);
+            assert_eq!((wan.len(), vpc.len(), other.len()), (count, 0, 0));
+            let lengths: Vec<_> = inner.iter().map(|packet| 14 + house.outbound.sealed_length(packet.len())).collect();
+            assert_eq!(wan.iter().map(Vec::len).collect::<Vec<_>>(), lengths);
+            assert!(wan.iter().zip(&inner).all(|(frame, inner)| !frame.windows(20).any(|w| w == &inner[..20])));
+
+            let inner: Vec<Vec<u8>> = (0..count).map(|i| returning(28 + i * 7, [10, 1, 0, 2])).collect();
+            let frames: Vec<_> = inner
+                .iter()
+                .zip(1..)
+                .map(|(packet, number)| frame(&sealed(&house.outbound, number, packet, 4, encapsulation.is_some())))
+                .collect();
+            let [wan, vpc, other] = house.pass(WAN, &frames);
+            assert_eq!((wan.len(), other.len()), (0, 0));
+            assert_eq!(vpc.iter().map(|frame| frame[14..].to_vec()).collect::<Vec<_>>(), inner);
+            assert_eq!(vpc[0][..14], house::link(address("10.1.0.2")).0);
+            let counters = house.handle.counters();
+            assert_eq!((counters.transmitted, counters.dropped), (2 * count as u64, 0));
+            for slot in [SaSlot::of(house::SPI), SaSlot::of(6)] {
+                let bytes = (0..count).map(|i| 28 + i as u64 * 7).sum::<u64>();
+                let counted = house.handle.sa_counters(slot).unwrap();
+                assert_eq!((counted.packets, counted.bytes), (count as u64, bytes));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unexpected_attachment_gets_its_packets_too() {
+    let mut house = House::new(Plan::default());
+    let packets = [returning(100, [10, 1, 0, 2]), returning(101, [10, 3, 0, 2]), returning(102, [10, 1, 0, 2])];
+    let frames: Vec<_> =
+        packets.iter().zip(1..).map(|(p, number)| frame(&sealed(&house.outbound, number, p, 4, false))).collect();
+    let [_, vpc, other] = house.pass(WAN, &frames);
+    assert_eq!(vpc.iter().map(|frame| &frame[14..]).collect::<Vec<_>>(), [&packets[0][..], &packets[2]]);
+    assert_eq!(other.iter().map(|frame| &frame[14..]).collect::<Vec<_>>(), [&packets[1][..]]);
+}
+
+#[test]
+fn tagged_frames_are_understood() {
+    let mut house = House::new(Plan::default());
+    let tagged = |packet: &[u8], tags: &[u8]| [&[0; 12][..], tags, &[8, 0], packet].concat();
+    let [wan, ..] = house.pass(VPC, &[tagged(&clear(60), &[0x81, 0, 0, 100])]);
+    assert_eq!(wan.len(), 1);
+    let packet = returning(60, [10, 1, 0, 2]);
+    let esp = sealed(&house.outbound, 1, &packet, 4, false);
+    let [_, vpc, _] = house.pass(WAN, &[tagged(&esp, &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 100])]);
+    assert_eq!(&vpc[0][14..], packet);
+}
+
+#[test]
+fn ike_goes_to_control_on_both_ports() {
+    let mut house = House::new(Plan::default());
+    let message = [9; 40];
+    house.pass(WAN, &[frame(&udp(500, &message)), frame(&udp(4500, &[&[0; 4][..], &message].concat()))]);
+    for port in [500, 4500] {
+        let datagram = house.handle.receive_ike().unwrap();
+        assert_eq!(datagram.message(), message);
+        assert_eq!(datagram.source, "198.51.100.2:4500".parse().unwrap());
+        assert_eq!(datagram.destination, format!("203.0.113.1:{port}").parse().unwrap());
+    }
+    assert_eq!((house.handle.counters().passed, house.handle.receive_ike().is_none()), (2, true));
+}
+
+#[test]
+fn control_sends_whole_frames() {
+    let mut house = House::new(Plan::default());
+    house.handle.send_frame(PortIndex(0), &[0xab; 60]).unwrap();
+    let [wan, ..] = house.pass(WAN, &[]);
+    assert!(wan.is_empty(), "nothing was received, so no turn was taken");
+    house.worker.poll();
+    assert_eq!(house.worker.ports()[WAN].drain(), [vec![0xab; 60]]);
+    assert_eq!(house.handle.counters().originated, 1);
+}
+
+/// One scene for each reason there is: a new reason without a scene fails here.
+#[test]
+fn every_reason_is_provoked_and_counted_once() {
+    for reason in DropReason::ALL {
+        let mut house = House::new(plan(reason));
+        scene(reason, &mut house);
+        assert_eq!(house.drops(), [(reason, 1)], "{reason}");
+        house.check_sums();
+    }
+}
+
+fn plan(reason: DropReason) -> Plan {
+    let ordinary = Plan::default();
+    match reason {
+        DropReason::NeighbourUnresolved => Plan { resolved: false, ..ordinary },
+        DropReason::NoTunnelUp => Plan { tunnel_up: false, ..ordinary },
+        DropReason::TooLong => Plan { wan_mtu: 1000, ..ordinary },
+        DropReason::SequenceExhausted => Plan { extended: false, ..ordinary },
+        DropReason::TransmitRingFull => {
+            Plan { options: MemoryOptions { tx_frames: 3, ..ordinary.options }, ..ordinary }
+        }
+        DropReason::IkeTooLong => Plan { options: MemoryOptions { frame_size: 9000, ..ordinary.options }, ..ordinary },
+        _ => ordinary,
+    }
+}
+
+fn scene(reason: DropReason, house: &mut House) {
+    let key = aead::Key::new(aead::Suite::Aes128Gcm16, &[7; 16]).unwrap();
+    let good = sealed(&house.outbound, 100, &returning(60, [10, 1, 0, 2]), 4, false);
+    let esp = |number, content: &[u8], next_header| sealed(&house.outbound, number, content, next_header, false);
+    let changed = |position: usize, value: u8| {
+        let mut packet = good.clone();
+        packet[position] = value;
+        let checksum = wire::checksum::ipv4_header(&[&packet[..10], &[0, 0], &packet[12..20]].concat());
+        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        packet
+    };
+    let (port, packets): (usize, Vec<Vec<u8>>) = match reason {
+        DropReason::MalformedEthernet => {
+            house.pass(WAN, &[vec![0; 13]]);
+            return;
+        }
+        DropReason::NotIp => {
+            house.pass(VPC, &[[&[0; 12][..], &[0x08, 0x06], &[0; 28]].concat()]);
+            return;
+        }
+        DropReason::MalformedIp => (VPC, vec![[&clear(60)[..30]].concat()]),
+        DropReason::MalformedUdp => (WAN, vec![ipv4([1; 4], [2; 4], 17, &[0, 1, 1, 0xf4, 0, 99, 0, 0])]),
+        DropReason::MalformedEsp => (WAN, vec![ipv4([1; 4], [2; 4], 50, &good[20..49])]),
+        DropReason::MalformedInner => (WAN, vec![esp(1, &returning(60, [10, 1, 0, 2]), 41)]),
+        DropReason::OuterFragment => (WAN, vec![changed(6, 0x20)]),
+        DropReason::NotForGateway => (WAN, vec![udp(22, b"hello")]),
+        DropReason::IkeTooLong => (WAN, vec![udp(500, &[1; 4097])]),
+        DropReason::NatKeepalive => (WAN, vec![udp(4500, &[0xff])]),
+        DropReason::UnknownSpi => (WAN, vec![changed(20, 0x55)]),
+        DropReason::BehindWindow => {
+            (WAN, vec![esp(200, &returning(60, [10, 1, 0, 2]), 4), good.clone(), good.clone()][..2].to_vec())
+        }
+        DropReason::Replayed => (WAN, vec![good.clone(), good.clone()]),
+        DropReason::ImpossibleSequence => (WAN, vec![esp(0, &returning(60, [10, 1, 0, 2]), 4)]),
+        DropReason::NotAuthentic => (WAN, vec![changed(40, good[40] ^ 1)]),
+        DropReason::BadPadding => (WAN, vec![seal_text(&key, &house.outbound, 1, &[0, 0, 200, 4], false)]),
+        DropReason::UnexpectedNextHeader => (WAN, vec![esp(1, &[0; 30], 6)]),
+        DropReason::DummyPacket => (WAN, vec![esp(1, &[0; 30], 59)]),
+        DropReason::NoRoute => (VPC, vec![ipv4([10, 1, 0, 2], [192, 0, 2, 1], 17, &[0; 8])]),
+        DropReason::Transit => (WAN, vec![esp(1, &returning(60, [10, 2, 0, 9]), 4)]),
+        DropReason::NeighbourUnresolved => {
+            house.pass(VPC, &[frame(&clear(60))]);
+            let asked = Unresolved { port: PortIndex(0), address: address("203.0.113.254") };
+            assert_eq!(house.handle.unresolved(), Some(asked));
+            return;
+        }
+        DropReason::NoKernelRoute => (WAN, vec![esp(1, &returning(60, [10, 1, 9, 9]), 4)]),
+        DropReason::NoTunnelUp => (VPC, vec![clear(60)]),
+        DropReason::TooLong => (VPC, vec![clear(1000)]),
+        DropReason::SequenceExhausted => {
+            while house.outbound.take_sequence(1 << 20).is_ok() {}
+            while house.outbound.take_sequence(1).is_ok() {}
+            (VPC, vec![clear(60)])
+        }
+        DropReason::TransmitRingFull => (VPC, vec![clear(60); 4]),
+        DropReason::ControlQueueFull => {
+            for _ in 0..4 {
+                house.pass(WAN, &vec![frame(&udp(500, &[1; 40])); 64]);
+            }
+            (WAN, vec![udp(500, &[1; 40])])
+        }
+    };
+    let frames: Vec<_> = packets.iter().map(|packet| frame(packet)).collect();
+    house.pass(port, &frames);
+}
+
+/// An opened packet whose neighbour is unknown is not sent, and the kernel is asked about the right one.
+#[test]
+fn unresolved_neighbours_of_the_vpc_are_asked_for() {
+    let mut house = House::new(Plan { resolved: false, ..Plan::default() });
+    let packet = sealed(&house.outbound, 1, &returning(60, [10, 1, 0, 77]), 4, false);
+    let [_, vpc, other] = house.pass(WAN, &[frame(&packet)]);
+    assert!(vpc.is_empty() && other.is_empty());
+    let asked = Unresolved { port: PortIndex(VPC as u32), address: address("10.1.0.77") };
+    assert_eq!(house.handle.unresolved(), Some(asked));
+    assert_eq!(house.drops(), [(DropReason::NeighbourUnresolved, 1)]);
+}
+
+#[test]
+fn a_vpc_does_not_reach_another() {
+    let mut house = House::new(Plan::default());
+    let [wan, vpc, other] = house.pass(VPC, &[frame(&ipv4([10, 1, 0, 2], [10, 3, 0, 2], 17, &[0; 8]))]);
+    assert!(wan.is_empty() && vpc.is_empty() && other.is_empty());
+    assert_eq!(house.drops(), [(DropReason::Transit, 1)]);
+    assert_eq!(OTHER_VPC, 2);
+}
+
+#[test]
+fn the_poll_loop_allocates_nothing() {
+    let mut house = House::new(Plan::default());
+    let good = frame(&sealed(&house.outbound, 1, &returning(600, [10, 1, 0, 2]), 4, false));
+    let frames = [
+        (VPC, frame(&clear(64))),
+        (VPC, frame(&clear(1400))),
+        (VPC, frame(&ipv4([10, 1, 0, 2], [192, 0, 2, 1], 17, &[0; 8]))),
+        (WAN, good.clone()),
+        (WAN, good),
+        (WAN, frame(&udp(500, &[1; 200]))),
+        (WAN, vec![0; 20]),
+    ];
+    let mut allocated = allocation_counter::AllocationInfo::default();
+    for _ in 0..100 {
+        for (port, frame) in &frames {
+            house.worker.ports()[*port].inject(frame).unwrap();
+        }
+        allocated += allocation_counter::measure(|| {
+            house.worker.poll();
+        });
+        for port in house.worker.ports() {
+            port.drain();
+        }
+        while house.handle.receive_ike().is_some() {}
+    }
+    assert_eq!((allocated.count_total, house.handle.counters().received), (0, 700));
+}
+
+proptest! {
+    /// Whatever arrives, wherever: nothing panics, and every packet has one verdict.
+    #[test]
+    fn arbitrary_frames_are_accounted_for(
+        frames in proptest::collection::vec((0_usize..3, proptest::collection::vec(any::<u8>(), 0..200)), 1..40),
+        flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut house = House::new(Plan::default());
+        for (port, bytes) in &frames {
+            house.pass(*port, &[bytes.clone(), frame(bytes)]);
+        }
+        for (port, mut bytes) in [
+            (VPC, frame(&clear(100))),
+            (WAN, frame(&sealed(&house.outbound, 1, &returning(60, [10, 1, 0, 2]), 4, true))),
+        ] {
+            for (position, value) in &flips {
+                let position = position.index(bytes.len());
+                bytes[position] = *value;
+            }
+            house.pass(port, &[bytes]);
+        }
+    }
+}
