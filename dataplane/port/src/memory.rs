@@ -370,3 +370,174 @@ impl fmt::Debug for Buffer {
         f.debug_struct("Buffer").field("size", &self.size).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn small() -> MemoryPort {
+        MemoryPort::new(MemoryOptions { frame_size: 64, rx_frames: 4, tx_frames: 4 })
+    }
+
+    #[test]
+    fn injected_frames_are_received_in_order_and_stay_until_released() {
+        let mut port = small();
+        for byte in 0..4 {
+            port.inject(&[byte; 10]).unwrap();
+        }
+        assert_eq!(port.inject(&[9]), Err(InjectError::Full { frames: 4 }));
+        let rx = port.split().0;
+        assert_eq!(rx.receive(3), 3);
+        assert_eq!((rx.frame(0), rx.frame(2)), (&[0; 10][..], &[2; 10][..]));
+        // Held frames are still taken.
+        assert_eq!(port.inject(&[9]), Err(InjectError::Full { frames: 4 }));
+        port.split().0.release();
+        port.inject(&[9]).unwrap();
+        let rx = port.split().0;
+        assert_eq!(rx.receive(BATCH), 2);
+        assert_eq!((rx.frame(0), rx.frame(1)), (&[3; 10][..], &[9][..]));
+        assert_eq!(port.received(), 5);
+    }
+
+    #[test]
+    fn a_frame_that_does_not_fit_is_refused() {
+        assert_eq!(small().inject(&[0; 65]), Err(InjectError::TooLong { length: 65, capacity: 64 }));
+    }
+
+    #[test]
+    #[should_panic(expected = "index out of bounds: the len is 1 but the index is 1")]
+    fn a_frame_beyond_the_batch_is_a_fault() {
+        let mut port = small();
+        port.inject(&[1]).unwrap();
+        let rx = port.split().0;
+        rx.receive(BATCH);
+        rx.frame(1);
+    }
+
+    #[test]
+    fn unused_frames_return_and_sent_ones_only_when_drained() {
+        let mut port = small();
+        let tx = port.split().1;
+        assert_eq!(tx.reserve(BATCH), 4);
+        for (byte, frame) in (0..).zip(tx.frames()) {
+            frame.fill(byte);
+        }
+        tx.commit(&[0, 5, 0, 6]);
+        assert_eq!(tx.reserve(BATCH), 2);
+        tx.commit(&[]);
+        assert_eq!(port.drain(), [vec![1; 5], vec![3; 6]]);
+        assert_eq!(port.split().1.reserve(BATCH), 4);
+        assert_eq!(port.transmitted(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "65 bytes in a frame of 64")]
+    fn a_length_beyond_the_frame_is_a_fault() {
+        let mut port = small();
+        let tx = port.split().1;
+        tx.reserve(1);
+        tx.commit(&[65]);
+    }
+
+    #[test]
+    fn replay_is_endless_and_discards() {
+        let frames = [vec![1; 60], vec![2; 61], vec![3; 62]];
+        let mut port = MemoryPort::replay(&frames, MemoryOptions { tx_frames: 64, ..MemoryOptions::default() });
+        let mut seen = Vec::new();
+        for limit in [1, BATCH, 2, BATCH + 1] {
+            let (rx, tx) = port.split();
+            let count = rx.receive(limit);
+            assert_eq!(count, limit.min(BATCH));
+            seen.extend((0..count).map(|i| rx.frame(i).to_vec()));
+            assert_eq!(tx.reserve(BATCH), BATCH);
+            tx.commit(&[60; BATCH]);
+        }
+        assert!(seen.iter().eq(frames.iter().cycle().take(seen.len())));
+        assert!(port.drain().is_empty());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Operation {
+        Inject(u8),
+        Receive(usize),
+        Release,
+        Reserve(usize),
+        Commit(Vec<bool>),
+        Drain,
+    }
+
+    fn operation() -> impl Strategy<Value = Operation> {
+        prop_oneof![
+            any::<u8>().prop_map(Operation::Inject),
+            (0..6usize).prop_map(Operation::Receive),
+            Just(Operation::Release),
+            (0..6usize).prop_map(Operation::Reserve),
+            prop::collection::vec(any::<bool>(), 0..4).prop_map(Operation::Commit),
+            Just(Operation::Drain),
+        ]
+    }
+
+    proptest! {
+        /// In any order of operations, frames keep their order, none appears from nowhere, and each is either free or in
+        /// exactly one of the places where it can be.
+        #[test]
+        fn behaves_as_two_bounded_queues(operations in prop::collection::vec(operation(), 0..200)) {
+            let mut port = small();
+            let (mut waiting, mut batch, mut reserved, mut sent) = (Vec::new(), Vec::new(), 0, Vec::new());
+            let mut stamp = 0;
+            for operation in operations {
+                match operation {
+                    Operation::Inject(byte) => {
+                        let fits = waiting.len() + batch.len() < 4;
+                        prop_assert_eq!(port.inject(&[byte; 3]).is_ok(), fits);
+                        if fits {
+                            waiting.push(byte);
+                        }
+                    }
+                    Operation::Receive(limit) => {
+                        let rx = port.split().0;
+                        let count = rx.receive(limit);
+                        prop_assert_eq!(count, limit.min(waiting.len()));
+                        batch = waiting.drain(..count).collect();
+                    }
+                    Operation::Release => {
+                        port.split().0.release();
+                        batch.clear();
+                    }
+                    Operation::Reserve(n) => {
+                        let count = port.split().1.reserve(n);
+                        reserved = reserved.max(n.min(4 - sent.len()));
+                        prop_assert_eq!(count, reserved.min(n));
+                    }
+                    Operation::Commit(mut used) => {
+                        used.truncate(reserved);
+                        let tx = port.split().1;
+                        let lengths: Vec<u16> = used.iter().map(|&used| u16::from(used)).collect();
+                        for (frame, used) in tx.frames().zip(&used) {
+                            frame[0] = stamp;
+                            if *used {
+                                sent.push(stamp);
+                            }
+                            stamp = stamp.wrapping_add(1);
+                        }
+                        tx.commit(&lengths);
+                        reserved = 0;
+                    }
+                    Operation::Drain => {
+                        let drained: Vec<u8> = port.drain().iter().map(|frame| frame[0]).collect();
+                        prop_assert_eq!(&drained, &sent);
+                        sent.clear();
+                    }
+                }
+                let rx = port.split().0;
+                for (i, byte) in batch.iter().enumerate() {
+                    prop_assert_eq!(rx.frame(i), &[*byte; 3]);
+                }
+                prop_assert_eq!(port.split().1.frames().count(), reserved);
+                prop_assert_eq!(port.waiting(), waiting.len());
+            }
+        }
+    }
+}
