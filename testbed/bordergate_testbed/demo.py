@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from .gateway import REPOSITORY, Gateway, binary
+from .gateway import REPOSITORY, Gateway, binary, unmount_below
 from .namespace import remove_all
 from .process import Failure
 from .progress import Progress
@@ -186,7 +186,7 @@ def show_logs() -> None:
     for path in sorted(STATE.rglob("*.log")) if STATE.exists() else []:
         lines = path.read_text(errors="replace").splitlines()
         # charon tells every packet's payloads; its last words on what went wrong are enough.
-        lines = [line for line in lines if not re.search(r"\[(ENC|NET)\]|vici client", line)]
+        lines = [line for line in lines if not re.search(r"\[(ENC|NET)\]", line)]
         if lines:
             print(f"-- the end of {path.relative_to(STATE)}", file=sys.stderr)
             for line in lines[-20:]:
@@ -199,10 +199,7 @@ def remove() -> bool:
     if STATE.exists():
         removed = True
         # The namespaces are gone, and with them the interfaces the programs were attached to.
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            mounted = line.split()[1]
-            if mounted.startswith(f"{STATE}/"):
-                subprocess.run(["umount", "--lazy", mounted], check=False)
+        unmount_below(STATE)
         shutil.rmtree(STATE, ignore_errors=True)
     return removed
 

@@ -191,9 +191,7 @@ class Gateway:
 
     def unmount(self) -> None:
         """Undo the mount of the BPF file system, so that the directory can be removed."""
-        mounts = Path("/proc/self/mounts").read_text()
-        if f" {self.pin_directory} " in mounts:
-            run(["umount", "--lazy", str(self.pin_directory)])
+        unmount_below(self.pin_directory)
 
     def clean(self) -> None:
         """Whatever state it is in, leave nothing: for the end of a scenario."""
@@ -335,6 +333,14 @@ class Gateway:
             reason = last.get("reason") or {}
             raise Failure(f"{failure}: it is {last['state']}"
                           + (f" ({reason.get('code')}: {reason.get('text')})" if reason else "")) from failure
+
+
+def unmount_below(directory: Path) -> None:
+    """Undo every mount at or below a directory, so that it can be removed."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        mounted = Path(line.split()[1])
+        if mounted == directory or directory in mounted.parents:
+            run(["umount", "--lazy", str(mounted)])
 
 
 def xdp_mode(namespace: Namespace, interface: str) -> str | None:

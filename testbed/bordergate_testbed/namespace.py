@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -104,13 +103,3 @@ def remove_all(prefix: str) -> list[str]:
         Namespace(path.name).remove()
         removed.append(path.name)
     return removed
-
-
-def wait_until_gone(prefix: str, timeout: float = 5) -> bool:
-    """The kernel takes a namespace apart after the command returns; whether the names are gone."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if not list(Path("/run/netns").glob(f"{prefix}*")):
-            return True
-        time.sleep(0.05)
-    return False

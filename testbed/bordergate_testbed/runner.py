@@ -6,6 +6,7 @@ import argparse
 import fnmatch
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 
 from . import requirement
-from .namespace import remove_all
+from .gateway import unmount_below
+from .namespace import Namespace, remove_all
 from .scenario import Bed, Outcome, Scenario
 from .scenarios import ORDER
-from .topology import remove_stale
 
 
 def main() -> int:
@@ -33,9 +34,9 @@ def main() -> int:
 
     # Ctrl-C and SIGTERM both unwind, so that the running scenario takes its namespaces down.
     signal.signal(signal.SIGTERM, _interrupt)
-    remove_stale()
+    _remove_what_died()
     prefix = f"bgt{os.getpid()}-"
-    directory = Path(f"/tmp/bordergate-test-{os.getpid()}")
+    directory = _directory(os.getpid())
     outcomes: list[Outcome] = []
     try:
         lacking = requirement.missing()
@@ -47,6 +48,7 @@ def main() -> int:
             outcomes.append(outcome)
             _tell(outcome, directory, arguments.json)
     except KeyboardInterrupt:
+        shutil.rmtree(directory, ignore_errors=True)
         print("test: interrupted; the namespaces are removed", file=sys.stderr)
         return 130
     finally:
@@ -64,6 +66,19 @@ def main() -> int:
             print(f"FAIL  {what} (above)")
         print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or arguments.failed_before or (skipped and arguments.require_all) else 0
+
+
+def _directory(pid: int) -> Path:
+    return Path(f"/tmp/bordergate-test-{pid}")
+
+
+def _remove_what_died() -> None:
+    """Namespaces and mounts of test runs that were killed; their files stay, somebody may want to read them."""
+    for path in Path("/run/netns").glob("bgt*-*") if Path("/run/netns").exists() else []:
+        pid = re.match(r"bgt(\d+)-", path.name)
+        if pid and not Path(f"/proc/{pid[1]}").exists():
+            Namespace(path.name).remove()
+            unmount_below(_directory(int(pid[1])))
 
 
 def _play(scenario: Scenario, prefix: str, directory: Path) -> Outcome:

@@ -50,7 +50,7 @@ charon-systemd {{
         stderr {{
             default = 1
             ike = 2
-            cfg = 2
+            cfg = 1
             knl = 1
             esp = 1
             flush_line = yes

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from .namespace import Namespace, remove_all
 from .process import run
@@ -182,11 +179,3 @@ class Topology:
         # checksums for a NIC that does not exist, and whatever leaves the tunnel at the far end would carry them.
         for role, interface in ((one, one_name), (other, other_name)):
             self[role].run("ethtool", "-K", interface, "tx", "off")
-
-
-def remove_stale(prefix_pattern: str = r"(bgt(\d+)-)") -> None:
-    """Remove the namespaces of test runs that died; the prefix holds the pid of the run."""
-    for path in Path("/run/netns").glob("*") if Path("/run/netns").exists() else []:
-        match = re.match(prefix_pattern, path.name)
-        if match and int(match[2]) != os.getpid() and not Path(f"/proc/{match[2]}").exists():
-            Namespace(path.name).remove()
