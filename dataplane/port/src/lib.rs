@@ -83,3 +83,8 @@ pub trait Port {
     /// The descriptor to sleep on until frames arrive, if there is one.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 }
+
+/// A port is made by one thread and used by another: its worker.
+const fn moves_to_its_worker<T: Port + Send>() {}
+const _: () = moves_to_its_worker::<MemoryPort>();
+const _: () = moves_to_its_worker::<XdpPort>();

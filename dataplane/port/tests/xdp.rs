@@ -5,7 +5,10 @@ mod namespace;
 
 use std::time::{Duration, Instant};
 
-use bordergate_port::{BATCH, OpenError, Port, Receive, Transmit, XdpOptions, XdpPort, ZeroCopy, queue_count};
+use bordergate_port::{
+    BATCH, BusyPoll, MemoryOptions, MemoryPort, OpenError, Port, Receive, Transmit, XdpOptions, XdpPort, ZeroCopy,
+    queue_count,
+};
 use namespace::Namespace;
 use steer::{Counter, LoadOptions, Mode, Side, Steer, XdpMode};
 
@@ -21,10 +24,14 @@ struct Pair {
 
 impl Pair {
     fn open(mode: XdpMode, frames: u32) -> Self {
+        Self::open_with(mode, |interface| XdpOptions { ring_size: 64, frames, ..XdpOptions::new(interface, 0) })
+    }
+
+    fn open_with(mode: XdpMode, options: impl Fn(&str) -> XdpOptions) -> Self {
         let mut steer = Steer::load(LoadOptions { pin_dir: None, ..LoadOptions::default() }).unwrap();
         let mut open = |interface: &str| {
             let attached = steer.attach(interface, Side::Vpc, mode).unwrap();
-            let port = XdpPort::open(XdpOptions { ring_size: 64, frames, ..XdpOptions::new(interface, 0) }).unwrap();
+            let port = XdpPort::open(options(interface)).unwrap();
             steer.register_socket(interface, 0, port.socket()).unwrap();
             (port, attached.mode)
         };
@@ -74,7 +81,7 @@ impl Pair {
 }
 
 /// Sends all that waits on a port back to where it came from.
-fn bounce(port: &mut XdpPort) {
+fn bounce(port: &mut impl Port) {
     let (rx, tx) = port.split();
     let free = tx.reserve(BATCH);
     let received = rx.receive(free);
@@ -154,6 +161,55 @@ fn no_frame_is_lost_in_a_long_run_with_few_of_them() {
             pair.echo(60, 60);
         });
     }
+}
+
+#[test]
+fn busy_polling_moves_the_same_frames() {
+    let Some(namespace) = Namespace::with_veth() else { return };
+    namespace.run(|| {
+        let busy_poll = Some(BusyPoll { microseconds: 20, budget: 64 });
+        let mut pair = Pair::open_with(XdpMode::Native, |interface| XdpOptions {
+            busy_poll,
+            frame_size: 4096,
+            ..XdpOptions::new(interface, 0)
+        });
+        assert_eq!(pair.a.split().1.capacity(), 4096 - 256);
+        pair.echo(1000, 64);
+    });
+}
+
+#[test]
+fn moving_frames_does_not_allocate() {
+    let Some(namespace) = Namespace::with_veth() else { return };
+    namespace.run(|| {
+        let mut pair = Pair::open(XdpMode::Native, 128);
+        pair.echo(64, 64);
+        let (_, tx) = pair.a.split();
+        assert_eq!(tx.reserve(32), 32);
+        let lengths: Vec<u16> = tx.frames().map(|frame| write_frame(frame, pair.macs, 0)).collect();
+        tx.commit(&lengths);
+        tx.flush();
+        let before = pair.steer.counters("left").unwrap()[Counter::Steered];
+        let start = Instant::now();
+        while pair.steer.counters("left").unwrap()[Counter::Steered] < before + 32 {
+            assert!(start.elapsed() < DEADLINE, "{:?}", pair.lost());
+            let info = allocation_counter::measure(|| bounce(&mut pair.b));
+            assert_eq!((info.count_total, info.count_current), (0, 0));
+        }
+    });
+
+    let mut memory = MemoryPort::new(MemoryOptions::default());
+    for number in 0..32 {
+        let mut frame = [0; 2048];
+        let length = write_frame(&mut frame, [[2; 6], [4; 6]], number);
+        memory.inject(&frame[..usize::from(length)]).unwrap();
+    }
+    let info = allocation_counter::measure(|| {
+        bounce(&mut memory);
+        memory.drain_with(|_| ());
+    });
+    assert_eq!((info.count_total, info.count_current), (0, 0));
+    assert_eq!(memory.transmitted(), 32);
 }
 
 #[test]

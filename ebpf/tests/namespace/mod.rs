@@ -1,6 +1,6 @@
 //! Network namespaces for tests, each with a pair of Ethernet interfaces joined back to back.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -25,8 +25,11 @@ impl Namespace {
         ip(&["netns", "add", &name]);
         let namespace = Self { name };
         // Quiet: nothing but the test sends on these links.
-        let quiet = ["all", "default"].map(|which| format!("net.ipv6.conf.{which}.disable_ipv6=1"));
-        ip(&["netns", "exec", &namespace.name, "sysctl", "-qw", &quiet[0], &quiet[1]]);
+        namespace.run(|| {
+            for which in ["all", "default"] {
+                let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
+            }
+        });
         namespace.ip(&["link", "add", "left", "type", "veth", "peer", "name", "right"]);
         for interface in ["left", "right"] {
             namespace.ip(&["link", "set", interface, "up"]);
