@@ -11,12 +11,12 @@ use crate::suggestion::closest;
 pub(crate) struct Names {
     kind: &'static str,
     declared: BTreeMap<String, (usize, usize)>,
-    readable: bool,
+    complete: bool,
 }
 
 impl Names {
     pub(crate) fn new(kind: &'static str) -> Self {
-        Self { kind, declared: BTreeMap::new(), readable: true }
+        Self { kind, declared: BTreeMap::new(), complete: true }
     }
 
     /// Notes a name; the offset of the earlier one if it is taken.
@@ -28,9 +28,10 @@ impl Names {
         None
     }
 
-    /// Notes that objects of this kind could not be read, so that references to them are no further mistake.
-    pub(crate) fn unreadable(&mut self) {
-        self.readable = false;
+    /// Notes that an object of this kind has no name that could be read: an unknown name may be meant for it, and is
+    /// no further mistake.
+    pub(crate) fn incomplete(&mut self) {
+        self.complete = false;
     }
 
     /// The object that the section must name.
@@ -48,7 +49,7 @@ impl Names {
             let name = scalar::string(value)?;
             match self.declared.get(name) {
                 Some(&(place, _)) => Ok(Some(place)),
-                None if !self.readable => Ok(None),
+                None if !self.complete => Ok(None),
                 None => Err(self.dangling(name)),
             }
         }) {

@@ -54,7 +54,7 @@ fn named<'r, 'i>(root: &mut Section<'r, 'i>, kind: &'static str) -> (Vec<Section
     let tables = match root.objects(kind) {
         Found::Absent => Vec::new(),
         Found::Bad => {
-            names.unreadable();
+            names.incomplete();
             Vec::new()
         }
         Found::Good(tables) => tables.value,
@@ -65,6 +65,10 @@ fn named<'r, 'i>(root: &mut Section<'r, 'i>, kind: &'static str) -> (Vec<Section
             Some((name, _)) => format!("{kind} {}", quoted(name)),
             None => format!("{kind} #{}", place + 1),
         };
+        let name = name.filter(|(name, _)| !name.is_empty());
+        if name.is_none() {
+            names.incomplete();
+        }
         if let Some((name, offset)) = name
             && let Some(earlier) = names.declare(name, place, offset)
         {

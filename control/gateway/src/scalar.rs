@@ -6,7 +6,7 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use crate::diagnostic::{OutOfRange, Refusal};
-use crate::keyword::Keyword;
+use crate::keyword::{Keyword, UnknownKeyword};
 use crate::report::{Complaint, quoted};
 
 /// A text with a checked constructor.
@@ -21,7 +21,7 @@ where
 
 /// One word out of a list.
 pub(crate) fn word<K: Keyword>(value: &DeValue<'_>) -> Result<K, Complaint> {
-    let text = string(value)?;
+    let text = value.as_str().ok_or_else(|| wrong_type(value, &UnknownKeyword::of::<K>().allowed()))?;
     K::from_word(text).map_err(|unknown| Complaint::refused(&unknown).quoting(text))
 }
 

@@ -116,7 +116,7 @@ impl<'r, 'i> Section<'r, 'i> {
         let Some(entry) = self.take(key) else { return Found::Absent };
         let offset = entry.span().start;
         let DeValue::Array(items) = entry.get_ref() else {
-            self.error(key, offset, wrong_type(entry.get_ref(), "a list, such as [\"…\", \"…\"]"));
+            self.error(key, offset, wrong_type(entry.get_ref(), "a list in square brackets"));
             return Found::Bad;
         };
         if items.is_empty() {

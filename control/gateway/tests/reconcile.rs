@@ -1,0 +1,376 @@
+//! The difference between two versions of the resources: each field's cost, the order, and that nothing is left out.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use bordergate_gateway::{
+    AttachmentField, AttachmentIndex, Change, ConnectionField, ConnectionIndex, CustomerField, CustomerIndex, Effect,
+    GatewayField, GatewayIndex, Resources, RouteIndex, RouteTarget, Step, TunnelField, TunnelIndex, difference,
+};
+use proptest::prelude::*;
+
+mod plan;
+
+const GOOD: &str = include_str!("../../../examples/static.toml");
+const TWO_TENANTS: &str = include_str!("../../../examples/two-tenants.toml");
+
+fn parse(text: &str) -> Resources {
+    Resources::parse("f", text).unwrap_or_else(|errors| panic!("{errors:#?}"))
+}
+
+#[test]
+fn every_tunnel_field_has_its_cost() {
+    use Effect::{Hot, Reestablish};
+    let cases = [
+        (
+            "remote_address = \"198.51.100.2\"",
+            "remote_address = \"198.51.100.3\"",
+            TunnelField::RemoteAddress,
+            Reestablish,
+        ),
+        ("local_address = \"203.0.113.1\"", "local_address = \"203.0.113.2\"", TunnelField::LocalAddress, Reestablish),
+        ("psk = \"correct_horse_battery\"", "psk = \"correct_horse_staple!\"", TunnelField::Psk, Reestablish),
+        ("psk = \"correct_horse_battery\"", "psk_file = \"/x\"", TunnelField::Psk, Reestablish),
+        ("local_id = \"203.0.113.1\"", "local_id = \"us.example\"", TunnelField::LocalId, Reestablish),
+        ("remote_id = \"198.51.100.2\"", "remote_id = \"them@example\"", TunnelField::RemoteId, Reestablish),
+        ("admin = \"up\"", "admin = \"down\"", TunnelField::Admin, Hot),
+        ("startup = \"initiate\"", "startup = \"respond\"", TunnelField::Startup, Hot),
+        (
+            "local_prefixes = [\"10.1.0.0/16\"]",
+            "local_prefixes = [\"10.1.0.0/17\"]",
+            TunnelField::LocalPrefixes,
+            Reestablish,
+        ),
+        (
+            "remote_prefixes = [\"10.2.0.0/16\"]",
+            "remote_prefixes = [\"10.2.0.0/15\"]",
+            TunnelField::RemotePrefixes,
+            Reestablish,
+        ),
+        ("udp_encapsulation = \"auto\"", "udp_encapsulation = \"always\"", TunnelField::UdpEncapsulation, Reestablish),
+        ("[\"x25519\", \"ecp256\"]", "[\"ecp256\", \"x25519\"]", TunnelField::KeyExchange, Reestablish),
+        ("[\"aes128gcm16\", \"aes128\"]", "[\"aes256gcm16\", \"aes128\"]", TunnelField::IkeEncryption, Reestablish),
+        ("integrity = [\"sha256\"]", "integrity = [\"sha384\"]", TunnelField::Integrity, Reestablish),
+        ("prf = [\"sha256\"]", "prf = [\"sha512\"]", TunnelField::Prf, Reestablish),
+        ("liveness_seconds = 10", "liveness_seconds = 0", TunnelField::Liveness, Hot),
+        ("lifetime_seconds = 14400", "lifetime_seconds = 86400", TunnelField::IkeLifetime, Hot),
+        ("encryption = [\"aes128gcm16\"]", "encryption = [\"aes256gcm16\"]", TunnelField::EspEncryption, Reestablish),
+        ("esn = true", "esn = false", TunnelField::Esn, Reestablish),
+        ("replay_window = 1024", "replay_window = 64", TunnelField::ReplayWindow, Reestablish),
+        ("lifetime_seconds = 3600", "lifetime_seconds = 60", TunnelField::EspLifetime, Hot),
+    ];
+    // Both ends have an address to spare, so that only the tunnel differs.
+    let base = GOOD
+        .replacen("addresses = [\"198.51.100.2\"]", "addresses = [\"198.51.100.2\", \"198.51.100.3\"]", 1)
+        .replacen("addresses = [\"203.0.113.1\"]", "addresses = [\"203.0.113.1\", \"203.0.113.2\"]", 1);
+    for (from, to, field, effect) in cases {
+        assert!(base.contains(from), "{from}");
+        let step = Step::Modify { old: TunnelIndex(0), new: TunnelIndex(0), fields: vec![field] };
+        assert_eq!(step.effect(), Some(effect), "{field}");
+        assert_eq!(
+            difference(&parse(&base), &parse(&base.replacen(from, to, 1))),
+            [Change::VpnTunnel(step)],
+            "{field}"
+        );
+    }
+}
+
+#[test]
+fn a_tunnel_that_moves_to_another_border_gateway_is_established_anew() {
+    let old = parse(&format!("{GOOD}\n[[border_gateway]]\nname = \"bgw-2\"\n"));
+    let moved = GOOD.replacen(
+        "[[vpn_connection]]\nname = \"conn-1\"\nborder_gateway = \"bgw-1\"",
+        "[[vpn_connection]]\nname = \"conn-1\"\nborder_gateway = \"bgw-2\"",
+        1,
+    );
+    let (head, _) = moved.split_once("[[static_route]]").unwrap();
+    let new = parse(&format!("{head}\n[[border_gateway]]\nname = \"bgw-2\"\n"));
+    let tunnel = Step::Modify { old: TunnelIndex(0), new: TunnelIndex(0), fields: vec![TunnelField::BorderGateway] };
+    assert_eq!(tunnel.effect(), Some(Effect::Reestablish));
+    assert_eq!(
+        difference(&old, &new),
+        [
+            Change::StaticRoute(Step::Remove { old: RouteIndex(0) }),
+            Change::VpnConnection(Step::Modify {
+                old: ConnectionIndex(0),
+                new: ConnectionIndex(0),
+                fields: vec![ConnectionField::BorderGateway]
+            }),
+            Change::VpnTunnel(tunnel),
+        ]
+    );
+}
+
+#[test]
+fn other_objects_name_their_fields() {
+    let cases = [
+        (
+            "asn = 65000",
+            "asn = 64900",
+            Change::BorderGateway(Step::Modify {
+                old: GatewayIndex(0),
+                new: GatewayIndex(0),
+                fields: vec![GatewayField::Asn],
+            }),
+        ),
+        (
+            "interface = \"vpc0\"",
+            "interface = \"vpc1\"",
+            Change::VpcAttachment(Step::Modify {
+                old: AttachmentIndex(0),
+                new: AttachmentIndex(0),
+                fields: vec![AttachmentField::Interface],
+            }),
+        ),
+        (
+            "prefixes = [\"10.1.0.0/16\"]",
+            "prefixes = [\"10.0.0.0/15\"]",
+            Change::VpcAttachment(Step::Modify {
+                old: AttachmentIndex(0),
+                new: AttachmentIndex(0),
+                fields: vec![AttachmentField::Prefixes],
+            }),
+        ),
+        (
+            "asn = 65001",
+            "asn = 65002",
+            Change::CustomerGateway(Step::Modify {
+                old: CustomerIndex(0),
+                new: CustomerIndex(0),
+                fields: vec![CustomerField::Asn],
+            }),
+        ),
+        (
+            "addresses = [\"198.51.100.2\"]",
+            "addresses = [\"198.51.100.2\", \"198.51.100.3\"]",
+            Change::CustomerGateway(Step::Modify {
+                old: CustomerIndex(0),
+                new: CustomerIndex(0),
+                fields: vec![CustomerField::Addresses],
+            }),
+        ),
+        (
+            "addresses = [\"203.0.113.1\"]",
+            "addresses = [\"203.0.113.1\", \"203.0.113.2\"]",
+            Change::VpnConnection(Step::Modify {
+                old: ConnectionIndex(0),
+                new: ConnectionIndex(0),
+                fields: vec![ConnectionField::Addresses],
+            }),
+        ),
+    ];
+    for (from, to, change) in cases {
+        assert_eq!(difference(&parse(GOOD), &parse(&GOOD.replacen(from, to, 1))), [change], "{from}");
+    }
+}
+
+#[test]
+fn everything_comes_top_down_and_goes_bottom_up() {
+    let (none, all) = (Resources::default(), parse(TWO_TENANTS));
+    let kinds = |changes: &[Change]| {
+        let mut kinds: Vec<&str> = changes
+            .iter()
+            .map(|change| match change {
+                Change::BorderGateway(_) => "gateway",
+                Change::VpcAttachment(_) => "attachment",
+                Change::CustomerGateway(_) => "customer",
+                Change::VpnConnection(_) => "connection",
+                Change::VpnTunnel(_) => "tunnel",
+                Change::StaticRoute(_) => "route",
+            })
+            .collect();
+        kinds.dedup();
+        kinds
+    };
+    let down = ["gateway", "attachment", "customer", "connection", "tunnel", "route"];
+    let (comes, goes) = (difference(&none, &all), difference(&all, &none));
+    assert_eq!(kinds(&comes), down);
+    assert_eq!(kinds(&goes), down.into_iter().rev().collect::<Vec<_>>());
+    assert_eq!(comes.len(), 2 + 3 + 2 + 2 + 4 + 4);
+    assert_eq!(goes.len(), comes.len());
+}
+
+#[test]
+fn an_object_in_front_only_renumbers() {
+    let (head, tail) = GOOD.split_once("[[border_gateway]]").unwrap();
+    let new = parse(&format!("{head}[[border_gateway]]\nname = \"bgw-0\"\n[[border_gateway]]{tail}"));
+    assert_eq!(
+        difference(&parse(GOOD), &new),
+        [
+            Change::BorderGateway(Step::Add { new: GatewayIndex(0) }),
+            Change::BorderGateway(Step::Renumber { old: GatewayIndex(0), new: GatewayIndex(1) }),
+        ]
+    );
+}
+
+#[test]
+fn a_key_that_moves_to_a_file_is_the_same_key() {
+    let old = parse(GOOD);
+    let mut new = parse(&GOOD.replacen("psk = \"correct_horse_battery\"", "psk_file = \"/x\"", 1));
+    new.supply_psk(TunnelIndex(0), b"correct_horse_battery\n").unwrap();
+    assert_eq!(difference(&old, &new), []);
+    new.supply_psk(TunnelIndex(0), b"another_horse\n").unwrap();
+    assert_eq!(difference(&old, &new).len(), 1);
+}
+
+/// Objects of one kind by name: the index, and each field as text.
+type Kind<Field> = BTreeMap<String, (u32, BTreeMap<Field, String>)>;
+
+/// What a process would know of the resources, free of references by index.
+#[derive(Debug, PartialEq, Eq, Default)]
+struct State {
+    gateways: Kind<GatewayField>,
+    attachments: Kind<AttachmentField>,
+    customers: Kind<CustomerField>,
+    connections: Kind<ConnectionField>,
+    tunnels: Kind<TunnelField>,
+    routes: BTreeMap<String, u32>,
+}
+
+fn text(value: impl Debug) -> String {
+    format!("{value:?}")
+}
+
+impl State {
+    fn of(resources: &Resources) -> Self {
+        let mut state = Self::default();
+        let gateway_name = |index| resources.gateway(index).name.to_string();
+        for (i, g) in (0..).zip(resources.gateways()) {
+            state.gateways.insert(g.name.to_string(), (i, [(GatewayField::Asn, text(g.asn))].into()));
+        }
+        for (i, a) in (0..).zip(resources.attachments()) {
+            let fields = [
+                (AttachmentField::BorderGateway, gateway_name(a.gateway)),
+                (AttachmentField::Interface, text(&a.interface)),
+                (AttachmentField::Prefixes, text(&a.prefixes)),
+            ];
+            state.attachments.insert(a.name.to_string(), (i, fields.into()));
+        }
+        for (i, c) in (0..).zip(resources.customers()) {
+            let fields = [(CustomerField::Asn, text(c.asn)), (CustomerField::Addresses, text(&c.addresses))];
+            state.customers.insert(c.name.to_string(), (i, fields.into()));
+        }
+        for (i, c) in (0..).zip(resources.connections()) {
+            let fields = [
+                (ConnectionField::BorderGateway, gateway_name(c.gateway)),
+                (ConnectionField::CustomerGateway, resources.customer(c.customer).name.to_string()),
+                (ConnectionField::Routing, text(c.routing)),
+                (ConnectionField::Addresses, text(&c.addresses)),
+            ];
+            state.connections.insert(c.name.to_string(), (i, fields.into()));
+        }
+        for (i, t) in (0..).zip(resources.tunnels()) {
+            let fields = [
+                (TunnelField::Connection, resources.connection(t.connection).name.to_string()),
+                (TunnelField::BorderGateway, gateway_name(t.gateway)),
+                (TunnelField::LocalAddress, text(t.local_address)),
+                (TunnelField::RemoteAddress, text(t.remote_address)),
+                (TunnelField::Psk, text(t.psk.psk().map(|psk| psk.secret()))),
+                (TunnelField::LocalId, text(&t.local_id)),
+                (TunnelField::RemoteId, text(&t.remote_id)),
+                (TunnelField::Admin, text(t.admin)),
+                (TunnelField::Startup, text(t.startup)),
+                (TunnelField::Esn, text(t.esp.esn)),
+                (TunnelField::EspLifetime, text(t.esp.lifetime)),
+            ];
+            state.tunnels.insert(t.name.to_string(), (i, fields.into()));
+        }
+        for (i, r) in (0..).zip(resources.routes()) {
+            let target = match r.target {
+                RouteTarget::Attachment(a) => format!("attachment {}", resources.attachment(a).name),
+                RouteTarget::Connection(c) => format!("connection {}", resources.connection(c).name),
+            };
+            state.routes.insert(format!("{} {} {target}", gateway_name(r.gateway), r.destination), i);
+        }
+        state
+    }
+
+    /// Carries one change out, looking at nothing of the target but what the change names.
+    fn apply(&mut self, change: &Change, old: &Self, new: &Self) {
+        match change {
+            Change::BorderGateway(step) => apply(&mut self.gateways, step, |i| i.0, &old.gateways, &new.gateways),
+            Change::VpcAttachment(step) => {
+                apply(&mut self.attachments, step, |i| i.0, &old.attachments, &new.attachments)
+            }
+            Change::CustomerGateway(step) => apply(&mut self.customers, step, |i| i.0, &old.customers, &new.customers),
+            Change::VpnConnection(step) => {
+                apply(&mut self.connections, step, |i| i.0, &old.connections, &new.connections)
+            }
+            Change::VpnTunnel(step) => apply(&mut self.tunnels, step, |i| i.0, &old.tunnels, &new.tunnels),
+            Change::StaticRoute(step) => {
+                let key = |routes: &BTreeMap<String, u32>, index: RouteIndex| {
+                    routes.iter().find(|(_, i)| **i == index.0).unwrap().0.clone()
+                };
+                match step {
+                    Step::Remove { old: index } => assert!(self.routes.remove(&key(&old.routes, *index)).is_some()),
+                    Step::Add { new: index } => {
+                        assert!(self.routes.insert(key(&new.routes, *index), index.0).is_none());
+                    }
+                    Step::Modify { .. } => panic!("a route is not modified"),
+                    Step::Renumber { new: index, .. } => {
+                        assert!(self.routes.insert(key(&new.routes, *index), index.0).is_some());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn apply<Index: Copy, Field: Ord + Copy>(
+    kind: &mut Kind<Field>,
+    step: &Step<Index, Field>,
+    number: impl Fn(Index) -> u32,
+    old: &Kind<Field>,
+    new: &Kind<Field>,
+) {
+    let named = |side: &Kind<Field>, index: Index| {
+        let (name, (_, fields)) = side.iter().find(|(_, (i, _))| *i == number(index)).expect("the index exists");
+        (name.clone(), fields.clone())
+    };
+    match step {
+        Step::Remove { old: index } => assert!(kind.remove(&named(old, *index).0).is_some()),
+        Step::Add { new: index } => {
+            let (name, fields) = named(new, *index);
+            assert!(kind.insert(name, (number(*index), fields)).is_none());
+        }
+        Step::Modify { old: was, new: index, fields: differing } => {
+            assert!(!differing.is_empty());
+            let (name, fields) = named(new, *index);
+            assert_eq!(name, named(old, *was).0);
+            let object = kind.get_mut(&name).expect("it was there");
+            object.0 = number(*index);
+            for field in differing {
+                let value = fields[field].clone();
+                assert!(object.1.insert(*field, value.clone()) != Some(value), "a field that does not differ is named");
+            }
+        }
+        Step::Renumber { old: was, new: index } => {
+            let (name, _) = named(new, *index);
+            assert_eq!(name, named(old, *was).0);
+            assert_ne!(number(*was), number(*index));
+            kind.get_mut(&name).expect("it was there").0 = number(*index);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_file_does_not_differ_from_itself(plan in plan::plan()) {
+        prop_assert_eq!(difference(&plan.resources(), &plan.resources()), []);
+    }
+
+    #[test]
+    fn the_changes_lead_from_one_to_the_other(a in plan::plan(), b in plan::plan()) {
+        let (old, new) = (a.resources(), b.resources());
+        let changes = difference(&old, &new);
+        let (from, to) = (State::of(&old), State::of(&new));
+        let mut state = State::of(&old);
+        for change in &changes {
+            state.apply(change, &from, &to);
+        }
+        prop_assert_eq!(state, to);
+        prop_assert_eq!(changes.is_empty(), old == new);
+    }
+}
