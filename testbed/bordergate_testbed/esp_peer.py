@@ -26,13 +26,16 @@ class ExportedSa:
 
 
 def read_exported_sas(path: Path) -> list[ExportedSa]:
-    """Read what `bordergate status --esp-keys` wrote; Wireshark 4.0 knows exactly eight columns."""
+    """Read what `bordergate status --esp-keys` wrote.
+
+    Eight columns; from Wireshark 4.2 on two more may tell of extended sequence numbers.
+    """
     sas = []
     with path.open(newline="") as file:
         for line in csv.reader(line for line in file if line.strip() and not line.startswith("#")):
-            if len(line) != 8:
-                raise Failure(f"{path.name}: Wireshark's esp_sa lines have 8 columns, this one has {len(line)}")
-            protocol, source, destination, spi, encryption, key, authentication, _ = line
+            if len(line) not in (8, 10):
+                raise Failure(f"{path.name}: Wireshark's esp_sa lines have 8 or 10 columns, this one has {len(line)}")
+            protocol, source, destination, spi, encryption, key, authentication = line[:7]
             if protocol != "IPv4" or authentication != "NULL":
                 raise Failure(f"{path.name}: expected IPv4 and NULL authentication beside AES-GCM: {line}")
             sas.append(ExportedSa(source, destination, int(spi, 16), encryption,

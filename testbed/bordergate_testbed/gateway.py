@@ -187,7 +187,7 @@ class Gateway:
 
     def detach(self) -> None:
         """Take pinned programs off the interfaces, as an operator does after a daemon died."""
-        run([str(binary()), "detach", "--pin-dir", str(self.pin_directory)])
+        self.namespace.run(str(binary()), "detach", "--pin-dir", str(self.pin_directory))
 
     def unmount(self) -> None:
         """Undo the mount of the BPF file system, so that the directory can be removed."""
