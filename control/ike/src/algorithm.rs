@@ -28,9 +28,7 @@ impl KeGroup {
 
     /// The group with this transform id, if we speak it.
     pub fn from_id(id: u16) -> Option<Self> {
-        [Self::Modp2048, Self::Ecp256, Self::Ecp384, Self::X25519]
-            .into_iter()
-            .find(|g| g.id() == id)
+        [Self::Modp2048, Self::Ecp256, Self::Ecp384, Self::X25519].into_iter().find(|g| g.id() == id)
     }
 }
 
@@ -63,14 +61,8 @@ pub enum IkeCipher {
 }
 
 impl IkeCipher {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Aes128Cbc,
-        Self::Aes192Cbc,
-        Self::Aes256Cbc,
-        Self::Aes128Gcm16,
-        Self::Aes192Gcm16,
-        Self::Aes256Gcm16,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Aes128Cbc, Self::Aes192Cbc, Self::Aes256Cbc, Self::Aes128Gcm16, Self::Aes192Gcm16, Self::Aes256Gcm16];
 
     /// Whether the cipher authenticates by itself.
     pub fn is_aead(self) -> bool {
@@ -219,8 +211,6 @@ pub enum EspCipher {
 }
 
 impl EspCipher {
-    pub(crate) const ALL: [Self; 3] = [Self::Aes128Gcm16, Self::Aes192Gcm16, Self::Aes256Gcm16];
-
     /// The IANA transform id; the key length is an attribute of its own.
     pub fn id(self) -> u16 {
         20
@@ -280,11 +270,6 @@ pub struct EspSuite {
 
 impl fmt::Display for EspSuite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}-{}",
-            self.encryption,
-            if self.esn { "esn" } else { "noesn" }
-        )
+        write!(f, "{}-{}", self.encryption, if self.esn { "esn" } else { "noesn" })
     }
 }

@@ -59,10 +59,7 @@ pub struct EspKey {
 
 impl EspKey {
     pub(crate) fn new(key: &[u8], salt: [u8; 4]) -> Self {
-        Self {
-            key: Zeroizing::new(key.to_vec()),
-            salt: Zeroizing::new(salt),
-        }
+        Self { key: Zeroizing::new(key.to_vec()), salt: Zeroizing::new(salt) }
     }
 
     /// The AES key: 16, 24 or 32 bytes.

@@ -78,15 +78,11 @@ impl TunnelConfig {
         if let Some((field, _)) = empty.into_iter().find(|(_, bad)| *bad) {
             return Err(ConfigError::Empty(field));
         }
-        if self.local_selectors.len() > MAX_SELECTORS || self.remote_selectors.len() > MAX_SELECTORS
-        {
+        if self.local_selectors.len() > MAX_SELECTORS || self.remote_selectors.len() > MAX_SELECTORS {
             return Err(ConfigError::TooManySelectors);
         }
         if self.local.is_ipv4() != self.remote.is_ipv4() {
-            return Err(ConfigError::AddressFamilies {
-                local: self.local,
-                remote: self.remote,
-            });
+            return Err(ConfigError::AddressFamilies { local: self.local, remote: self.remote });
         }
         Ok(())
     }

@@ -1,12 +1,25 @@
 //! The endpoint: all IKE SAs of this gateway, and which datagram belongs to which.
-use crate::*;
-use rand_core::CryptoRng;
-use std::net::SocketAddr;
-use std::time::Instant;
 
-/// Time, randomness and SPIs.
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rand_core::CryptoRng;
+
+use crate::action::Action;
+use crate::child::{ChildSa, SpiAllocator};
+use crate::config::{Admin, ConfigError, Startup, TunnelConfig, TunnelId};
+use crate::cookie::CookieJar;
+use crate::message::{Chain, ExchangeType, HEADER_BYTES, Header, ParseError, Payloads, notify_kind};
+use crate::reason::{DownReason, Protocol};
+use crate::sa::{Accepted, Env, IkeSa, NAT_T_PORT, Path, Verdict};
+use crate::status::{EndpointCounters, TunnelStatus};
+use crate::timing::{Deadlines, Owner};
+use crate::tunnel::Tunnel;
+
+/// What every event brings along: the time, randomness, and the source of inbound ESP SPIs.
 pub struct Context<'a> {
-    /// The current time.
+    /// The current time; it never runs backwards.
     pub now: Instant,
     /// The random source.
     pub rng: &'a mut dyn CryptoRng,
@@ -14,51 +27,600 @@ pub struct Context<'a> {
     pub spis: &'a mut dyn SpiAllocator,
 }
 
-/// Endpoint.
+/// All tunnels and IKE SAs of one gateway.
+///
+/// # When both ends begin at once
+/// Each tunnel has one *current* SA, whose child carries the traffic. An SA that comes up while
+/// there is a current one takes its place: the newest authenticated one wins, as a peer that has
+/// restarted knows nothing of the old one. The exception are two SAs that both ends began before
+/// either was up: then both ends keep the one whose initiator chose the smaller SPI, which both can see,
+/// and the end that initiated it deletes the other. The tunnel stays up throughout.
 #[derive(Default)]
-pub struct Endpoint {}
+pub struct Endpoint {
+    tunnels: BTreeMap<TunnelId, Tunnel>,
+    by_addresses: BTreeMap<(IpAddr, IpAddr), TunnelId>,
+    /// By our SPI.
+    sas: BTreeMap<u64, IkeSa>,
+    deadlines: Deadlines,
+    actions: VecDeque<Action>,
+    counters: EndpointCounters,
+    cookies: CookieJar,
+    half_open: usize,
+    /// Counts events, to tell which SA began before which was established.
+    event: u64,
+}
 
-#[allow(unused_variables, missing_docs)]
 impl Endpoint {
+    /// An endpoint without tunnels.
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Adds a tunnel, or gives it another configuration: then it is deleted and set up anew, unless
+    /// nothing has changed.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field that is not acceptable; nothing has changed then.
     pub fn configure(
         &mut self,
         tunnel: TunnelId,
         config: TunnelConfig,
         ctx: &mut Context<'_>,
     ) -> Result<(), ConfigError> {
-        config.check()
+        config.check()?;
+        let addresses = (config.local, config.remote);
+        if let Some(by) = self.by_addresses.get(&addresses).filter(|by| **by != tunnel) {
+            return Err(ConfigError::AddressesTaken { local: addresses.0, remote: addresses.1, by: *by });
+        }
+        if self.tunnels.get(&tunnel).is_some_and(|t| t.config == config) {
+            return Ok(());
+        }
+        self.remove(tunnel, ctx);
+        self.by_addresses.insert(addresses, tunnel);
+        let wanted = config.admin == Admin::Up && config.startup == Startup::Initiate;
+        self.tunnels.insert(tunnel, Tunnel::new(config, ctx.now));
+        if wanted {
+            self.begin(tunnel, ctx);
+        }
+        Ok(())
     }
-    pub fn remove(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {}
-    pub fn initiate(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {}
-    pub fn set_admin(&mut self, tunnel: TunnelId, admin: Admin, ctx: &mut Context<'_>) {}
-    pub fn terminate(&mut self, tunnel: TunnelId, reason: DownReason, ctx: &mut Context<'_>) {}
-    pub fn shutdown(&mut self, ctx: &mut Context<'_>) {}
-    pub fn handle_datagram(
+
+    /// Deletes a tunnel's SAs, says so to the peer once, and forgets the tunnel.
+    pub fn remove(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {
+        self.terminate(tunnel, DownReason::AdminDown, ctx);
+        let Some(known) = self.tunnels.get(&tunnel) else { return };
+        for spi in known.sas.clone() {
+            self.with_sa(spi, ctx, |sa, env| {
+                sa.discard(env);
+                Verdict::Continue
+            });
+        }
+        if let Some(known) = self.tunnels.remove(&tunnel) {
+            self.by_addresses.remove(&(known.config.local, known.config.remote));
+            self.deadlines.set(Owner::Tunnel(tunnel), None);
+        }
+    }
+
+    /// Sets a tunnel's administrative state: up starts it as configured, down deletes its SAs.
+    pub fn set_admin(&mut self, tunnel: TunnelId, admin: Admin, ctx: &mut Context<'_>) {
+        match (admin, self.tunnels.get(&tunnel).map(|t| (t.config.admin, t.config.startup))) {
+            (Admin::Down, Some(_)) => self.terminate(tunnel, DownReason::AdminDown, ctx),
+            (Admin::Up, Some((Admin::Down, Startup::Respond))) => {
+                if let Some(known) = self.tunnels.get_mut(&tunnel) {
+                    known.enable(ctx.now);
+                }
+            }
+            (Admin::Up, Some((Admin::Down, Startup::Initiate))) => self.initiate(tunnel, ctx),
+            (Admin::Up, Some((Admin::Up, _)) | None) | (Admin::Down, None) => {}
+        }
+    }
+
+    /// Starts a tunnel now, whatever its `startup` says, unless it is up or being set up.
+    pub fn initiate(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {
+        if let Some(known) = self.tunnels.get_mut(&tunnel) {
+            known.enable(ctx.now);
+            if known.current.is_none() && known.attempt.is_none() {
+                self.begin(tunnel, ctx);
+            }
+        }
+    }
+
+    /// Deletes a tunnel's SAs, tells the peer, and keeps the tunnel down for this reason until
+    /// [`Endpoint::initiate`] or [`Endpoint::set_admin`].
+    pub fn terminate(&mut self, tunnel: TunnelId, reason: DownReason, ctx: &mut Context<'_>) {
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        known.config.admin = Admin::Down;
+        known.retry_at = None;
+        let sas = known.sas.clone();
+        self.deadlines.set(Owner::Tunnel(tunnel), None);
+        for spi in sas {
+            self.close_sa(spi, ctx);
+        }
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        known.current = None;
+        known.attempt = None;
+        let action = known.go_down(tunnel, reason, ctx.now);
+        self.actions.extend(action);
+    }
+
+    /// Terminates every tunnel. The Deletes are in the action queue afterwards.
+    pub fn shutdown(&mut self, ctx: &mut Context<'_>) {
+        for tunnel in self.tunnels.keys().copied().collect::<Vec<_>>() {
+            self.terminate(tunnel, DownReason::Shutdown, ctx);
+        }
+    }
+
+    /// Takes the UDP payload of a datagram to port 500, or to port 4500 without the non-ESP marker.
+    pub fn handle_datagram(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8], ctx: &mut Context<'_>) {
+        self.event += 1;
+        if local.port() == NAT_T_PORT && datagram == [0xff] {
+            self.counters.keepalives += 1;
+            return;
+        }
+        let path = Path { local, remote };
+        let Some(tunnel) = self.by_addresses.get(&(local.ip(), remote.ip())).copied() else {
+            self.counters.unknown_peer += 1;
+            return;
+        };
+        let header = match Header::parse(datagram) {
+            Ok(header) => header,
+            Err(ParseError::Version(version)) => {
+                self.counters.unsupported_version += 1;
+                if version > 2 {
+                    self.refuse_version(path, datagram);
+                }
+                return;
+            }
+            Err(_) => {
+                self.counters.malformed += 1;
+                return;
+            }
+        };
+        let ours = if header.from_initiator { header.responder_spi } else { header.initiator_spi };
+        if header.from_initiator && ours == 0 {
+            self.handle_init(tunnel, header, datagram, path, ctx);
+        } else if self.sas.get(&ours).is_some_and(|sa| sa.tunnel == tunnel) {
+            self.with_sa(ours, ctx, |sa, env| sa.handle(header, datagram, path, env));
+        } else {
+            // RFC 7296 §2.21.4: no answer is owed, and liveness tells the peer soon enough.
+            self.counters.unknown_spi += 1;
+        }
+    }
+
+    /// Does everything whose time has come.
+    pub fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        self.event += 1;
+        for owner in self.deadlines.due(ctx.now) {
+            match owner {
+                Owner::Sa(spi) => self.with_sa(spi, ctx, |sa, env| sa.handle_timeout(env)),
+                Owner::Tunnel(tunnel) => {
+                    self.deadlines.set(owner, None);
+                    self.begin(tunnel, ctx);
+                }
+            }
+        }
+    }
+
+    /// Notes that ESP of the tunnel's peer was authenticated, which counts as a sign of life.
+    pub fn note_inbound_traffic(&mut self, tunnel: TunnelId, now: Instant) {
+        let current = self.tunnels.get(&tunnel).and_then(|t| t.current);
+        if let Some(sa) = current.and_then(|spi| self.sas.get_mut(&spi)) {
+            // The deadline stays as it was: when it comes, the SA sees that it has moved.
+            sa.note_traffic(now);
+        }
+    }
+
+    /// The next thing to do, in order; `None` when there is nothing left.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Endpoint::handle_timeout`] has to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// A tunnel's observed state; `None` if it is not configured.
+    pub fn status(&self, tunnel: TunnelId) -> Option<TunnelStatus> {
+        let known = self.tunnels.get(&tunnel)?;
+        let sa = known.current.and_then(|spi| self.sas.get(&spi));
+        let suites = sa.and_then(IkeSa::suites);
+        Some(TunnelStatus {
+            state: known.state(),
+            since: known.since,
+            reason: known.reason.clone(),
+            ike: suites.map(|(ike, _)| ike),
+            esp: suites.map(|(_, esp)| esp),
+            encapsulated: sa.is_some_and(IkeSa::encapsulated),
+            counters: known.counters,
+        })
+    }
+
+    /// All configured tunnels, in order.
+    pub fn tunnels(&self) -> impl Iterator<Item = TunnelId> + '_ {
+        self.tunnels.keys().copied()
+    }
+
+    /// Datagrams that belong to no tunnel.
+    pub fn counters(&self) -> EndpointCounters {
+        self.counters
+    }
+
+    /// How many IKE SAs there are, in whatever state.
+    pub fn sa_count(&self) -> usize {
+        self.sas.len()
+    }
+
+    /// Begins an attempt of ours.
+    fn begin(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {
+        let spi = self.fresh_spi(ctx);
+        let event = self.event;
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        known.retry_at = None;
+        if known.config.admin == Admin::Down || known.current.is_some() || known.attempt.is_some() {
+            return;
+        }
+        known.counters.attempts += 1;
+        known.attempt = Some(spi);
+        let mut env =
+            Env { config: &known.config, counters: &mut known.counters, ctx, event, alone: true, out: Vec::new() };
+        let sa = IkeSa::initiate(tunnel, spi, &mut env);
+        self.actions.extend(env.out);
+        self.store(sa);
+    }
+
+    /// A peer's first message.
+    fn handle_init(&mut self, tunnel: TunnelId, header: Header, datagram: &[u8], path: Path, ctx: &mut Context<'_>) {
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        if header.response || header.exchange != ExchangeType::IkeSaInit || header.message_id != 0 {
+            known.counters.unexpected += 1;
+            return;
+        }
+        if known.config.admin == Admin::Down {
+            self.counters.admin_down += 1;
+            return;
+        }
+        let bytes = datagram.get(HEADER_BYTES..).unwrap_or(&[]);
+        let Ok(payloads) = Payloads::parse(header.next_payload, bytes) else {
+            known.counters.malformed += 1;
+            return;
+        };
+        let peers = |sa: &&IkeSa| !sa.initiator && sa.peer_spi == header.initiator_spi;
+        let known_sa = known.sas.iter().filter_map(|spi| self.sas.get(spi)).find(peers);
+        if let Some(spi) = known_sa.map(|sa| sa.spi) {
+            self.with_sa(spi, ctx, |sa, env| {
+                sa.repeat_answer(datagram, path, env);
+                Verdict::Continue
+            });
+            return;
+        }
+        if !self.admit(tunnel, header, &payloads, path, ctx) {
+            return;
+        }
+        let spi = self.fresh_spi(ctx);
+        let event = self.event;
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        known.counters.received += 1;
+        let alone = known.current.is_none();
+        let mut env = Env { config: &known.config, counters: &mut known.counters, ctx, event, alone, out: Vec::new() };
+        let accepted = IkeSa::respond(tunnel, spi, header, &payloads, datagram, path, &mut env);
+        let out = env.out;
+        match accepted {
+            Accepted::Begun(sa) => {
+                self.actions.extend(out);
+                self.store(*sa);
+            }
+            Accepted::Refused { notify, data, reason } => {
+                known.counters.sent += 1;
+                if let Some(reason) = reason {
+                    known.counters.failed += 1;
+                    if known.current.is_none() {
+                        let action = known.go_down(tunnel, reason, ctx.now);
+                        self.actions.extend(action);
+                    }
+                }
+                self.refuse_init(header, notify, &data, path);
+            }
+        }
+    }
+
+    /// Whether there is room for another half-open SA. A tunnel that has many of them asks for a
+    /// cookie first; one that has all it may have loses its oldest, as a real peer finishes within
+    /// a round trip and a forger does not finish at all.
+    fn admit(
         &mut self,
-        local: SocketAddr,
-        remote: SocketAddr,
-        datagram: &[u8],
+        tunnel: TunnelId,
+        header: Header,
+        payloads: &Payloads<'_>,
+        path: Path,
+        ctx: &mut Context<'_>,
+    ) -> bool {
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return false };
+        let mut waiting: Vec<(u64, u64)> = known
+            .sas
+            .iter()
+            .filter_map(|spi| self.sas.get(spi))
+            .filter(|sa| sa.is_half_open())
+            .map(|sa| (sa.begun, sa.spi))
+            .collect();
+        waiting.sort_unstable();
+        if waiting.len() >= COOKIE_THRESHOLD || self.half_open >= MAX_HALF_OPEN / 2 {
+            let nonce = payloads.nonce.unwrap_or(&[]);
+            let (address, spi) = (path.remote.ip(), header.initiator_spi);
+            let given = payloads.notify(notify_kind::COOKIE).map(|n| n.data);
+            if !given.is_some_and(|c| self.cookies.accepts(c, nonce, address, spi)) {
+                known.counters.sent += 1;
+                let cookie = self.cookies.bake(nonce, address, spi, ctx.now, ctx.rng);
+                self.refuse_init(header, notify_kind::COOKIE, &cookie, path);
+                return false;
+            }
+        }
+        if let Some((_, oldest)) = waiting.first().filter(|_| waiting.len() >= MAX_HALF_OPEN_PER_SOURCE) {
+            self.counters.half_open_limit += 1;
+            self.with_sa(*oldest, ctx, |sa, env| {
+                sa.discard(env);
+                Verdict::Continue
+            });
+        } else if self.half_open >= MAX_HALF_OPEN {
+            self.counters.half_open_limit += 1;
+            return false;
+        }
+        true
+    }
+
+    /// Answers IKE_SA_INIT with a notification and keeps nothing.
+    fn refuse_init(&mut self, header: Header, notify: u16, data: &[u8], path: Path) {
+        let mut chain = Chain::new();
+        chain.push_notify(notify, data);
+        let answer = Header { from_initiator: false, response: true, ..header };
+        self.actions.push_back(path.transmit(&chain.into_datagram(answer)));
+    }
+
+    /// RFC 7296 §2.5: a request of a newer major version is told which one we speak.
+    fn refuse_version(&mut self, path: Path, datagram: &[u8]) {
+        let Some((spis, rest)) = datagram.split_first_chunk::<16>() else { return };
+        let Some((&[_, _, exchange, flags, id @ ..], _)) = rest.split_first_chunk::<8>() else { return };
+        if flags & 0x20 != 0 {
+            return;
+        }
+        let mut first = Vec::with_capacity(HEADER_BYTES);
+        first.extend_from_slice(spis);
+        first.extend_from_slice(&[0, 0x20, exchange, flags]);
+        first.extend_from_slice(&id);
+        first.extend_from_slice(&(HEADER_BYTES as u32).to_be_bytes());
+        let Ok(header) = Header::parse(&first) else { return };
+        let mut chain = Chain::new();
+        chain.push_notify(notify_kind::INVALID_MAJOR_VERSION, &[]);
+        let answer = Header { from_initiator: !header.from_initiator, response: true, ..header };
+        self.actions.push_back(path.transmit(&chain.into_datagram(answer)));
+    }
+
+    /// Lets an SA handle an event, and draws the consequences.
+    fn with_sa(
+        &mut self,
+        spi: u64,
+        ctx: &mut Context<'_>,
+        handle: impl FnOnce(&mut IkeSa, &mut Env<'_, '_>) -> Verdict,
+    ) {
+        let Some(mut sa) = self.take(spi) else { return };
+        let tunnel = sa.tunnel;
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        let mut env = Env {
+            config: &known.config,
+            counters: &mut known.counters,
+            ctx,
+            event: self.event,
+            alone: known.current.is_none(),
+            out: Vec::new(),
+        };
+        let verdict = handle(&mut sa, &mut env);
+        let out = env.out;
+        match verdict {
+            Verdict::Continue => {
+                self.actions.extend(out);
+                self.store(sa);
+            }
+            Verdict::Established { child, initial_contact } => {
+                self.on_established(sa, child, initial_contact, out, ctx);
+            }
+            Verdict::Ended(reason) => {
+                self.actions.extend(out);
+                self.store(sa);
+                self.on_ended(tunnel, spi, reason, ctx);
+            }
+            Verdict::Abandoned(reason) => {
+                self.actions.extend(out);
+                self.store(sa);
+                // Anyone can begin an SA in the peer's name, so this must not hide a better reason.
+                if let Some(known) = self.tunnels.get_mut(&tunnel)
+                    && known.reason == DownReason::Connecting
+                    && known.current.is_none()
+                {
+                    let action = known.go_down(tunnel, reason, ctx.now);
+                    self.actions.extend(action);
+                }
+            }
+        }
+    }
+
+    /// An SA is authenticated: decide which SA of the tunnel stays. `out` holds what the SA sends
+    /// and comes after the child's installation.
+    fn on_established(
+        &mut self,
+        mut sa: IkeSa,
+        child: Box<ChildSa>,
+        initial_contact: bool,
+        out: Vec<Action>,
         ctx: &mut Context<'_>,
     ) {
+        let (tunnel, spi, now) = (sa.tunnel, sa.spi, ctx.now);
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        known.counters.established += 1;
+        known.failures = 0;
+        known.retry_at = None;
+        self.deadlines.set(Owner::Tunnel(tunnel), None);
+        let old = known.current.and_then(|old| self.sas.get(&old)).map(|old| {
+            let simultaneous = if sa.initiator {
+                !old.initiator
+            } else {
+                old.initiator && old.established.is_some_and(|at| sa.begun < at)
+            };
+            (old.spi, old.initiator, simultaneous, old.initiator_spi())
+        });
+        if known.attempt == Some(spi) {
+            known.attempt = None;
+        }
+        if let Some((old_spi, old_is_ours, true, old_initiator_spi)) = old
+            && old_initiator_spi < sa.initiator_spi()
+        {
+            // The one that is up stays; the new one is never used.
+            self.actions.extend(out);
+            if !old_is_ours {
+                sa.retire_at = Some(now + LOSER_GRACE);
+            }
+            self.store(sa);
+            debug_assert_ne!(old_spi, spi);
+            self.with_sa(spi, ctx, |sa, env| {
+                sa.drop_child(env);
+                if sa.retire_at.is_none() {
+                    sa.delete(env);
+                }
+                Verdict::Continue
+            });
+            return;
+        }
+        let suites = sa.suites();
+        let was_up = known.current.replace(spi).is_some();
+        let attempt = known.attempt;
+        sa.child_installed();
+        let ours = sa.initiator;
+        self.store(sa);
+        self.actions.push_back(Action::InstallChild(child));
+        self.actions.extend(out);
+        if !was_up && let Some((ike, esp)) = suites {
+            if let Some(known) = self.tunnels.get_mut(&tunnel) {
+                known.go_up(now);
+            }
+            self.actions.push_back(Action::Up { tunnel, ike, esp });
+        }
+        if let Some(attempt) = attempt.filter(|a| self.sas.get(a).is_some_and(IkeSa::is_opening)) {
+            // The peer has not seen ours being accepted, so giving it up cannot confuse it.
+            self.discard_sa(attempt, ctx);
+            if let Some(known) = self.tunnels.get_mut(&tunnel) {
+                known.attempt = None;
+            }
+        }
+        match old {
+            Some((old_spi, _, true, _)) if ours => self.close_sa(old_spi, ctx),
+            Some((old_spi, _, false, _)) if initial_contact => self.discard_sa(old_spi, ctx),
+            // The peer still sends on the old one, and deletes it if it is a good peer.
+            Some((old_spi, ..)) => self.with_sa(old_spi, ctx, |sa, env| {
+                sa.retire_at = Some(env.ctx.now + REPLACED_GRACE);
+                Verdict::Continue
+            }),
+            None => {}
+        }
     }
-    pub fn handle_timeout(&mut self, ctx: &mut Context<'_>) {}
-    pub fn note_inbound_traffic(&mut self, tunnel: TunnelId, now: Instant) {}
-    pub fn poll_action(&mut self) -> Option<Action> {
-        None
+
+    /// An SA is over: if it was the one in use the tunnel is down, and is tried again.
+    fn on_ended(&mut self, tunnel: TunnelId, spi: u64, reason: DownReason, ctx: &mut Context<'_>) {
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        let was_current = known.current == Some(spi);
+        if was_current {
+            known.current = None;
+        } else if known.current.is_none() {
+            known.counters.failed += 1;
+        }
+        if known.attempt == Some(spi) {
+            known.attempt = None;
+        }
+        if known.current.is_some() {
+            return;
+        }
+        let at_once = matches!(reason, DownReason::LifetimeExpired { .. });
+        let peers_turn = matches!(reason, DownReason::PeerDeleted(Protocol::Ike)) && !was_current;
+        if !peers_turn {
+            let action = known.go_down(tunnel, reason, ctx.now);
+            self.actions.extend(action);
+        }
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        let others: Vec<u64> = if was_current { known.sas.iter().copied().collect() } else { Vec::new() };
+        if known.attempt.is_none()
+            && known.retry_at.is_none()
+            && known.config.admin == Admin::Up
+            && known.config.startup == Startup::Initiate
+        {
+            let delay = if at_once { Duration::ZERO } else { known.next_delay() };
+            known.retry_at = Some(ctx.now + delay);
+            self.deadlines.set(Owner::Tunnel(tunnel), known.retry_at);
+        }
+        for other in others {
+            if self.sas.get(&other).is_some_and(IkeSa::is_established) {
+                self.close_sa(other, ctx);
+            }
+        }
     }
-    pub fn next_timeout(&self) -> Option<Instant> {
-        None
+
+    /// Deletes an established SA, forgets one that is still being set up.
+    fn close_sa(&mut self, spi: u64, ctx: &mut Context<'_>) {
+        self.with_sa(spi, ctx, |sa, env| {
+            if sa.is_established() {
+                sa.delete(env);
+            } else if sa.is_pending() {
+                sa.discard(env);
+            }
+            Verdict::Continue
+        });
     }
-    pub fn status(&self, tunnel: TunnelId) -> Option<TunnelStatus> {
-        None
+
+    fn discard_sa(&mut self, spi: u64, ctx: &mut Context<'_>) {
+        self.with_sa(spi, ctx, |sa, env| {
+            sa.discard(env);
+            Verdict::Continue
+        });
     }
-    pub fn tunnels(&self) -> impl Iterator<Item = TunnelId> + '_ {
-        std::iter::empty()
+
+    fn take(&mut self, spi: u64) -> Option<IkeSa> {
+        let sa = self.sas.remove(&spi)?;
+        self.half_open -= usize::from(sa.is_half_open());
+        Some(sa)
     }
-    pub fn counters(&self) -> EndpointCounters {
-        EndpointCounters::default()
+
+    /// Puts an SA back, with its deadline; one that is over is forgotten.
+    fn store(&mut self, sa: IkeSa) {
+        let owner = Owner::Sa(sa.spi);
+        let Some(known) = self.tunnels.get_mut(&sa.tunnel) else { return };
+        if sa.is_over() {
+            known.sas.remove(&sa.spi);
+            self.deadlines.set(owner, None);
+            return;
+        }
+        known.sas.insert(sa.spi);
+        self.deadlines.set(owner, sa.deadline(&known.config));
+        self.half_open += usize::from(sa.is_half_open());
+        self.sas.insert(sa.spi, sa);
+    }
+
+    fn fresh_spi(&self, ctx: &mut Context<'_>) -> u64 {
+        loop {
+            let spi = ctx.rng.next_u64();
+            if spi != 0 && !self.sas.contains_key(&spi) {
+                return spi;
+            }
+        }
     }
 }
+
+/// Half-open SAs of all peers together.
+const MAX_HALF_OPEN: usize = 1024;
+/// Half-open SAs of one pair of addresses.
+const MAX_HALF_OPEN_PER_SOURCE: usize = 8;
+/// Half-open SAs of one pair of addresses from which on a cookie is asked for.
+const COOKIE_THRESHOLD: usize = 4;
+/// How long a replaced SA still receives.
+const REPLACED_GRACE: Duration = Duration::from_secs(10);
+/// How long we wait for the peer to delete the SA of ours that lost a simultaneous start.
+const LOSER_GRACE: Duration = Duration::from_secs(2);
+
+/// A tunnel's SAs, by our SPI.
+pub(crate) type Spis = BTreeSet<u64>;

@@ -38,16 +38,15 @@ impl Identity {
 
     /// Reads the ID type and the identification data.
     pub(crate) fn from_wire(kind: u8, data: &[u8]) -> Self {
-        let opaque = || Self::Opaque {
-            kind,
-            data: data.to_vec(),
-        };
+        let opaque = || Self::Opaque { kind, data: data.to_vec() };
         let text = || std::str::from_utf8(data).map(str::to_owned);
         match kind {
-            ID_IPV4_ADDR => <[u8; 4]>::try_from(data)
-                .map_or_else(|_| opaque(), |a| Self::Address(Ipv4Addr::from(a).into())),
-            ID_IPV6_ADDR => <[u8; 16]>::try_from(data)
-                .map_or_else(|_| opaque(), |a| Self::Address(Ipv6Addr::from(a).into())),
+            ID_IPV4_ADDR => {
+                <[u8; 4]>::try_from(data).map_or_else(|_| opaque(), |a| Self::Address(Ipv4Addr::from(a).into()))
+            }
+            ID_IPV6_ADDR => {
+                <[u8; 16]>::try_from(data).map_or_else(|_| opaque(), |a| Self::Address(Ipv6Addr::from(a).into()))
+            }
             ID_FQDN => text().map_or_else(|_| opaque(), Self::Name),
             ID_RFC822_ADDR => text().map_or_else(|_| opaque(), Self::Mail),
             _ => opaque(),
@@ -57,9 +56,7 @@ impl Identity {
     /// Whether the peer that sent `self` is the one expected. Names are compared as DNS compares them.
     pub(crate) fn is(&self, expected: &Self) -> bool {
         match (self, expected) {
-            (Self::Name(a), Self::Name(b)) | (Self::Mail(a), Self::Mail(b)) => {
-                a.eq_ignore_ascii_case(b)
-            }
+            (Self::Name(a), Self::Name(b)) | (Self::Mail(a), Self::Mail(b)) => a.eq_ignore_ascii_case(b),
             (
                 Self::Address(_) | Self::Name(_) | Self::Mail(_) | Self::Opaque { .. },
                 Self::Address(_) | Self::Name(_) | Self::Mail(_) | Self::Opaque { .. },
@@ -90,14 +87,8 @@ impl fmt::Display for Identity {
             Self::Name(text) | Self::Mail(text) => write!(f, "{}", text.escape_debug()),
             Self::Opaque { kind, data } => {
                 write!(f, "type {kind}:")?;
-                data.iter()
-                    .take(32)
-                    .try_for_each(|b| write!(f, "{b:02x}"))?;
-                if data.len() > 32 {
-                    f.write_str("...")
-                } else {
-                    Ok(())
-                }
+                data.iter().take(32).try_for_each(|b| write!(f, "{b:02x}"))?;
+                if data.len() > 32 { f.write_str("...") } else { Ok(()) }
             }
         }
     }
@@ -116,27 +107,15 @@ mod tests {
     fn text_reads_as_people_mean_it() {
         let v4 = Identity::Address(Ipv4Addr::new(203, 0, 113, 1).into());
         assert_eq!(Identity::from_text("203.0.113.1"), v4);
-        assert_eq!(
-            Identity::from_text("gw.example"),
-            Identity::Name("gw.example".into())
-        );
-        assert_eq!(
-            Identity::from_text("@10.0.0.1"),
-            Identity::Name("10.0.0.1".into())
-        );
+        assert_eq!(Identity::from_text("gw.example"), Identity::Name("gw.example".into()));
+        assert_eq!(Identity::from_text("@10.0.0.1"), Identity::Name("10.0.0.1".into()));
         assert_eq!(Identity::from_text("a@b"), Identity::Mail("a@b".into()));
     }
 
     #[test]
     fn wire_form_of_a_short_address_stays_opaque() {
         let short = Identity::from_wire(ID_IPV4_ADDR, &[1, 2, 3]);
-        assert_eq!(
-            short,
-            Identity::Opaque {
-                kind: 1,
-                data: vec![1, 2, 3]
-            }
-        );
+        assert_eq!(short, Identity::Opaque { kind: 1, data: vec![1, 2, 3] });
         assert_eq!(short.to_string(), "type 1:010203");
     }
 

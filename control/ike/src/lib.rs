@@ -25,19 +25,26 @@ mod action;
 mod algorithm;
 mod child;
 mod config;
+mod cookie;
+mod crypto;
 mod endpoint;
+#[cfg(test)]
+mod hex;
 mod identity;
 mod message;
+mod negotiation;
 mod reason;
+mod sa;
 mod selector;
 mod status;
+mod timing;
+mod tunnel;
 
 pub use action::Action;
 pub use algorithm::{EspCipher, EspSuite, IkeCipher, IkeSuite, Integrity, KeGroup, PrfAlgorithm};
 pub use child::{ChildSa, EspKey, SpiAllocator, UdpEncapsulation};
 pub use config::{
-    Admin, ConfigError, EspProposal, IkeProposal, MAX_SELECTORS, Psk, Retry, Startup, TunnelConfig,
-    TunnelId,
+    Admin, ConfigError, EspProposal, IkeProposal, MAX_SELECTORS, Psk, Retry, Startup, TunnelConfig, TunnelId,
 };
 pub use endpoint::{Context, Endpoint};
 pub use identity::Identity;

@@ -149,9 +149,7 @@ pub enum DownReason {
         method: Option<u8>,
     },
     /// We checked the peer's AUTH and it was wrong.
-    #[error(
-        "the pre-shared key is wrong: {peer} is who it should be but its proof does not match our key"
-    )]
+    #[error("the pre-shared key is wrong: {peer} is who it should be but its proof does not match our key")]
     WrongPsk {
         /// The peer's identity, which did match.
         peer: Identity,
@@ -192,47 +190,31 @@ impl DownReason {
                 "compare psk and local_id with what the customer's device has; its log says which of the two it was"
             }
             Self::Connecting => "wait, or look at the counters for messages sent and received",
-            Self::IdentityMismatch { .. } => {
-                "set remote_id to what the peer says, or change the identity on the peer"
-            }
+            Self::IdentityMismatch { .. } => "set remote_id to what the peer says, or change the identity on the peer",
             Self::InvalidKeyExchange { .. } => {
                 "add the group the peer asks for to ike.key_exchange, or one of ours on the peer"
             }
             Self::LifetimeExpired { .. } => "nothing, unless the tunnel does not come back",
-            Self::LocalIdentityMismatch { .. } => {
-                "set local_id to what the peer wants, or change its remote identity"
-            }
+            Self::LocalIdentityMismatch { .. } => "set local_id to what the peer wants, or change its remote identity",
             Self::LocalResources => "raise the number of security associations, or remove tunnels",
             Self::Malformed { .. } | Self::PeerProtocolViolation { .. } => {
                 "capture the exchange and report it to the peer's vendor, or to us"
             }
-            Self::NoProposalChosen {
-                protocol: Protocol::Ike,
-                ..
-            } => {
+            Self::NoProposalChosen { protocol: Protocol::Ike, .. } => {
                 "make ike.encryption, ike.integrity, ike.prf and ike.key_exchange overlap with the peer's"
             }
-            Self::NoProposalChosen {
-                protocol: Protocol::Esp,
-                ..
-            } => "make esp.encryption and esp.esn overlap with the peer's",
-            Self::PeerDeleted(_) => {
-                "look at the peer's log for why; we try again if startup = \"initiate\""
+            Self::NoProposalChosen { protocol: Protocol::Esp, .. } => {
+                "make esp.encryption and esp.esn overlap with the peer's"
             }
+            Self::PeerDeleted(_) => "look at the peer's log for why; we try again if startup = \"initiate\"",
             Self::PeerRefused { .. } => "look at the peer's log for why it refused",
             Self::PeerSilent { .. } => {
                 "check that UDP 500 and 4500 pass in both directions and that the peer is configured for our address"
             }
-            Self::SelectorsRefused { .. } => {
-                "make local_prefixes and remote_prefixes mirror the peer's"
-            }
+            Self::SelectorsRefused { .. } => "make local_prefixes and remote_prefixes mirror the peer's",
             Self::Shutdown => "start the gateway",
-            Self::UnsupportedAuthentication { .. } => {
-                "set the peer to pre-shared key authentication"
-            }
-            Self::UnsupportedCriticalPayload { .. } => {
-                "switch the extension off on the end that sends it"
-            }
+            Self::UnsupportedAuthentication { .. } => "set the peer to pre-shared key authentication",
+            Self::UnsupportedCriticalPayload { .. } => "switch the extension off on the end that sends it",
             Self::WrongPsk { .. } => "set the same psk on both ends",
         }
     }
@@ -343,11 +325,7 @@ pub enum Violation {
 }
 
 fn join(groups: &[KeGroup]) -> String {
-    groups
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -361,25 +339,10 @@ mod tests {
             remote: "198.51.100.2".parse().unwrap(),
             seconds: 30,
         };
-        assert_eq!(
-            silent.to_string(),
-            "the peer 198.51.100.2 has not answered IKE_SA_INIT for 30 s"
-        );
-        let group = DownReason::InvalidKeyExchange {
-            offered: vec![KeGroup::X25519, KeGroup::Ecp256],
-            asked: 14,
-        };
-        assert_eq!(
-            group.to_string(),
-            "the peer asks for key exchange group 14, we have x25519, ecp256"
-        );
-        let refused = DownReason::PeerRefused {
-            exchange: Exchange::IkeAuth,
-            notify: 36,
-        };
-        assert_eq!(
-            refused.to_string(),
-            "the peer refused IKE_AUTH with error 36 (INTERNAL_ADDRESS_FAILURE)"
-        );
+        assert_eq!(silent.to_string(), "the peer 198.51.100.2 has not answered IKE_SA_INIT for 30 s");
+        let group = DownReason::InvalidKeyExchange { offered: vec![KeGroup::X25519, KeGroup::Ecp256], asked: 14 };
+        assert_eq!(group.to_string(), "the peer asks for key exchange group 14, we have x25519, ecp256");
+        let refused = DownReason::PeerRefused { exchange: Exchange::IkeAuth, notify: 36 };
+        assert_eq!(refused.to_string(), "the peer refused IKE_AUTH with error 36 (INTERNAL_ADDRESS_FAILURE)");
     }
 }

@@ -37,12 +37,7 @@ impl TrafficSelector {
     ///
     /// # Errors
     /// [`SelectorError`] if the addresses are of two families or run backwards.
-    pub fn new(
-        start: IpAddr,
-        end: IpAddr,
-        protocol: u8,
-        ports: (u16, u16),
-    ) -> Result<Self, SelectorError> {
+    pub fn new(start: IpAddr, end: IpAddr, protocol: u8, ports: (u16, u16)) -> Result<Self, SelectorError> {
         if start.is_ipv4() != end.is_ipv4() {
             return Err(SelectorError::Families);
         }
@@ -52,12 +47,7 @@ impl TrafficSelector {
         if ports.0 > ports.1 && ports != OPAQUE_PORT {
             return Err(SelectorError::Ports(ports.0, ports.1));
         }
-        Ok(Self {
-            start,
-            end,
-            protocol,
-            ports,
-        })
+        Ok(Self { start, end, protocol, ports })
     }
 
     /// Every address of a prefix, any protocol, any port. Host bits are ignored.
@@ -69,26 +59,15 @@ impl TrafficSelector {
             IpAddr::V4(a) => {
                 let host = host_mask(u128::from(length), 32)? as u32;
                 let bits = u32::from(a);
-                (
-                    Ipv4Addr::from(bits & !host).into(),
-                    Ipv4Addr::from(bits | host).into(),
-                )
+                (Ipv4Addr::from(bits & !host).into(), Ipv4Addr::from(bits | host).into())
             }
             IpAddr::V6(a) => {
                 let host = host_mask(u128::from(length), 128)?;
                 let bits = u128::from(a);
-                (
-                    Ipv6Addr::from(bits & !host).into(),
-                    Ipv6Addr::from(bits | host).into(),
-                )
+                (Ipv6Addr::from(bits & !host).into(), Ipv6Addr::from(bits | host).into())
             }
         };
-        Ok(Self {
-            start,
-            end,
-            protocol: 0,
-            ports: ANY_PORT,
-        })
+        Ok(Self { start, end, protocol: 0, ports: ANY_PORT })
     }
 
     /// The first address.
@@ -136,20 +115,13 @@ impl TrafficSelector {
         if start > end || (ports.0 > ports.1 && ports != OPAQUE_PORT) {
             return None;
         }
-        Some(Self {
-            start,
-            end,
-            protocol,
-            ports,
-        })
+        Some(Self { start, end, protocol, ports })
     }
 
     /// The length if the addresses are exactly a prefix.
     fn prefix_length(&self) -> Option<u32> {
         let (start, end, width) = match (self.start, self.end) {
-            (IpAddr::V4(s), IpAddr::V4(e)) => {
-                (u128::from(u32::from(s)), u128::from(u32::from(e)), 32)
-            }
+            (IpAddr::V4(s), IpAddr::V4(e)) => (u128::from(u32::from(s)), u128::from(u32::from(e)), 32),
             (IpAddr::V6(s), IpAddr::V6(e)) => (u128::from(s), u128::from(e), 128),
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
         };
@@ -202,15 +174,9 @@ pub enum SelectorError {
 
 /// What both sides want: every overlap of an offered selector with one of ours, without those that
 /// another one already covers. Empty if nothing overlaps. RFC 7296 §2.9.
-pub(crate) fn narrow(
-    offered: &[TrafficSelector],
-    ours: &[TrafficSelector],
-) -> Vec<TrafficSelector> {
+pub(crate) fn narrow(offered: &[TrafficSelector], ours: &[TrafficSelector]) -> Vec<TrafficSelector> {
     let mut kept: Vec<TrafficSelector> = Vec::new();
-    for overlap in offered
-        .iter()
-        .flat_map(|o| ours.iter().filter_map(|s| s.intersection(o)))
-    {
+    for overlap in offered.iter().flat_map(|o| ours.iter().filter_map(|s| s.intersection(o))) {
         if kept.iter().any(|k| k.contains(&overlap)) {
             continue;
         }
@@ -224,11 +190,7 @@ pub(crate) fn narrow(
 
 /// Selectors as a person writes them: separated by commas.
 pub(crate) fn list(selectors: &[TrafficSelector]) -> String {
-    selectors
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn host_mask(length: u128, width: u32) -> Result<u128, SelectorError> {
@@ -237,11 +199,7 @@ fn host_mask(length: u128, width: u32) -> Result<u128, SelectorError> {
         return Err(SelectorError::Length(length as u8));
     }
     let host_bits = width - length;
-    Ok(if host_bits == 128 {
-        u128::MAX
-    } else {
-        (1u128 << host_bits) - 1
-    })
+    Ok(if host_bits == 128 { u128::MAX } else { (1u128 << host_bits) - 1 })
 }
 
 const ANY_PORT: (u16, u16) = (0, 65535);
@@ -263,45 +221,24 @@ mod tests {
         assert_eq!(prefix("0.0.0.0", 0), TrafficSelector::ANY_IPV4);
         assert_eq!(prefix("::", 0), TrafficSelector::ANY_IPV6);
         assert_eq!(prefix("2001:db8::1", 128).to_string(), "2001:db8::1/128");
-        let odd = TrafficSelector::new(
-            "10.0.0.1".parse().unwrap(),
-            "10.0.0.9".parse().unwrap(),
-            6,
-            (80, 80),
-        );
+        let odd = TrafficSelector::new("10.0.0.1".parse().unwrap(), "10.0.0.9".parse().unwrap(), 6, (80, 80));
         assert_eq!(odd.unwrap().to_string(), "10.0.0.1-10.0.0.9[6/80]");
-        assert_eq!(
-            TrafficSelector::prefix("1.2.3.4".parse().unwrap(), 33),
-            Err(SelectorError::Length(33))
-        );
+        assert_eq!(TrafficSelector::prefix("1.2.3.4".parse().unwrap(), 33), Err(SelectorError::Length(33)));
     }
 
     #[test]
     fn narrowing_keeps_what_overlaps_and_drops_what_is_covered() {
         let offered = [prefix("10.1.5.5", 32), TrafficSelector::ANY_IPV4];
-        assert_eq!(
-            narrow(&offered, &[prefix("10.1.0.0", 16)]),
-            vec![prefix("10.1.0.0", 16)]
-        );
+        assert_eq!(narrow(&offered, &[prefix("10.1.0.0", 16)]), vec![prefix("10.1.0.0", 16)]);
         assert!(narrow(&[prefix("10.2.0.0", 16)], &[prefix("10.1.0.0", 16)]).is_empty());
         assert!(narrow(&[TrafficSelector::ANY_IPV6], &[TrafficSelector::ANY_IPV4]).is_empty());
     }
 
     #[test]
     fn opaque_ports_meet_only_any_or_opaque() {
-        let at = |ports| {
-            TrafficSelector::new(
-                "1.1.1.1".parse().unwrap(),
-                "1.1.1.1".parse().unwrap(),
-                17,
-                ports,
-            )
-            .unwrap()
-        };
-        assert_eq!(
-            at(OPAQUE_PORT).intersection(&at(ANY_PORT)),
-            Some(at(OPAQUE_PORT))
-        );
+        let at =
+            |ports| TrafficSelector::new("1.1.1.1".parse().unwrap(), "1.1.1.1".parse().unwrap(), 17, ports).unwrap();
+        assert_eq!(at(OPAQUE_PORT).intersection(&at(ANY_PORT)), Some(at(OPAQUE_PORT)));
         assert_eq!(at(OPAQUE_PORT).intersection(&at((1, 2))), None);
         assert_eq!(at((1, 9)).intersection(&at((5, 20))), Some(at((5, 9))));
         assert_eq!(at((1, 2)).intersection(&at((5, 20))), None);

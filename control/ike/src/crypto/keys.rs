@@ -1,0 +1,72 @@
+//! What is derived from the shared secret (RFC 7296 §2.14, §2.15, §2.17).
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::algorithm::{EspSuite, IkeSuite, PrfAlgorithm};
+use crate::child::EspKey;
+
+/// The seven keys of an IKE SA.
+pub(crate) struct SaKeys {
+    pub(crate) d: Zeroizing<Vec<u8>>,
+    pub(crate) ai: Zeroizing<Vec<u8>>,
+    pub(crate) ar: Zeroizing<Vec<u8>>,
+    pub(crate) ei: Zeroizing<Vec<u8>>,
+    pub(crate) er: Zeroizing<Vec<u8>>,
+    pub(crate) pi: Zeroizing<Vec<u8>>,
+    pub(crate) pr: Zeroizing<Vec<u8>>,
+}
+
+impl SaKeys {
+    /// Derives the keys from g^ir, the nonces and the SPIs.
+    pub(crate) fn derive(suite: IkeSuite, shared: &[u8], nonces: (&[u8], &[u8]), spis: (u64, u64)) -> Self {
+        let prf = suite.prf;
+        let nonce_key = Zeroizing::new([nonces.0, nonces.1].concat());
+        let seed = prf.compute(&nonce_key, &[shared]);
+        let (d, a, e) =
+            (prf.output_bytes(), suite.integrity.map_or(0, |i| i.key_bytes()), suite.encryption.material_bytes());
+        let (spi_i, spi_r) = (spis.0.to_be_bytes(), spis.1.to_be_bytes());
+        let material = prf.expand(&seed, &[nonces.0, nonces.1, &spi_i, &spi_r], 3 * d + 2 * a + 2 * e);
+        let mut rest: &[u8] = &material;
+        let mut cut = |length: usize| {
+            let (head, tail) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            rest = tail;
+            Zeroizing::new(head.to_vec())
+        };
+        Self { d: cut(d), ai: cut(a), ar: cut(a), ei: cut(e), er: cut(e), pi: cut(d), pr: cut(d) }
+    }
+}
+
+impl fmt::Debug for SaKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SaKeys(redacted)")
+    }
+}
+
+/// The AUTH data for a pre-shared key (RFC 7296 §2.15): `message` is the signer's first message,
+/// `nonce` the other end's, `sk_p` and `id_body` the signer's.
+pub(crate) fn auth_proof(
+    prf: PrfAlgorithm,
+    psk: &[u8],
+    message: &[u8],
+    nonce: &[u8],
+    sk_p: &[u8],
+    id_body: &[u8],
+) -> Zeroizing<Vec<u8>> {
+    let key = prf.compute(psk, &[b"Key Pad for IKEv2"]);
+    let id = prf.compute(sk_p, &[id_body]);
+    prf.compute(&key, &[message, nonce, &id])
+}
+
+/// The child SA's keys: initiator to responder, then responder to initiator (RFC 7296 §2.17).
+pub(crate) fn child_keys(prf: PrfAlgorithm, sk_d: &[u8], nonces: (&[u8], &[u8]), suite: EspSuite) -> (EspKey, EspKey) {
+    let key_bytes = suite.encryption.key_bytes();
+    let material = prf.expand(sk_d, &[nonces.0, nonces.1], 2 * (key_bytes + 4));
+    let one = |bytes: &[u8]| {
+        let (key, salt) = bytes.split_last_chunk::<4>().unwrap_or((bytes, &[0; 4]));
+        EspKey::new(key, *salt)
+    };
+    let (first, second) = material.split_at(key_bytes + 4);
+    (one(first), one(second))
+}

@@ -1,0 +1,195 @@
+//! The payloads of one message (RFC 7296 §3.2), sorted by what they are.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::reader::Reader;
+use super::{Notify, ParseError, Proposal, kind, protocol};
+use crate::config::MAX_SELECTORS;
+use crate::selector::TrafficSelector;
+
+/// Everything a message holds that means something to us. The rest is skipped.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Payloads<'a> {
+    pub(crate) proposals: Option<Vec<Proposal>>,
+    /// The group's number and the public value.
+    pub(crate) key_exchange: Option<(u16, &'a [u8])>,
+    pub(crate) nonce: Option<&'a [u8]>,
+    /// The whole body of IDi, as AUTH covers it.
+    pub(crate) id_initiator: Option<&'a [u8]>,
+    /// The whole body of IDr.
+    pub(crate) id_responder: Option<&'a [u8]>,
+    /// The method and the proof.
+    pub(crate) auth: Option<(u8, &'a [u8])>,
+    pub(crate) selectors_initiator: Option<Vec<TrafficSelector>>,
+    pub(crate) selectors_responder: Option<Vec<TrafficSelector>>,
+    pub(crate) notifies: Vec<Notify<'a>>,
+    pub(crate) deletes: Vec<Delete>,
+    pub(crate) encrypted: Option<Encrypted<'a>>,
+    /// The first payload that is critical and not known.
+    pub(crate) unknown_critical: Option<u8>,
+}
+
+/// A Delete payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Delete {
+    Ike,
+    Esp(Vec<u32>),
+    Other,
+}
+
+/// An SK payload, still closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Encrypted<'a> {
+    /// The type of the first payload inside.
+    pub(crate) first: u8,
+    /// IV, ciphertext, check value.
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Payloads<'a> {
+    /// Reads a chain that begins with a payload of type `first` and fills `bytes` exactly.
+    pub(crate) fn parse(first: u8, bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let mut found = Self::default();
+        let mut reader = Reader::new(bytes);
+        let mut current = first;
+        for _ in 0..MAX_PAYLOADS {
+            if current == kind::NONE {
+                return if reader.is_empty() { Ok(found) } else { Err(ParseError::Length) };
+            }
+            let next = reader.u8()?;
+            let critical = reader.u8()? & 0x80 != 0;
+            let length = usize::from(reader.u16()?).checked_sub(4).ok_or(ParseError::Length)?;
+            let body = reader.take(length)?;
+            if current == kind::ENCRYPTED {
+                // RFC 7296 §3.14: the SK payload is the last one; its "next payload" is the first inside.
+                found.encrypted = Some(Encrypted { first: next, body });
+                return if reader.is_empty() { Ok(found) } else { Err(ParseError::Length) };
+            }
+            found.sort(current, critical, body)?;
+            current = next;
+        }
+        Err(ParseError::TooMany)
+    }
+
+    /// The first notification of this type.
+    pub(crate) fn notify(&self, kind: u16) -> Option<&Notify<'a>> {
+        self.notifies.iter().find(|n| n.kind == kind)
+    }
+
+    /// The first notification that reports an error.
+    pub(crate) fn error(&self) -> Option<&Notify<'a>> {
+        self.notifies.iter().find(|n| n.is_error())
+    }
+
+    fn sort(&mut self, current: u8, critical: bool, body: &'a [u8]) -> Result<(), ParseError> {
+        let again = ParseError::Duplicate(current);
+        match current {
+            kind::SA => once(&mut self.proposals, Proposal::parse_all(body)?, again),
+            kind::KE => {
+                let mut reader = Reader::new(body);
+                let group = reader.u16()?;
+                let _reserved = reader.u16()?;
+                once(&mut self.key_exchange, (group, reader.rest()), again)
+            }
+            kind::NONCE => {
+                // RFC 7296 §3.9: 16 to 256 bytes.
+                if !(16..=256).contains(&body.len()) {
+                    return Err(ParseError::Illegal(kind::NONCE));
+                }
+                once(&mut self.nonce, body, again)
+            }
+            kind::ID_I => once(&mut self.id_initiator, identity(current, body)?, again),
+            kind::ID_R => once(&mut self.id_responder, identity(current, body)?, again),
+            kind::AUTH => {
+                let mut reader = Reader::new(body);
+                let method = reader.u8()?;
+                reader.take(3)?;
+                once(&mut self.auth, (method, reader.rest()), again)
+            }
+            kind::TS_I => once(&mut self.selectors_initiator, selectors(current, body)?, again),
+            kind::TS_R => once(&mut self.selectors_responder, selectors(current, body)?, again),
+            kind::NOTIFY => {
+                self.notifies.push(Notify::parse(body)?);
+                Ok(())
+            }
+            kind::DELETE => {
+                self.deletes.push(delete(body)?);
+                Ok(())
+            }
+            // RFC 7296 §2.5: the critical bit of payloads defined there is ignored. What is left of
+            // them (CERT, CERTREQ, Vendor ID, CP, EAP) means nothing to us.
+            kind::SA..=kind::LAST_KNOWN => Ok(()),
+            unknown => {
+                if critical && self.unknown_critical.is_none() {
+                    self.unknown_critical = Some(unknown);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, again: ParseError) -> Result<(), ParseError> {
+    if slot.replace(value).is_some() { Err(again) } else { Ok(()) }
+}
+
+/// RFC 7296 §3.5: type, three reserved bytes, data.
+fn identity(current: u8, body: &[u8]) -> Result<&[u8], ParseError> {
+    if body.len() < 4 { Err(ParseError::Illegal(current)) } else { Ok(body) }
+}
+
+/// RFC 7296 §3.13. Selectors of unknown types, and ranges that cannot be, are skipped: they select nothing.
+fn selectors(current: u8, body: &[u8]) -> Result<Vec<TrafficSelector>, ParseError> {
+    let mut reader = Reader::new(body);
+    let count = reader.u8()?;
+    reader.take(3)?;
+    let mut found = Vec::new();
+    for _ in 0..count {
+        let kind = reader.u8()?;
+        let protocol = reader.u8()?;
+        let length = usize::from(reader.u16()?).checked_sub(4).ok_or(ParseError::Length)?;
+        let mut inner = Reader::new(reader.take(length)?);
+        let expected = match kind {
+            7 => 12,
+            8 => 36,
+            _ => continue,
+        };
+        if inner.len() != expected {
+            return Err(ParseError::Illegal(current));
+        }
+        let ports = (inner.u16()?, inner.u16()?);
+        let mut address = || -> Result<IpAddr, ParseError> {
+            Ok(if kind == 7 {
+                Ipv4Addr::from(inner.array::<4>()?).into()
+            } else {
+                Ipv6Addr::from(inner.array::<16>()?).into()
+            })
+        };
+        let (start, end) = (address()?, address()?);
+        if let Ok(selector) = TrafficSelector::new(start, end, protocol, ports)
+            && found.len() < MAX_SELECTORS
+        {
+            found.push(selector);
+        }
+    }
+    if reader.is_empty() { Ok(found) } else { Err(ParseError::Length) }
+}
+
+/// RFC 7296 §3.11.
+fn delete(body: &[u8]) -> Result<Delete, ParseError> {
+    let mut reader = Reader::new(body);
+    let protocol = reader.u8()?;
+    let spi_bytes = reader.u8()?;
+    let count = usize::from(reader.u16()?);
+    if reader.len() != usize::from(spi_bytes) * count {
+        return Err(ParseError::Length);
+    }
+    match (protocol, spi_bytes) {
+        (protocol::IKE, 0) => Ok(Delete::Ike),
+        (protocol::ESP, 4) => (0..count).map(|_| reader.u32()).collect::<Result<_, _>>().map(Delete::Esp),
+        (protocol::IKE | protocol::ESP, _) => Err(ParseError::Illegal(kind::DELETE)),
+        _ => Ok(Delete::Other),
+    }
+}
+
+const MAX_PAYLOADS: usize = 64;

@@ -1,0 +1,506 @@
+//! The initiator's half of IKE_SA_INIT and IKE_AUTH (RFC 7296 §1.2).
+
+use std::net::SocketAddr;
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::nat::{IKE_PORT, NAT_T_PORT, Nat, push_detection};
+use super::{Child, Env, IkeSa, Path, Phase, Secure, Verdict};
+use crate::algorithm::{EspSuite, KeGroup};
+use crate::child::ChildSa;
+use crate::config::{TunnelConfig, TunnelId};
+use crate::crypto::{KeSecret, Protection, SaKeys, auth_proof, child_keys};
+use crate::identity::Identity;
+use crate::message::{
+    Chain, ExchangeType, HEADER_BYTES, Header, Notify, ParseError, Payloads, kind, notify_kind, selectors_body,
+};
+use crate::reason::{DownReason, End, Exchange, Protocol, Violation};
+use crate::selector::{TrafficSelector, list};
+
+/// What the initiator keeps between IKE_SA_INIT and its answer.
+#[derive(Debug)]
+pub(super) struct Opening {
+    secret: KeSecret,
+    tried: Vec<KeGroup>,
+    cookie: Option<Vec<u8>>,
+    cookies: u8,
+    /// What an unprotected answer said. RFC 7296 §2.21.1: it may be forged, so we go on asking, and
+    /// name it only if nothing better comes.
+    pub(super) remembered: Option<DownReason>,
+}
+
+/// What the initiator keeps between IKE_AUTH and its answer.
+#[derive(Debug)]
+pub(super) struct Authenticating {
+    /// The answer to IKE_SA_INIT, which the peer's AUTH covers.
+    init_response: Vec<u8>,
+}
+
+impl IkeSa {
+    /// Begins an IKE SA.
+    pub(crate) fn initiate(tunnel: TunnelId, spi: u64, env: &mut Env<'_, '_>) -> Self {
+        let path = Path {
+            local: SocketAddr::new(env.config.local, IKE_PORT),
+            remote: SocketAddr::new(env.config.remote, IKE_PORT),
+        };
+        let group = *env.config.ike.key_exchange.first().unwrap_or(&KeGroup::X25519);
+        let opening = Opening {
+            secret: KeSecret::generate(group, env.ctx.rng),
+            tried: vec![group],
+            cookie: None,
+            cookies: 0,
+            remembered: None,
+        };
+        let mut nonce = vec![0; NONCE_BYTES];
+        env.ctx.rng.fill_bytes(&mut nonce);
+        let mut sa = Self::new(tunnel, true, spi, path, Phase::Opening(Box::new(opening)), env);
+        sa.nonces.0 = nonce;
+        sa.send_init(env);
+        sa
+    }
+
+    pub(super) fn new(
+        tunnel: TunnelId,
+        initiator: bool,
+        spi: u64,
+        path: Path,
+        phase: Phase,
+        env: &Env<'_, '_>,
+    ) -> Self {
+        Self {
+            tunnel,
+            initiator,
+            spi,
+            peer_spi: 0,
+            path,
+            begun: env.event,
+            established: None,
+            retire_at: None,
+            phase,
+            nat: Nat::default(),
+            nonces: (Vec::new(), Vec::new()),
+            secure: None,
+            child: None,
+            request: None,
+            next_id: 0,
+            expected_id: 0,
+            answered: None,
+            lifetimes: None,
+            expires: None,
+            last_heard: env.ctx.now,
+            last_sent: env.ctx.now,
+        }
+    }
+
+    /// Sends IKE_SA_INIT. After a cookie or another group the SPI, the nonce and message id 0 stay
+    /// the same (RFC 7296 §2.6).
+    fn send_init(&mut self, env: &mut Env<'_, '_>) {
+        let Phase::Opening(opening) = &self.phase else { return };
+        let mut chain = Chain::new();
+        if let Some(cookie) = &opening.cookie {
+            chain.push_notify(notify_kind::COOKIE, cookie);
+        }
+        chain.push_proposals(&env.config.ike.offer());
+        chain.push_key_exchange(opening.secret.group().id(), &opening.secret.public());
+        chain.push(kind::NONCE, &self.nonces.0);
+        push_detection(&mut chain, (self.spi, 0), self.path, env.config.force_encapsulation);
+        self.next_id = 0;
+        let datagram = chain.into_datagram(self.header(ExchangeType::IkeSaInit, false, 0));
+        self.send_datagram(ExchangeType::IkeSaInit, Exchange::IkeSaInit, datagram, env);
+    }
+
+    pub(super) fn on_init_response(&mut self, header: Header, datagram: &[u8], env: &mut Env<'_, '_>) -> Verdict {
+        let payloads = match Payloads::parse(header.next_payload, datagram.get(HEADER_BYTES..).unwrap_or(&[])) {
+            Ok(payloads) => payloads,
+            Err(error) => {
+                env.counters.malformed += 1;
+                return self.remember(DownReason::Malformed { exchange: Exchange::IkeSaInit, error });
+            }
+        };
+        if payloads.proposals.is_none() {
+            if let Some(cookie) = payloads.notify(notify_kind::COOKIE) {
+                return self.on_cookie(cookie.data, env);
+            }
+            if let Some(error) = payloads.error() {
+                return self.on_init_error(error, env);
+            }
+        }
+        match self.accept_init(header, &payloads, env.config) {
+            Ok(()) => self.send_auth(header, &payloads, datagram, env),
+            Err(reason) => {
+                env.counters.unprotected_errors += 1;
+                self.remember(reason)
+            }
+        }
+    }
+
+    /// RFC 7296 §2.6: the same request again, with the cookie in front.
+    fn on_cookie(&mut self, cookie: &[u8], env: &mut Env<'_, '_>) -> Verdict {
+        let Phase::Opening(opening) = &mut self.phase else { return Verdict::Continue };
+        if cookie.is_empty() || cookie.len() > 64 || opening.cookies == MAX_COOKIES {
+            env.counters.unprotected_errors += 1;
+            return self.remember(violation(Exchange::IkeSaInit, Violation::EndlessRetry));
+        }
+        opening.cookies += 1;
+        opening.cookie = Some(cookie.to_vec());
+        self.send_init(env);
+        Verdict::Continue
+    }
+
+    fn on_init_error(&mut self, error: &Notify<'_>, env: &mut Env<'_, '_>) -> Verdict {
+        let Phase::Opening(opening) = &mut self.phase else { return Verdict::Continue };
+        match (error.kind, error.data) {
+            // Two errors are believed at once, unprotected as they are: nothing else can ever be said
+            // in these cases, a forger has to know our SPI, and all it gains is one wait for the next try.
+            (notify_kind::NO_PROPOSAL_CHOSEN, _) => {
+                self.phase = Phase::Over;
+                Verdict::Ended(DownReason::NoProposalChosen {
+                    protocol: Protocol::Ike,
+                    ours: env.config.ike.describe(),
+                    theirs: None,
+                })
+            }
+            (notify_kind::INVALID_KE_PAYLOAD, &[high, low]) => {
+                let asked = u16::from_be_bytes([high, low]);
+                let group = KeGroup::from_id(asked).filter(|g| env.config.ike.key_exchange.contains(g));
+                let Some(group) = group else {
+                    self.phase = Phase::Over;
+                    return Verdict::Ended(DownReason::InvalidKeyExchange {
+                        offered: env.config.ike.key_exchange.clone(),
+                        asked,
+                    });
+                };
+                if opening.tried.contains(&group) {
+                    env.counters.unprotected_errors += 1;
+                    return self.remember(violation(Exchange::IkeSaInit, Violation::EndlessRetry));
+                }
+                opening.tried.push(group);
+                opening.secret = KeSecret::generate(group, env.ctx.rng);
+                self.send_init(env);
+                Verdict::Continue
+            }
+            (notify, _) => {
+                env.counters.unprotected_errors += 1;
+                self.remember(DownReason::PeerRefused { exchange: Exchange::IkeSaInit, notify })
+            }
+        }
+    }
+
+    fn remember(&mut self, reason: DownReason) -> Verdict {
+        if let Phase::Opening(opening) = &mut self.phase {
+            opening.remembered = Some(reason);
+        }
+        Verdict::Continue
+    }
+
+    /// Checks the answer and derives the keys.
+    fn accept_init(
+        &mut self,
+        header: Header,
+        payloads: &Payloads<'_>,
+        config: &TunnelConfig,
+    ) -> Result<(), DownReason> {
+        let broken = |v| violation(Exchange::IkeSaInit, v);
+        let Phase::Opening(opening) = &self.phase else { return Err(DownReason::Connecting) };
+        if let Some(payload) = payloads.unknown_critical {
+            return Err(DownReason::UnsupportedCriticalPayload { from: End::Us, payload });
+        }
+        let proposals = payloads.proposals.as_ref().ok_or(broken(Violation::Missing("SA")))?;
+        let (group, public) = payloads.key_exchange.ok_or(broken(Violation::Missing("KE")))?;
+        let nonce = payloads.nonce.ok_or(broken(Violation::Missing("Nonce")))?;
+        let suite = config.ike.chosen(proposals).ok_or(broken(Violation::Proposal))?;
+        if suite.key_exchange != opening.secret.group() || group != suite.key_exchange.id() {
+            return Err(broken(Violation::KeyExchange));
+        }
+        if header.responder_spi == 0 {
+            return Err(broken(Violation::Spi));
+        }
+        let shared = opening.secret.agree(public).ok_or(broken(Violation::KeyExchange))?;
+        self.peer_spi = header.responder_spi;
+        self.nonces.1 = nonce.to_vec();
+        let keys = SaKeys::derive(suite, &shared, (&self.nonces.0, nonce), self.spis());
+        let protection = Protection::new(suite, &keys, true);
+        self.secure = Some(Secure { suite, keys, protection });
+        Ok(())
+    }
+
+    fn send_auth(
+        &mut self,
+        header: Header,
+        payloads: &Payloads<'_>,
+        init_response: &[u8],
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        let config = env.config;
+        let spis = (header.initiator_spi, header.responder_spi);
+        self.nat = Nat::detect(payloads, spis, self.path, config.force_encapsulation);
+        if self.nat.encapsulate {
+            self.path.local.set_port(NAT_T_PORT);
+            self.path.remote.set_port(NAT_T_PORT);
+        }
+        let Some(spi) = env.ctx.spis.allocate(self.tunnel) else {
+            self.phase = Phase::Over;
+            return Verdict::Ended(DownReason::LocalResources);
+        };
+        self.child = Some(Child::reserved(spi));
+        let init_request = self.request.take().map(|r| r.datagram).unwrap_or_default();
+        let proof = self.our_proof(config, &init_request);
+        // There is no IDr: it would only ask the peer to be someone. Without it the peer says who it
+        // is, and an identity mismatch can be told from a wrong key.
+        let mut chain = Chain::new();
+        chain.push(kind::ID_I, &config.local_id.to_payload());
+        if env.alone {
+            chain.push_notify(notify_kind::INITIAL_CONTACT, &[]);
+        }
+        chain.push_auth(AUTH_SHARED_KEY, &proof);
+        chain.push_proposals(&config.esp.offer(spi));
+        chain.push(kind::TS_I, &selectors_body(&config.local_selectors));
+        chain.push(kind::TS_R, &selectors_body(&config.remote_selectors));
+        let init_response = init_response.to_vec();
+        self.phase = Phase::Authenticating(Box::new(Authenticating { init_response }));
+        self.next_id = 1;
+        self.send_request(ExchangeType::IkeAuth, Exchange::IkeAuth, &chain, env);
+        Verdict::Continue
+    }
+
+    pub(super) fn on_auth_response(
+        &mut self,
+        header: Header,
+        datagram: &[u8],
+        path: Path,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        let (first, plain) = match self.open(header, datagram) {
+            Ok(opened) => opened,
+            Err(closed) => {
+                Self::count_closed(&closed, env.counters);
+                return Verdict::Continue;
+            }
+        };
+        env.counters.received += 1;
+        self.request = None;
+        let outcome = Payloads::parse(first, &plain)
+            .map_err(|error| Refusal::syntax(Exchange::IkeAuth, error))
+            .and_then(|payloads| {
+                self.authenticate_responder(&payloads, env.config)?;
+                self.agree_child_as_initiator(&payloads, env.config)
+            });
+        match outcome {
+            Ok((esp, outbound_spi, selectors)) => {
+                self.follow(path, env);
+                Verdict::Established {
+                    child: self.establish(esp, outbound_spi, selectors, self.path, env),
+                    initial_contact: false,
+                }
+            }
+            Err(refusal) => {
+                match refusal.tell {
+                    Tell::Nothing => self.discard(env),
+                    // RFC 7296 §2.21.2: the responder thinks the SA is up, so it is told in an
+                    // exchange of its own; the notification deletes the SA by itself.
+                    Tell::Notify(notify, data) => {
+                        let mut chain = Chain::new();
+                        chain.push_notify(notify, &data);
+                        self.close_with(&chain, env);
+                    }
+                    Tell::Delete => self.delete(env),
+                }
+                Verdict::Ended(refusal.reason)
+            }
+        }
+    }
+
+    fn authenticate_responder(&self, payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<(), Refusal> {
+        let Phase::Authenticating(authenticating) = &self.phase else {
+            return Err(Refusal::silent(DownReason::Connecting));
+        };
+        if let Some(payload) = payloads.unknown_critical {
+            return Err(Refusal::delete(DownReason::UnsupportedCriticalPayload { from: End::Us, payload }));
+        }
+        if payloads.auth.is_none()
+            && let Some(error) = payloads.error()
+        {
+            return Err(Refusal::silent(refused(Exchange::IkeAuth, error, config)));
+        }
+        let id_body = payloads
+            .id_responder
+            .ok_or_else(|| Refusal::delete(violation(Exchange::IkeAuth, Violation::Missing("IDr"))))?;
+        let init_response = &authenticating.init_response;
+        self.check_peer(id_body, payloads.auth, init_response, config)
+    }
+
+    fn agree_child_as_initiator(&self, payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<Agreed, Refusal> {
+        let broken = |v| Refusal::delete(violation(Exchange::IkeAuth, v));
+        if payloads.proposals.is_none()
+            && let Some(error) = payloads.error()
+        {
+            return Err(Refusal::delete(refused(Exchange::IkeAuth, error, config)));
+        }
+        let proposals = payloads.proposals.as_ref().ok_or(broken(Violation::Missing("SA")))?;
+        let (esp, outbound_spi) = config.esp.chosen(proposals).ok_or(broken(Violation::Proposal))?;
+        if outbound_spi < 256 {
+            return Err(broken(Violation::Spi));
+        }
+        let local = payloads.selectors_initiator.clone().ok_or(broken(Violation::Missing("TSi")))?;
+        let remote = payloads.selectors_responder.clone().ok_or(broken(Violation::Missing("TSr")))?;
+        let within = |theirs: &[TrafficSelector], ours: &[TrafficSelector]| {
+            !theirs.is_empty() && theirs.iter().all(|t| ours.iter().any(|o| o.contains(t)))
+        };
+        if !within(&local, &config.local_selectors) || !within(&remote, &config.remote_selectors) {
+            return Err(broken(Violation::Selectors));
+        }
+        Ok((esp, outbound_spi, (local, remote)))
+    }
+
+    /// Judges who the peer says it is, then its proof: a wrong identity has its own key, so the order
+    /// decides which of the two reasons is named.
+    pub(super) fn check_peer(
+        &self,
+        id_body: &[u8],
+        auth: Option<(u8, &[u8])>,
+        signed: &[u8],
+        config: &TunnelConfig,
+    ) -> Result<(), Refusal> {
+        let failed = |reason| Refusal { reason, tell: Tell::Notify(notify_kind::AUTHENTICATION_FAILED, Vec::new()) };
+        let (head, data) = id_body.split_at_checked(4).unwrap_or((id_body, &[]));
+        let received = Identity::from_wire(head.first().copied().unwrap_or(0), data);
+        if !received.is(&config.remote_id) {
+            let expected = config.remote_id.clone();
+            return Err(failed(DownReason::IdentityMismatch { expected, received }));
+        }
+        let (method, proof) = auth.ok_or(failed(DownReason::UnsupportedAuthentication { method: None }))?;
+        if method != AUTH_SHARED_KEY {
+            return Err(failed(DownReason::UnsupportedAuthentication { method: Some(method) }));
+        }
+        let secure = self.secure.as_ref().ok_or(Refusal::silent(DownReason::Connecting))?;
+        let (nonce, sk_p) =
+            if self.initiator { (&self.nonces.0, &secure.keys.pr) } else { (&self.nonces.1, &secure.keys.pi) };
+        let expected = auth_proof(secure.suite.prf, config.psk.as_bytes(), signed, nonce, sk_p, id_body);
+        if bool::from(expected.as_slice().ct_eq(proof)) {
+            Ok(())
+        } else {
+            Err(failed(DownReason::WrongPsk { peer: received }))
+        }
+    }
+
+    /// Our own AUTH data over our first message.
+    pub(super) fn our_proof(&self, config: &TunnelConfig, signed: &[u8]) -> Zeroizing<Vec<u8>> {
+        let Some(secure) = &self.secure else { return Zeroizing::default() };
+        let (nonce, sk_p) =
+            if self.initiator { (&self.nonces.1, &secure.keys.pi) } else { (&self.nonces.0, &secure.keys.pr) };
+        let id = config.local_id.to_payload();
+        auth_proof(secure.suite.prf, config.psk.as_bytes(), signed, nonce, sk_p, &id)
+    }
+
+    /// Both ends are authenticated and agree on the child.
+    pub(super) fn establish(
+        &mut self,
+        esp: EspSuite,
+        outbound_spi: u32,
+        (local_selectors, remote_selectors): (Vec<TrafficSelector>, Vec<TrafficSelector>),
+        path: Path,
+        env: &mut Env<'_, '_>,
+    ) -> Box<ChildSa> {
+        let now = env.ctx.now;
+        self.phase = Phase::Established;
+        self.expires = None;
+        self.established = Some(env.event);
+        self.last_heard = now;
+        self.lifetimes = Some((now + env.config.ike_lifetime, now + env.config.child_lifetime));
+        let encapsulation = self.encapsulation(path);
+        let inbound_spi = self.child.map_or(0, |c| c.inbound_spi);
+        self.child = Some(Child { inbound_spi, outbound_spi, suite: Some(esp), encapsulation, installed: false });
+        let keys =
+            self.secure.as_ref().map(|s| child_keys(s.suite.prf, &s.keys.d, (&self.nonces.0, &self.nonces.1), esp));
+        let (to_responder, to_initiator) = keys.expect("an SA is established only after its keys are derived");
+        let (outbound_key, inbound_key) =
+            if self.initiator { (to_responder, to_initiator) } else { (to_initiator, to_responder) };
+        Box::new(ChildSa {
+            tunnel: self.tunnel,
+            inbound_spi,
+            outbound_spi,
+            cipher: esp.encryption,
+            inbound_key,
+            outbound_key,
+            esn: esp.esn,
+            local: path.local.ip(),
+            remote: path.remote.ip(),
+            encapsulation,
+            local_selectors,
+            remote_selectors,
+            lifetime: env.config.child_lifetime,
+        })
+    }
+}
+
+impl Child {
+    /// Nothing but our SPI.
+    pub(super) fn reserved(inbound_spi: u32) -> Self {
+        Self { inbound_spi, outbound_spi: 0, suite: None, encapsulation: None, installed: false }
+    }
+}
+
+/// The suite, the peer's SPI, and the selectors behind us and behind the peer.
+pub(super) type Agreed = (EspSuite, u32, (Vec<TrafficSelector>, Vec<TrafficSelector>));
+
+/// Why IKE_AUTH fails, and what the peer is told.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: DownReason,
+    pub(super) tell: Tell,
+}
+
+#[derive(Debug)]
+pub(super) enum Tell {
+    Nothing,
+    Notify(u16, Vec<u8>),
+    Delete,
+}
+
+impl Refusal {
+    fn silent(reason: DownReason) -> Self {
+        Self { reason, tell: Tell::Nothing }
+    }
+
+    fn delete(reason: DownReason) -> Self {
+        Self { reason, tell: Tell::Delete }
+    }
+
+    pub(super) fn syntax(exchange: Exchange, error: ParseError) -> Self {
+        Self {
+            reason: DownReason::Malformed { exchange, error },
+            tell: Tell::Notify(notify_kind::INVALID_SYNTAX, Vec::new()),
+        }
+    }
+}
+
+/// What a protected error notification in an answer means.
+fn refused(exchange: Exchange, error: &Notify<'_>, config: &TunnelConfig) -> DownReason {
+    match error.kind {
+        notify_kind::AUTHENTICATION_FAILED => DownReason::AuthenticationRejected { local_id: config.local_id.clone() },
+        notify_kind::NO_PROPOSAL_CHOSEN => {
+            DownReason::NoProposalChosen { protocol: Protocol::Esp, ours: config.esp.describe(), theirs: None }
+        }
+        notify_kind::TS_UNACCEPTABLE => DownReason::SelectorsRefused {
+            local: list(&config.local_selectors),
+            remote: list(&config.remote_selectors),
+            theirs: None,
+        },
+        notify_kind::UNSUPPORTED_CRITICAL_PAYLOAD => DownReason::UnsupportedCriticalPayload {
+            from: End::Peer,
+            payload: error.data.first().copied().unwrap_or(0),
+        },
+        notify => DownReason::PeerRefused { exchange, notify },
+    }
+}
+
+pub(super) fn violation(exchange: Exchange, violation: Violation) -> DownReason {
+    DownReason::PeerProtocolViolation { exchange, violation }
+}
+
+/// RFC 7296 §2.10: at least half the PRF's key; half of SHA-512's is 32 bytes.
+pub(super) const NONCE_BYTES: usize = 32;
+/// RFC 7296 §3.8: Shared Key Message Integrity Code.
+pub(super) const AUTH_SHARED_KEY: u8 = 2;
+const MAX_COOKIES: u8 = 4;
