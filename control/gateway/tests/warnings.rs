@@ -134,3 +134,9 @@ fn an_empty_file_is_doubtful() {
     let shown: Vec<_> = resources.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(shown, ["f:1: border_gateway is missing: the file describes no border gateway"]);
 }
+
+#[test]
+fn prefixes_of_one_attachment_may_overlap() {
+    let wide = "prefixes = [\"10.1.7.0/24\", \"10.1.0.0/16\"]               # what";
+    assert_eq!(warnings("prefixes = [\"10.1.0.0/16\"]               # what", wide, ""), Vec::<String>::new());
+}
