@@ -2,6 +2,8 @@
 # Sourced by the entry points: root, and a Rust toolchain, or words that help.
 
 require_root() {
+    # su without a dash leaves root without these.
+    export PATH=$PATH:/usr/sbin:/sbin
     ((EUID == 0)) && return
     echo "$1: network namespaces, AF_XDP and eBPF take root: sudo $1" >&2
     exit 1

@@ -56,7 +56,7 @@ class EspSa:
             tunnel_header=IP(src=exported.source, dst=exported.destination), esn_en=esn)
 
     def seal(self, inner: Packet, sequence: int, *, esn_high: int = 0, spi: int | None = None) -> IP:
-        """An IP packet that carries `inner` sealed with this sequence number; `spi` other than the SA's is a forgery."""
+        """An IP packet that carries `inner` sealed with this sequence number; `spi` makes it a forgery."""
         self._sa.spi = self.exported.spi if spi is None else spi
         # Set on the SA, since scapy takes an argument of 0 for none.
         self._sa.seq_num = sequence

@@ -10,20 +10,22 @@ from pathlib import Path
 from .process import run
 
 _AF_XDP = 44
+_PROGRAMS = ("ip", "nft", "ethtool", "iperf3", "ping", "tshark", "charon-systemd", "swanctl", "nsenter", "setpriv")
 
 
 def missing() -> str | None:
     """The first thing that is missing, or None."""
     if os.geteuid() != 0:
         return "not root: network namespaces need CAP_NET_ADMIN and CAP_SYS_ADMIN (run with sudo)"
-    for program in ("ip", "nft", "ethtool", "iperf3", "ping", "tshark", "charon-systemd", "swanctl", "nsenter", "setpriv"):
+    for program in _PROGRAMS:
         if shutil.which(program) is None:
             return f"no {program}: run testbed/install-packages"
     name = f"bgt{os.getpid()}-probe"
     if run(["ip", "netns", "add", name], check=False).returncode != 0:
         return "the kernel gives no network namespaces (CONFIG_NET_NS, or a container without CAP_SYS_ADMIN)"
     try:
-        if run(["ip", "-n", name, "link", "add", "v0", "type", "veth", "peer", "name", "v1"], check=False).returncode != 0:
+        veth = run(["ip", "-n", name, "link", "add", "v0", "type", "veth", "peer", "name", "v1"], check=False)
+        if veth.returncode != 0:
             return "the kernel has no veth devices (CONFIG_VETH, modprobe veth)"
     finally:
         run(["ip", "netns", "delete", name], check=False)

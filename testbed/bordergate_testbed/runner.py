@@ -115,7 +115,8 @@ def _selected(pattern: str | None) -> list[Scenario]:
     folder = Path(__file__).parent / "scenarios"
     files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     if files != set(ORDER):
-        raise SystemExit(f"test: scenarios/__init__.py and the folder differ in: {', '.join(sorted(files ^ set(ORDER)))}")
+        differ = ", ".join(sorted(files ^ set(ORDER)))
+        raise SystemExit(f"test: scenarios/__init__.py and the folder differ in: {differ}")
     names = [name for name in ORDER
              if pattern is None or pattern in name or fnmatch.fnmatchcase(name, pattern)]
     return [Scenario.load(name) for name in names]

@@ -58,7 +58,8 @@ def must_ping(source: Namespace, target: str, *, count: int = 5, interval: float
              lambda: ping(source, target, count=1, size=size, patience=1).received == 1, patience)
     result = ping(source, target, count=count, interval=interval, size=size, patience=2)
     if result.received != result.sent:
-        raise Failure(f"ping from {source.name} to {target}, {size} bytes: {result.received} of {result.sent} came back")
+        raise Failure(f"ping from {source.name} to {target}, {size} bytes: "
+                      f"{result.received} of {result.sent} came back")
     return result
 
 

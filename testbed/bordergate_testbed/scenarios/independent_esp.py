@@ -86,7 +86,8 @@ def scapy_seals(vpc: Capture, internet: Injector, sa: EspSa) -> None:
 
 def sequence_runs_over(vpc: Capture, internet: Injector, sa: EspSa) -> None:
     """RFC 4303 appendix A: the high half is never sent, and follows from the window once the low half runs over."""
-    for number, (high, low) in enumerate(((0, 0xFFFF_FFF0), (0, 0xFFFF_FFFF), (1, 0), (1, 5), (0, 0xFFFF_FFFE), (1, 4))):
+    numbers = ((0, 0xFFFF_FFF0), (0, 0xFFFF_FFFF), (1, 0), (1, 5), (0, 0xFFFF_FFFE), (1, 4))
+    for number, (high, low) in enumerate(numbers):
         packet = IP(src=IDC_HOST, dst=VPC_HOST, id=60000 + number) / UDP(sport=9, dport=9) / Raw(b"over")
         internet.send(sa.seal(packet, low, esn_high=high))
         vpc.wait_for(f"sequence {high:#x}'{low:08x}", lambda frame, id_=packet.id:
@@ -97,7 +98,8 @@ def inner_packets(source: str, destination: str) -> list[IP]:
     """UDP of every size, one ICMP and one TCP; identified by their IP identification."""
     packets = [IP(src=source, dst=destination, id=1000 + size, ttl=33) / UDP(sport=7, dport=7) / Raw(pattern(size))
                for size in SIZES]
-    packets.append(IP(src=source, dst=destination, id=5000, ttl=33, tos=0xB8) / ICMP(type=8, id=5, seq=1) / Raw(pattern(48)))
+    packets.append(IP(src=source, dst=destination, id=5000, ttl=33, tos=0xB8) / ICMP(type=8, id=5, seq=1)
+                   / Raw(pattern(48)))
     packets.append(IP(src=source, dst=destination, id=5001, ttl=33, flags="DF") / TCP(sport=6, dport=6, flags="S"))
     return [IP(bytes(packet)) for packet in packets]
 

@@ -48,7 +48,8 @@ def run(bed: Bed) -> None:
 
         bed.step("run with a VPC interface that does not exist")
         file.write_text(Site(vpc_interface="vpc9").render())
-        refused("without the VPC interface", namespace.command(program, "run", str(file), *control), r"interface.*vpc9|vpc9.*interface")
+        refused("without the VPC interface", namespace.command(program, "run", str(file), *control),
+                r"interface.*vpc9|vpc9.*interface")
 
         bed.step("run with a WAN interface that does not exist")
         file.write_text(Site().render())

@@ -1,4 +1,4 @@
-"""strongSwan initiates and Bordergate answers; traffic passes both ways, and a delete by strongSwan shows as the reason."""
+"""strongSwan initiates and Bordergate answers; traffic passes both ways; a delete by strongSwan is the reason shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two border gateways in one daemon use the same inner addresses on both sides, and neither sees the other's packets."""
+"""Two border gateways in one daemon use the same inner addresses on both sides; neither sees the other's packets."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ def only_expected(wan: Capture) -> None:
 def decrypt(gateway: Gateway, wan: Capture, keys: Path) -> None:
     """tshark finds pings and TCP of the hosts inside, in both directions."""
     command = ["tshark", "-n", "-r", str(wan.path), "-o", "esp.enable_encryption_decode:TRUE",
-               "-Y", "icmp or tcp", "-T", "fields", "-E", "separator= ", "-e", "ip.src", "-e", "ip.dst", "-e", "_ws.col.Protocol"]
+               "-Y", "icmp or tcp", "-T", "fields", "-E", "separator= ",
+               "-e", "ip.src", "-e", "ip.dst", "-e", "_ws.col.Protocol"]
     for line in keys.read_text().splitlines():
         if line and not line.startswith("#"):
             command += ["-o", f"uat:esp_sa:{line}"]
