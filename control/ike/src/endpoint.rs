@@ -545,19 +545,21 @@ impl Endpoint {
         }
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
         let others: Vec<u64> = if was_current { known.sas.iter().copied().collect() } else { Vec::new() };
-        if known.attempt.is_none()
+        let again = known.attempt.is_none()
             && known.retry_at.is_none()
             && known.config.admin == Admin::Up
-            && known.config.startup == Startup::Initiate
-        {
-            let delay = if at_once { Duration::ZERO } else { known.next_delay() };
-            known.retry_at = Some(ctx.now + delay);
+            && known.config.startup == Startup::Initiate;
+        if again && !at_once {
+            known.retry_at = Some(ctx.now + known.next_delay());
             self.deadlines.set(Owner::Tunnel(tunnel), known.retry_at);
         }
         for other in others {
             if self.sas.get(&other).is_some_and(IkeSa::is_established) {
                 self.close_sa(other, ctx);
             }
+        }
+        if again && at_once {
+            self.begin(tunnel, ctx);
         }
     }
 

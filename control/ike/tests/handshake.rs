@@ -113,11 +113,7 @@ fn wrong_psk_is_named_on_both_ends() {
 }
 
 #[test]
-fn a_responder_with_the_wrong_psk_is_found_out_by_the_initiator() {
-    // B accepts A's proof only because it is made to believe in A's key; its own is another one.
-    // A machine in the middle is the way to get there: here it is a responder that checks nothing,
-    // which two keys of B's, swapped between IKE_SA_INIT and IKE_AUTH, cannot give. So the
-    // initiator's check is reached with a tampered configuration of identity instead.
+fn names_are_compared_without_case() {
     let (mut a, mut b) = (initiator(), responder());
     a.remote_id = Identity::Name("gw.example".into());
     b.local_id = Identity::Name("GW.example".into());
@@ -286,8 +282,7 @@ fn the_responder_asks_for_its_group() {
 
 #[test]
 fn a_group_we_do_not_have_ends_the_attempt() {
-    let mut pair = Pair::plain(16);
-    pair.filter = Box::new(|from_a, _, _| from_a);
+    let mut pair = unheard(16);
     pair.run_for(Duration::from_millis(100));
     let request = pair.a.sent[0].clone();
     let answer = notify_answer(&request, 17, &[0, 21]);
@@ -300,8 +295,7 @@ fn a_group_we_do_not_have_ends_the_attempt() {
 
 #[test]
 fn a_cookie_is_sent_back_in_front() {
-    let mut pair = Pair::plain(17);
-    pair.filter = Box::new(|from_a, _, _| from_a);
+    let mut pair = unheard(17);
     pair.run_for(Duration::from_millis(100));
     let request = pair.a.sent[0].clone();
     inject_to_a(&mut pair, &notify_answer(&request, 16390, b"a cookie"));
@@ -315,8 +309,7 @@ fn a_cookie_is_sent_back_in_front() {
 
 #[test]
 fn an_unprotected_error_is_remembered_but_not_obeyed() {
-    let mut pair = Pair::plain(18);
-    pair.filter = Box::new(|from_a, _, _| from_a);
+    let mut pair = unheard(18);
     pair.run_for(Duration::from_millis(100));
     let request = pair.a.sent[0].clone();
     inject_to_a(&mut pair, &notify_answer(&request, 24, &[]));
@@ -324,8 +317,7 @@ fn an_unprotected_error_is_remembered_but_not_obeyed() {
     pair.run(31);
     assert_eq!(pair.a.reason(), DownReason::PeerRefused { exchange: Exchange::IkeSaInit, notify: 24 });
     // With the real peer answering after the forgery, the tunnel comes up.
-    let mut pair = Pair::plain(19);
-    pair.filter = Box::new(|from_a, _, _| from_a);
+    let mut pair = unheard(19);
     pair.run_for(Duration::from_millis(100));
     let request = pair.a.sent[0].clone();
     inject_to_a(&mut pair, &notify_answer(&request, 24, &[]));
@@ -369,6 +361,14 @@ fn keys_are_never_formatted() {
     let text = format!("{:?} {:?}", pair.a.child(), initiator());
     assert!(text.contains("EspKey(128 bits, redacted)") && text.contains("Psk(redacted)"));
     assert!(!text.contains("correct_horse"));
+}
+
+/// A pair in which nothing of A's arrives.
+fn unheard(seed: u64) -> Pair {
+    let mut pair = Pair::new(seed);
+    pair.filter = Box::new(|from_a, _, _| from_a);
+    pair.configure(initiator(), responder());
+    pair
 }
 
 /// An IKE_SA_INIT answer that holds nothing but a notification.

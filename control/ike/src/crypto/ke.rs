@@ -158,3 +158,95 @@ const MODP2048_ODD: Odd<U2048> = Odd::<U2048>::from_be_hex(
      E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF695581718\
      3995497CEA956AE515D2261898FA051015728E5A8AACAA68FFFFFFFFFFFFFFFF",
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hex::hex;
+
+    fn agreed(i: &KeSecret, r: &KeSecret, publics: [&str; 2], shared: &str) {
+        assert_eq!(i.public(), hex(publics[0]));
+        assert_eq!(r.public(), hex(publics[1]));
+        assert_eq!(*i.agree(&hex(publics[1])).unwrap(), hex(shared));
+        assert_eq!(*r.agree(&hex(publics[0])).unwrap(), hex(shared));
+    }
+
+    // RFC 5903 §8.1.
+    #[test]
+    fn rfc5903_p256() {
+        let secret = |text| KeSecret::Ecp256(p256::SecretKey::from_slice(&hex(text)).unwrap());
+        agreed(
+            &secret("C88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433"),
+            &secret("C6EF9C5D78AE012A011164ACB397CE2088685D8F06BF9BE0B283AB46476BEE53"),
+            [
+                "DAD0B65394221CF9B051E1FECA5787D098DFE637FC90B9EF945D0C3772581180
+                 5271A0461CDB8252D61F1C456FA3E59AB1F45B33ACCF5F58389E0577B8990BB3",
+                "D12DFB5289C8D4F81208B70270398C342296970A0BCCB74C736FC7554494BF63
+                 56FBF3CA366CC23E8157854C13C58D6AAC23F046ADA30F8353E74F33039872AB",
+            ],
+            "D6840F6B42F6EDAFD13116E0E12565202FEF8E9ECE7DCE03812464D04B9442DE",
+        );
+    }
+
+    // RFC 5903 §8.2.
+    #[test]
+    fn rfc5903_p384() {
+        let secret = |text| KeSecret::Ecp384(p384::SecretKey::from_slice(&hex(text)).unwrap());
+        agreed(
+            &secret("099F3C7034D4A2C699884D73A375A67F7624EF7C6B3C0F160647B67414DCE655E35B538041E649EE3FAEF896783AB194"),
+            &secret("41CB0779B4BDB85D47846725FBEC3C9430FAB46CC8DC5060855CC9BDA0AA2942E0308312916B8ED2960E4BD55A7448FC"),
+            [
+                "667842D7D180AC2CDE6F74F37551F55755C7645C20EF73E31634FE72B4C55EE6DE3AC808ACB4BDB4C88732AEE95F41AA
+                 9482ED1FC0EEB9CAFC4984625CCFC23F65032149E0E144ADA024181535A0F38EEB9FCFF3C2C947DAE69B4C634573A81C",
+                "E558DBEF53EECDE3D3FCCFC1AEA08A89A987475D12FD950D83CFA41732BC509D0D1AC43A0336DEF96FDA41D0774A3571
+                 DCFBEC7AACF3196472169E838430367F66EEBE3C6E70C416DD5F0C68759DD1FFF83FA40142209DFF5EAAD96DB9E6386C",
+            ],
+            "11187331C279962D93D604243FD592CB9D0A926F422E47187521287E7156C5C4D603135569B9E9D09CF5D4A270F59746",
+        );
+    }
+
+    // RFC 7748 §6.1.
+    #[test]
+    fn rfc7748_x25519() {
+        let secret = |text| {
+            let bytes = <[u8; 32]>::try_from(hex(text)).unwrap();
+            KeSecret::X25519(x25519_dalek::StaticSecret::from(bytes))
+        };
+        agreed(
+            &secret("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"),
+            &secret("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"),
+            [
+                "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
+                "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
+            ],
+            "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742",
+        );
+    }
+
+    // By Python's pow(): tests/oracle/generate.py.
+    #[test]
+    fn modp2048_as_python_computes_it() {
+        let lines: Vec<&str> = include_str!("../../tests/vectors/modp2048.txt").lines().collect();
+        let secret = |text| KeSecret::Modp2048(Box::new(Exponent::new(&hex(text))));
+        agreed(&secret(lines[0]), &secret(lines[1]), [lines[2], lines[3]], lines[4]);
+    }
+
+    #[test]
+    fn values_outside_the_group_are_refused() {
+        let mut rng = <rand_chacha::ChaCha8Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(1);
+        for (group, length) in
+            [(KeGroup::X25519, 32), (KeGroup::Ecp256, 64), (KeGroup::Ecp384, 96), (KeGroup::Modp2048, 256)]
+        {
+            let secret = KeSecret::generate(group, &mut rng);
+            assert_eq!(secret.public().len(), length);
+            assert!(secret.agree(&vec![0; length]).is_none(), "{group}: zero");
+            assert!(secret.agree(&secret.public()[1..]).is_none(), "{group}: short");
+            if group != KeGroup::X25519 {
+                assert!(secret.agree(&vec![0xff; length]).is_none(), "{group}: all ones");
+            }
+        }
+        let secret = KeSecret::generate(KeGroup::Modp2048, &mut rng);
+        let top = MODP2048.wrapping_sub(&U2048::ONE).to_be_bytes();
+        assert!(secret.agree(top.as_ref()).is_none(), "p-1");
+    }
+}

@@ -193,3 +193,61 @@ fn delete(body: &[u8]) -> Result<Delete, ParseError> {
 }
 
 const MAX_PAYLOADS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hex::hex;
+    use crate::message::{ENCR, ESN, Transform};
+
+    // What scapy writes: tests/oracle/generate.py, inside_ike_auth().
+    #[test]
+    fn scapys_ike_auth() {
+        let bytes = hex(include_str!("../../tests/vectors/scapy-ike-auth.txt"));
+        let found = Payloads::parse(kind::ID_I, &bytes).unwrap();
+        assert_eq!(found.id_initiator.unwrap(), b"\x02\0\0\0idc.example");
+        assert_eq!(found.id_responder.unwrap(), [1, 0, 0, 0, 203, 0, 113, 1]);
+        let proof: Vec<u8> = (0..32).collect();
+        assert_eq!(found.auth, Some((2, proof.as_slice())));
+        let proposals = found.proposals.as_ref().unwrap();
+        assert_eq!(proposals.len(), 1);
+        assert_eq!(proposals[0].spi, [0xc0, 0xff, 0xee, 0x01]);
+        assert_eq!(
+            proposals[0].transforms,
+            [Transform::cipher(20, 16), Transform::cipher(20, 32), Transform::plain(ESN, 0)]
+        );
+        assert_eq!(proposals[0].transforms[0].kind, ENCR);
+        let prefix = |text: &str| TrafficSelector::prefix(text.parse().unwrap(), 16).unwrap();
+        assert_eq!(found.selectors_initiator.as_deref(), Some(&[prefix("10.2.0.0")][..]));
+        let responder = found.selectors_responder.as_ref().unwrap();
+        assert_eq!(responder[0], prefix("10.1.0.0"));
+        assert_eq!(responder[1].to_string(), "10.3.0.7-10.3.0.9");
+        let kinds: Vec<u16> = found.notifies.iter().map(|n| n.kind).collect();
+        assert_eq!(kinds, [16384, 16396, 16397, 16417, 16420]);
+        assert_eq!(found.error(), None);
+    }
+
+    #[test]
+    fn lengths_are_checked() {
+        let truncated = Payloads::parse(kind::NONCE, &[0, 0, 0, 20, 1, 2, 3]);
+        assert_eq!(truncated, Err(ParseError::Truncated));
+        assert_eq!(Payloads::parse(kind::NONCE, &[0, 0, 0, 3]), Err(ParseError::Length));
+        let short = [&[0u8, 0, 0, 8][..], &[0; 4]].concat();
+        assert_eq!(Payloads::parse(kind::NONCE, &short), Err(ParseError::Illegal(kind::NONCE)));
+        let trailing = [&[0u8, 0, 0, 20][..], &[0; 17]].concat();
+        assert_eq!(Payloads::parse(kind::NONCE, &trailing), Err(ParseError::Length));
+        let nonce = [&[kind::NONCE, 0, 0, 20][..], &[0; 16], &[0, 0, 0, 20], &[0; 16]].concat();
+        assert_eq!(Payloads::parse(kind::NONCE, &nonce), Err(ParseError::Duplicate(kind::NONCE)));
+        let many = [&[43u8, 0, 0, 4][..]].repeat(100).concat();
+        assert_eq!(Payloads::parse(43, &many), Err(ParseError::TooMany));
+    }
+
+    #[test]
+    fn critical_unknown_payloads_are_found_and_others_skipped() {
+        let unknown = |critical: u8| vec![0, critical, 0, 5, 9];
+        assert_eq!(Payloads::parse(200, &unknown(0x80)).unwrap().unknown_critical, Some(200));
+        assert_eq!(Payloads::parse(200, &unknown(0)).unwrap().unknown_critical, None);
+        // RFC 7296 §2.5: the bit means nothing on payloads defined there, such as a certificate.
+        assert_eq!(Payloads::parse(37, &unknown(0x80)).unwrap().unknown_critical, None);
+    }
+}

@@ -1,0 +1,203 @@
+#!/usr/bin/python3
+"""Independent answers for the IKE tests: scapy for the codec, hashlib, hmac and pyca/cryptography for the keys.
+
+Run it from this folder. It reads ../vectors/transcript-*.txt, which the test `recorded_handshakes`
+records when BORDERGATE_RECORD is set, and writes the rest of ../vectors. Nothing of ours is called.
+"""
+
+import hashlib
+import hmac
+import struct
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from scapy.contrib import ikev2 as s
+
+VECTORS = Path(__file__).parent.parent / "vectors"
+PSK = b"correct_horse_battery"
+P2048 = int(
+    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
+    "EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED"
+    "EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F"
+    "83655D23DCA3AD961C62F356208552BB9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B"
+    "E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510"
+    "15728E5A8AACAA68FFFFFFFFFFFFFFFF",
+    16,
+)
+
+
+def modp() -> None:
+    """Two exponents, their public values and what they share, by Python's pow()."""
+    a = int.from_bytes(hashlib.sha512(b"bordergate modp a").digest(), "big")
+    b = int.from_bytes(hashlib.sha512(b"bordergate modp b").digest(), "big")
+    numbers = [(a, 64), (b, 64), (pow(2, a, P2048), 256), (pow(2, b, P2048), 256), (pow(2, a * b, P2048), 256)]
+    lines = [n.to_bytes(size, "big").hex() for n, size in numbers]
+    (VECTORS / "modp2048.txt").write_text("\n".join(lines) + "\n")
+
+
+def stream(start: int, offset: int, count: int) -> bytes:
+    """The recorded handshakes draw their randomness from a counter."""
+    return bytes((start + offset + i) & 0xFF for i in range(count))
+
+
+def prf_plus(name: str, key: bytes, seed: bytes, length: int) -> bytes:
+    out, block, counter = b"", b"", 1
+    while len(out) < length:
+        block = hmac.new(key, block + seed + bytes([counter]), name).digest()
+        out += block
+        counter += 1
+    return out[:length]
+
+
+def payloads(first: int, data: bytes) -> list[tuple[int, bytes]]:
+    found = []
+    while first:
+        following, _, length = struct.unpack("!BBH", data[:4])
+        found.append((first, data[4:length]))
+        if first == 46:
+            return found + [(following, b"")]
+        first, data = following, data[length:]
+    assert not data
+    return found
+
+
+def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_bytes: int) -> None:
+    """Follows one recorded handshake with both secrets known, checks both AUTHs, derives the ESP keys."""
+    messages = [bytes.fromhex(line) for line in (VECTORS / f"transcript-{name}.txt").read_text().split()]
+    request, answer, auth_request, auth_answer = messages
+    spis = answer[:16]
+    init = [dict(payloads(m[16], m[28:])) for m in (request, answer)]
+    secret_bytes = 32 if group == "x25519" else 64
+    assert spis[:8] == stream(0x10, 0, 8)[::-1] and spis[8:] == stream(0x80, 0, 8)[::-1]
+    secrets = [stream(0x10, 8, secret_bytes), stream(0x80, 8, secret_bytes)]
+    ni, nr = (m[40] for m in init)
+    assert ni == stream(0x10, 8 + secret_bytes, 32) and nr == stream(0x80, 8 + secret_bytes, 32)
+    publics = [m[34][4:] for m in init]
+    if group == "x25519":
+        shared = X25519PrivateKey.from_private_bytes(secrets[0]).exchange(X25519PublicKey.from_public_bytes(publics[1]))
+    else:
+        number = pow(int.from_bytes(publics[1], "big"), int.from_bytes(secrets[0], "big"), P2048)
+        assert int.from_bytes(publics[0], "big") == pow(2, int.from_bytes(secrets[0], "big"), P2048)
+        shared = number.to_bytes(256, "big")
+
+    size = hashlib.new(prf).digest_size
+    integrity = 0 if cipher == "gcm" else 48
+    material = key_bytes + (4 if cipher == "gcm" else 0)
+    seed = hmac.new(ni + nr, shared, prf).digest()
+    keys = prf_plus(prf, seed, ni + nr + spis, 3 * size + 2 * integrity + 2 * material)
+    cut, at = [], 0
+    for length in (size, integrity, integrity, material, material, size, size):
+        cut.append(keys[at : at + length])
+        at += length
+    sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr = cut
+
+    def opened(message: bytes, key: bytes, integrity_key: bytes) -> dict[int, bytes]:
+        (first, _, length) = struct.unpack("!BBH", message[28:32])
+        assert message[16] == 46 and length == len(message) - 28
+        body = message[32:]
+        if cipher == "gcm":
+            plain = AESGCM(key[:-4]).decrypt(key[-4:] + body[:8], body[8:], message[:32])
+        else:
+            icv = hmac.new(integrity_key, message[:-24], "sha384").digest()[:24]
+            assert icv == message[-24:]
+            box = Cipher(algorithms.AES(key), modes.CBC(body[:16])).decryptor()
+            plain = box.update(body[16:-24]) + box.finalize()
+        return dict(payloads(first, plain[: len(plain) - 1 - plain[-1]]))
+
+    inner_i = opened(auth_request, sk_ei, sk_ai)
+    inner_r = opened(auth_answer, sk_er, sk_ar)
+    pad = hmac.new(PSK, b"Key Pad for IKEv2", prf).digest()
+    proof_i = hmac.new(pad, request + nr + hmac.new(sk_pi, inner_i[35], prf).digest(), prf).digest()
+    proof_r = hmac.new(pad, answer + ni + hmac.new(sk_pr, inner_r[36], prf).digest(), prf).digest()
+    assert inner_i[39] == bytes([2, 0, 0, 0]) + proof_i
+    assert inner_r[39] == bytes([2, 0, 0, 0]) + proof_r
+
+    keymat = prf_plus(prf, sk_d, ni + nr, 2 * (esp_bytes + 4))
+    spi_i, spi_r = inner_i[33][8:12], inner_r[33][8:12]
+    fields = [spi_i, spi_r]
+    for half in (keymat[: esp_bytes + 4], keymat[esp_bytes + 4 :]):
+        fields += [half[:esp_bytes], half[esp_bytes:]]
+    (VECTORS / f"derived-{name}.txt").write_text("\n".join(f.hex() for f in fields) + "\n")
+
+    # A second reader for our bytes: scapy has to find the payloads that are there.
+    for message in messages[:2]:
+        decoded = s.IKEv2(message)
+        for layer in (s.IKEv2_payload_SA, s.IKEv2_payload_KE, s.IKEv2_payload_Nonce, s.IKEv2_payload_Notify):
+            assert layer in decoded, layer
+        assert decoded[s.IKEv2_payload_Nonce].load in (ni, nr)
+        assert decoded.length == len(message)
+        assert bytes(decoded) == message
+    inner = s.IKEv2_payload_SA(struct.pack("!BBH", 0, 0, 4 + len(inner_i[33])) + inner_i[33])
+    assert inner.prop.proto == 3 and inner.prop.SPI == spi_i
+
+
+def transform(kind: int, number: int, bits: int | None = None) -> s.IKEv2_payload_Transform:
+    # scapy leaves the key length out unless the length says that there is one.
+    extra = {} if bits is None else {"length": 12, "key_length": bits}
+    return s.IKEv2_payload_Transform(transform_type=kind, transform_id=number, **extra)
+
+
+def chain(transforms: list) -> object:
+    out = None
+    for index, item in enumerate(transforms):
+        item.next_payload = 0 if index + 1 == len(transforms) else 3
+        out = item if out is None else out / item
+    return out
+
+
+def notify(kind: int, data: bytes = b"", following: int = 41) -> object:
+    return s.IKEv2_payload_Notify(next_payload=following, type=kind, load=data)
+
+
+def strongswan_like() -> None:
+    """IKE_SA_INIT as charon sends it, written by scapy: two proposals, many notifies, a vendor id."""
+    cbc = [transform(1, 12, 128), transform(1, 12, 256), transform(3, 12), transform(3, 14)]
+    common = [transform(2, 5), transform(2, 4), transform(2, 8), transform(4, 31), transform(4, 19), transform(4, 15)]
+    aead = [transform(1, 20, 256), transform(1, 28), transform(2, 5), transform(2, 7), transform(4, 31), transform(4, 21)]
+    first = s.IKEv2_payload_Proposal(next_payload=2, proposal=1, proto=1, trans_nb=10, trans=chain(cbc + common))
+    second = s.IKEv2_payload_Proposal(next_payload=0, proposal=2, proto=1, trans_nb=6, trans=chain(aead))
+    secret = X25519PrivateKey.from_private_bytes(stream(1, 0, 32))
+    public = secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    message = (
+        s.IKEv2(init_SPI=bytes(range(1, 9)), resp_SPI=bytes(8), next_payload=33, exch_type=34, flags=0x08, id=0)
+        / s.IKEv2_payload_SA(next_payload=34, prop=first / second)
+        / s.IKEv2_payload_KE(next_payload=40, group=31, load=public)
+        / s.IKEv2_payload_Nonce(next_payload=41, load=stream(0x40, 0, 32))
+        / notify(16388, bytes(20)) / notify(16389, bytes(20)) / notify(16430)
+        / notify(16431, bytes.fromhex("0002000300040005")) / notify(16406) / notify(16418, b"", 43)
+        / s.IKEv2_payload_VendorID(next_payload=0, vendorID=b"strongSwan-like")
+    )
+    (VECTORS / "scapy-ike-sa-init.txt").write_text(bytes(message).hex() + "\n")
+
+
+def ts(low: str, high: str) -> s.IPv4TrafficSelector:
+    return s.IPv4TrafficSelector(starting_address_v4=low, ending_address_v4=high)
+
+
+def inside_ike_auth() -> None:
+    """What charon puts inside the SK payload of IKE_AUTH, written by scapy."""
+    esp = [transform(1, 20, 128), transform(1, 20, 256), transform(5, 0)]
+    proposal = s.IKEv2_payload_Proposal(next_payload=0, proposal=1, proto=3, SPIsize=4, SPI=bytes.fromhex("c0ffee01"), trans_nb=3, trans=chain(esp))
+    inner = (
+        s.IKEv2_payload_IDi(next_payload=41, IDtype=2, length=19, ID=b"idc.example")
+        / notify(16384, b"", 36)
+        / s.IKEv2_payload_IDr(next_payload=39, IDtype=1, ID="203.0.113.1")
+        / s.IKEv2_payload_AUTH(next_payload=33, auth_type=2, load=stream(0, 0, 32))
+        / s.IKEv2_payload_SA(next_payload=44, prop=proposal)
+        / s.IKEv2_payload_TSi(next_payload=45, number_of_TSs=1, traffic_selector=[ts("10.2.0.0", "10.2.255.255")])
+        / s.IKEv2_payload_TSr(next_payload=41, number_of_TSs=2, traffic_selector=[ts("10.1.0.0", "10.1.255.255"), ts("10.3.0.7", "10.3.0.9")])
+        / notify(16396) / notify(16397, bytes([192, 0, 2, 8])) / notify(16417) / notify(16420, b"", 0)
+    )
+    (VECTORS / "scapy-ike-auth.txt").write_text(bytes(inner).hex() + "\n")
+
+
+if __name__ == "__main__":
+    modp()
+    strongswan_like()
+    inside_ike_auth()
+    derive("gcm", "sha256", "x25519", "gcm", 16, 16)
+    derive("cbc", "sha512", "modp2048", "cbc", 32, 32)
+    print("written to", VECTORS)
