@@ -1,0 +1,222 @@
+//! What client and server say to each other: one JSON object a line, over a Unix socket.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+/// Bytes of the longest request.
+pub const LONGEST_REQUEST: usize = 4096;
+
+/// A request: `{"status":{}}` or `{"esp_keys":{}}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// What the gateway does.
+    Status {},
+    /// The keys of the live ESP SAs.
+    EspKeys {},
+}
+
+/// The answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::EspKeys`]; one entry per direction.
+    EspKeys(Vec<EspKey>),
+    /// The request was not understood.
+    Error(String),
+}
+
+/// All there is to see.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// What a person should know, such as kernel forwarding on a VPC interface.
+    pub warnings: Vec<String>,
+    /// In the order of the resource file.
+    pub tunnels: Vec<Tunnel>,
+    /// By core.
+    pub workers: Vec<Worker>,
+    /// The WAN interface first.
+    pub interfaces: Vec<Interface>,
+    /// Of the snapshots that workers read.
+    pub publication: Publication,
+    /// IKE datagrams that belong to no tunnel, by what became of them.
+    pub ike: BTreeMap<String, u64>,
+}
+
+/// One VPN tunnel.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tunnel {
+    pub name: String,
+    pub connection: String,
+    pub gateway: String,
+    /// `UP` or `DOWN`.
+    pub state: String,
+    /// Why it is down; null while it is up.
+    pub reason: Option<Reason>,
+    /// In this state for so long.
+    pub since_seconds: f64,
+    pub local: String,
+    pub remote: String,
+    /// While up.
+    pub ike: Option<Ike>,
+    /// While up.
+    pub esp: Option<Esp>,
+    pub counters: TunnelCounters,
+    /// IKE messages by kind, since the tunnel was configured.
+    pub messages: BTreeMap<String, u64>,
+}
+
+/// Why a tunnel is down.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// A stable name.
+    pub code: String,
+    /// One sentence.
+    pub text: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// What an IKE SA agreed on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ike {
+    pub encryption: String,
+    pub integrity: Option<String>,
+    pub prf: String,
+    pub key_exchange: String,
+}
+
+/// What a child SA agreed on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Esp {
+    pub suite: String,
+    /// Hexadecimal.
+    pub spi_in: String,
+    /// Hexadecimal.
+    pub spi_out: String,
+    pub esn: bool,
+    /// `udp` or `none`.
+    pub encapsulation: String,
+    pub lifetime_seconds: u64,
+}
+
+/// One tunnel's traffic since it was configured, over all its SAs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TunnelCounters {
+    pub packets_in: u64,
+    pub bytes_in: u64,
+    pub packets_out: u64,
+    pub bytes_out: u64,
+    pub drops: BTreeMap<String, u64>,
+}
+
+/// One worker, since it started.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    pub core: usize,
+    pub received: u64,
+    pub transmitted: u64,
+    pub passed: u64,
+    pub dropped: u64,
+    pub originated: u64,
+    pub drops: BTreeMap<String, u64>,
+    pub rates: Rates,
+}
+
+/// Over the last second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    pub received_pps: f64,
+    pub transmitted_pps: f64,
+    pub busy_percent: f64,
+}
+
+/// One interface that packets go through.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Interface {
+    pub name: String,
+    /// `wan` or `vpc`.
+    pub side: String,
+    /// `native` or `generic`.
+    pub xdp_mode: String,
+    pub queues: Vec<Queue>,
+    /// The steering program's counters, in frames.
+    pub steer: BTreeMap<String, u64>,
+}
+
+/// One AF_XDP socket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Queue {
+    pub queue: u32,
+    pub zero_copy: bool,
+    /// What the kernel counted, in packets: dropped before the ring for other reasons than a full one.
+    pub rx_dropped: u64,
+    /// Dropped because the worker was too slow.
+    pub rx_ring_full: u64,
+    pub rx_fill_ring_empty: u64,
+    pub rx_invalid_descriptors: u64,
+    pub tx_invalid_descriptors: u64,
+    pub tx_ring_empty: u64,
+}
+
+/// Of the snapshots that workers read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    pub version: u64,
+    /// Replaced snapshots that a worker may still hold.
+    pub retired: usize,
+}
+
+/// One direction of a live child SA, with its key. Wiped on drop.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EspKey {
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub spi: u32,
+    pub esn: bool,
+    /// Hexadecimal: key, then salt.
+    pub key: String,
+}
+
+impl Drop for EspKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl std::fmt::Debug for EspKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EspKey({:08x}, redacted)", self.spi)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_have_their_documented_form() {
+        assert_eq!(serde_json::to_string(&Request::Status {}).unwrap(), r#"{"status":{}}"#);
+        assert_eq!(serde_json::from_str::<Request>(r#"{"esp_keys":{}}"#).unwrap(), Request::EspKeys {});
+        for wrong in ["", "{}", r#"{"status":{"more":1}}"#, r#""status""#, r#"{"stop":{}}"#] {
+            assert!(serde_json::from_str::<Request>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let key = EspKey {
+            source: "192.0.2.1".parse().unwrap(),
+            destination: "192.0.2.2".parse().unwrap(),
+            spi: 0x1234,
+            esn: false,
+            key: "5ec4e7".into(),
+        };
+        assert!(!format!("{key:?}").contains("5ec4e7"));
+    }
+}

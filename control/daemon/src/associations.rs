@@ -1,0 +1,221 @@
+//! The child SAs that are installed, and the slots that they and those to come take.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use esp::{Encapsulation, InboundSa, OutboundSa, OuterHeader};
+use ike::{ChildSa, SpiAllocator, TunnelId, UdpEncapsulation};
+use rand::Rng;
+use tables::{SaSlot, SlotPool};
+use wire::Spi;
+use zeroize::Zeroizing;
+
+use crate::api::EspKey;
+use crate::negotiation;
+use crate::traffic::Traffic;
+
+/// Slots in all. Each child takes two; each slot costs every worker some 250 bytes of counters.
+pub const SLOTS: u32 = 4096;
+
+/// Sequence numbers that are passed over when an outbound SA is made anew with the same key: more than workers can take
+/// from the old one between our look at it and their move to the new one, at any rate. No nonce is used twice.
+const PASSED_OVER: usize = 1 << 20;
+
+/// All child SAs, and their slots.
+pub struct Associations {
+    pool: SlotPool,
+    /// Handed out by SPI, not installed yet.
+    reserved: BTreeMap<u32, Slots>,
+    /// In the order of installation: of one tunnel's the last is used for sending.
+    children: Vec<Child>,
+}
+
+/// A child's slots: one for each direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    pub inbound: SaSlot,
+    pub outbound: SaSlot,
+}
+
+/// One installed child SA.
+pub struct Child {
+    pub slots: Slots,
+    pub inbound: Arc<InboundSa>,
+    pub outbound: Arc<OutboundSa>,
+    /// As negotiated, its keys in memory that is wiped when it goes.
+    pub sa: ChildSa,
+    /// What its slots had counted before it took them.
+    pub baseline: Traffic,
+}
+
+impl Associations {
+    /// None, and all slots free.
+    pub fn new() -> Self {
+        Self { pool: SlotPool::new(SLOTS), reserved: BTreeMap::new(), children: Vec::new() }
+    }
+
+    /// Makes both directions of a child whose SPI was handed out here. `baseline` tells what slots have counted so far.
+    ///
+    /// # Errors
+    /// Where IKE gives what cannot be: it is then not installed, and its slots are free.
+    pub fn install(
+        &mut self,
+        sa: ChildSa,
+        replay_window: u32,
+        baseline: impl FnOnce(Slots) -> Traffic,
+    ) -> anyhow::Result<()> {
+        let slots = self.reserved.remove(&sa.inbound_spi).ok_or_else(|| anyhow!("its SPI was not handed out"))?;
+        let made = (|| -> anyhow::Result<_> {
+            let inbound = esp::Inbound {
+                spi: Spi::new(sa.inbound_spi).context("our SPI is reserved")?,
+                suite: negotiation::suite(sa.cipher),
+                key: sa.inbound_key.key(),
+                salt: *sa.inbound_key.salt(),
+                extended: sa.esn,
+                replay_window,
+            };
+            Ok((InboundSa::new(inbound)?, outbound(&sa)?))
+        })();
+        match made {
+            Ok((inbound, outbound)) => {
+                let baseline = baseline(slots);
+                self.children.push(Child {
+                    slots,
+                    inbound: Arc::new(inbound),
+                    outbound: Arc::new(outbound),
+                    sa,
+                    baseline,
+                });
+                Ok(())
+            }
+            Err(error) => {
+                self.give(slots);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a child out; its slots go back with [`Associations::give`] once no worker uses them.
+    pub fn remove(&mut self, inbound_spi: u32) -> Option<Child> {
+        let position = self.children.iter().position(|child| child.sa.inbound_spi == inbound_spi)?;
+        Some(self.children.remove(position))
+    }
+
+    /// Sends a child's ESP to other ports from now on: its outbound SA is made anew, its numbers going on beyond all that
+    /// were used. Returns whether there is such a child.
+    pub fn relocate(&mut self, inbound_spi: u32, encapsulation: UdpEncapsulation) -> anyhow::Result<bool> {
+        let Some(child) = self.children.iter_mut().find(|child| child.sa.inbound_spi == inbound_spi) else {
+            return Ok(false);
+        };
+        child.sa.encapsulation = Some(encapsulation);
+        let moved = outbound(&child.sa)?;
+        let used = usize::try_from(child.outbound.sealed()).context("too many packets")?;
+        moved
+            .take_sequence(used.saturating_add(PASSED_OVER))
+            .map_err(|_| anyhow!("its sequence numbers are used up"))?;
+        child.outbound = Arc::new(moved);
+        Ok(true)
+    }
+
+    /// Gives slots back, oldest first out again.
+    pub fn give(&mut self, slots: Slots) {
+        self.pool.give(slots.inbound);
+        self.pool.give(slots.outbound);
+    }
+
+    /// All children, by installation.
+    pub fn children(&self) -> &[Child] {
+        &self.children
+    }
+
+    /// The child that a tunnel sends through.
+    pub fn sending(&self, tunnel: TunnelId) -> Option<&Child> {
+        self.children.iter().rev().find(|child| child.sa.tunnel == tunnel)
+    }
+
+    /// The keys of both directions of all children.
+    pub fn keys(&self) -> Vec<EspKey> {
+        let direction = |sa: &ChildSa, source: IpAddr, destination: IpAddr, spi: u32, key: &ike::EspKey| EspKey {
+            source,
+            destination,
+            spi,
+            esn: sa.esn,
+            key: hexadecimal(&[key.key(), key.salt()]),
+        };
+        let both = |sa: &ChildSa| {
+            [
+                direction(sa, sa.local, sa.remote, sa.outbound_spi, &sa.outbound_key),
+                direction(sa, sa.remote, sa.local, sa.inbound_spi, &sa.inbound_key),
+            ]
+        };
+        self.children.iter().flat_map(|child| both(&child.sa)).collect()
+    }
+}
+
+impl SpiAllocator for Associations {
+    fn allocate(&mut self, _: TunnelId) -> Option<u32> {
+        let inbound = self.pool.take()?;
+        let Some(outbound) = self.pool.take() else {
+            self.pool.give(inbound);
+            return None;
+        };
+        let spi = inbound.spi(rand::rng().next_u32()).value();
+        self.reserved.insert(spi, Slots { inbound, outbound });
+        Some(spi)
+    }
+
+    fn release(&mut self, _: TunnelId, spi: u32) {
+        if let Some(slots) = self.reserved.remove(&spi) {
+            self.give(slots);
+        }
+    }
+}
+
+fn outbound(sa: &ChildSa) -> anyhow::Result<OutboundSa> {
+    let encapsulation =
+        sa.encapsulation.map(|ports| Encapsulation { source: ports.local_port, destination: ports.remote_port });
+    Ok(OutboundSa::new(esp::Outbound {
+        spi: Spi::new(sa.outbound_spi).context("the peer's SPI is reserved")?,
+        suite: negotiation::suite(sa.cipher),
+        key: sa.outbound_key.key(),
+        salt: *sa.outbound_key.salt(),
+        extended: sa.esn,
+        outer: OuterHeader::new(sa.local, sa.remote, encapsulation).context("the addresses are of two families")?,
+    })?)
+}
+
+/// Made in one piece of memory, so that nothing is left behind where it grew.
+fn hexadecimal(parts: &[&[u8]]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Zeroizing::new(String::with_capacity(2 * parts.iter().map(|part| part.len()).sum::<usize>()));
+    for byte in parts.iter().flat_map(|part| part.iter()) {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    std::mem::take(&mut *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_takes_two_slots_and_release_gives_them_back() {
+        let mut associations = Associations::new();
+        let tunnel = TunnelId(0);
+        let spis: Vec<u32> = std::iter::from_fn(|| associations.allocate(tunnel)).collect();
+        assert_eq!(spis.len(), SLOTS as usize / 2);
+        assert!(spis.iter().all(|spi| *spi >= Spi::SMALLEST));
+        associations.release(tunnel, spis[7]);
+        associations.release(tunnel, spis[7]);
+        assert!(associations.allocate(tunnel).is_some());
+        assert_eq!(associations.allocate(tunnel), None);
+    }
+
+    #[test]
+    fn key_and_salt_stand_together() {
+        assert_eq!(hexadecimal(&[&[0, 0x0f, 0xa0], &[0xff]]), "000fa0ff");
+    }
+}

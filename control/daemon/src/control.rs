@@ -1,0 +1,562 @@
+//! The control loop: one thread that ties IKE, the kernel's view and the workers together.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use gateway::Resources;
+use ike::{Action, ChildSa, DownReason, Endpoint, TunnelConfig, TunnelId};
+use tables::Snapshot;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use wire::MacAddress;
+
+use crate::api::{Request, Response};
+use crate::associations::{Associations, Child};
+use crate::cli::Run;
+use crate::dataplane::Dataplane;
+use crate::failure::Failure;
+use crate::frame;
+use crate::kernel::{KernelView, Netlink};
+use crate::layout::{self, Layout};
+use crate::negotiation;
+use crate::picture::Picture;
+use crate::probes::Probes;
+use crate::rates::Rates;
+use crate::resource_file;
+use crate::server::{Question, Server};
+use crate::traffic::Traffic;
+use crate::tunnel_ids::TunnelIds;
+
+/// How often the workers' queues are looked into: workers make no system calls, so they cannot wake control.
+const TICK: Duration = Duration::from_millis(1);
+/// IKE datagrams handled in one turn from one worker: a flood does not keep control from its other duties.
+const DATAGRAMS_PER_TURN: usize = 64;
+/// How long a datagram waits for its neighbour to be resolved; IKE sends it again later anyway.
+const WAIT_FOR_NEIGHBOUR: Duration = Duration::from_secs(1);
+/// Datagrams that wait.
+const WAITING: usize = 256;
+/// Questions of clients that wait.
+const QUESTIONS: usize = 16;
+/// Sequence numbers below the last at which an SA is replaced: more than can be used until that is done.
+const RESERVE: u64 = 1 << 28;
+
+/// Everything that control knows.
+pub struct Control {
+    pub(crate) options: Run,
+    pub(crate) resources: Resources,
+    pub(crate) ids: TunnelIds,
+    pub(crate) layout: Layout,
+    pub(crate) view: KernelView,
+    netlink: Netlink,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) associations: Associations,
+    pub(crate) dataplane: Dataplane,
+    pub(crate) rates: Rates,
+    snapshot: Snapshot,
+    /// Removed children whose slots workers may still use, with the snapshot that is without them.
+    leaving: VecDeque<(u64, Child)>,
+    /// Traffic of the children that each tunnel had before.
+    finished: BTreeMap<TunnelId, Traffic>,
+    /// Authenticated packets that each tunnel had when IKE was told last.
+    heard: BTreeMap<TunnelId, u64>,
+    /// Configurations that take hold when their tunnels are down next.
+    pub(crate) deferred: BTreeMap<TunnelId, TunnelConfig>,
+    waiting: VecDeque<Waiting>,
+    probes: Probes,
+    /// What the steering programs were told last.
+    own: (BTreeSet<IpAddr>, Vec<Option<MacAddress>>),
+    next_second: Instant,
+}
+
+/// A datagram whose next hop is not resolved yet.
+struct Waiting {
+    until: Instant,
+    local: SocketAddr,
+    remote: SocketAddr,
+    datagram: Vec<u8>,
+}
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, or from going on.
+pub fn run(options: Run) -> Result<(), Failure> {
+    let resources = resource_file::load(&options.file)?;
+    for warning in resources.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let (sender, mut questions) = mpsc::channel(QUESTIONS);
+        let server = Server::start(&options.socket, sender)?;
+        let mut control = Control::start(options, resources)?;
+        let ended = control.serve(&mut signals, &mut questions).await;
+        let stopped = control.stop();
+        drop(server);
+        ended.and(stopped)
+    })
+}
+
+struct Signals {
+    stop: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("listening for signals");
+        Ok(Self {
+            stop: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            reload: on(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Why the loop woke up.
+enum Event {
+    Tick,
+    Kernel(std::io::Result<()>),
+    Question(Question),
+    Reload,
+    Stop,
+}
+
+impl Control {
+    fn start(options: Run, resources: Resources) -> Result<Self, Failure> {
+        let (netlink, view) = Netlink::open().context("reading the kernel's network configuration over netlink")?;
+        let layout = Layout::plan(&resources, &view, options.wan.as_deref())?;
+        let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
+        let associations = Associations::new();
+        let picture =
+            Picture { resources: &resources, ids: &ids, layout: &layout, view: &view, associations: &associations };
+        let snapshot = picture.snapshot();
+        let own = own(&view, &layout);
+        let addresses: Vec<IpAddr> = own.0.iter().copied().collect();
+        let public = layout::public_addresses(&resources);
+        let dataplane = Dataplane::start(&options, &layout, snapshot.clone(), (&public, &addresses))?;
+        let now = Instant::now();
+        let mut control = Self {
+            rates: Rates::default(),
+            options,
+            resources,
+            ids,
+            layout,
+            view,
+            netlink,
+            endpoint: Endpoint::new(),
+            associations,
+            dataplane,
+            snapshot,
+            leaving: VecDeque::new(),
+            finished: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            deferred: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            probes: Probes::default(),
+            own,
+            next_second: now,
+        };
+        for warning in control.warnings() {
+            tracing::warn!("{warning}");
+        }
+        control.every_second(now);
+        for id in control.ids.all().to_vec() {
+            control.configure(id);
+        }
+        tracing::info!(
+            tunnels = control.resources.tunnels().len(),
+            workers = control.dataplane.workers.len(),
+            file = %control.options.file.display(),
+            "running"
+        );
+        Ok(control)
+    }
+
+    async fn serve(&mut self, signals: &mut Signals, questions: &mut mpsc::Receiver<Question>) -> Result<(), Failure> {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            match self.next(&mut tick, signals, questions).await {
+                Event::Tick => {}
+                Event::Kernel(ready) => self.follow_kernel(ready)?,
+                Event::Question((request, answer)) => {
+                    // A client that went away wants no answer.
+                    let _ = answer.send(self.answer(request));
+                }
+                Event::Reload => self.reload(),
+                Event::Stop => return Ok(()),
+            }
+            self.turn(Instant::now())?;
+        }
+    }
+
+    async fn next(
+        &self,
+        tick: &mut Interval,
+        signals: &mut Signals,
+        questions: &mut mpsc::Receiver<Question>,
+    ) -> Event {
+        tokio::select! {
+            biased;
+            _ = signals.stop.recv() => Event::Stop,
+            _ = signals.interrupt.recv() => Event::Stop,
+            _ = signals.reload.recv() => Event::Reload,
+            ready = self.netlink.readable() => Event::Kernel(ready),
+            Some(question) = questions.recv() => Event::Question(question),
+            _ = tick.tick() => Event::Tick,
+        }
+    }
+
+    /// Deletes all tunnels, lets the workers send that, and gives the interfaces back to the kernel.
+    fn stop(mut self) -> Result<(), Failure> {
+        tracing::info!("stopping: deleting the tunnels");
+        self.with_ike(|endpoint, context| endpoint.shutdown(context));
+        self.dataplane.stop()?;
+        tracing::info!("stopped: XDP programs taken off");
+        Ok(())
+    }
+
+    fn turn(&mut self, now: Instant) -> Result<(), Failure> {
+        self.receive();
+        if self.endpoint.next_timeout().is_some_and(|due| due <= now) {
+            self.with_ike(|endpoint, context| endpoint.handle_timeout(context));
+        }
+        self.resolve(now);
+        self.send_waiting(now);
+        self.settle();
+        if now >= self.next_second {
+            self.next_second = now + Duration::from_secs(1);
+            self.every_second(now);
+            if let Some(core) = self.dataplane.dead_worker() {
+                // The programs stay: nothing may leave in clear now.
+                let message = format!("the worker on core {core} has ended in a panic; this is a fault of ours");
+                return Err(Failure::runtime(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// IKE messages that came in through the rings.
+    fn receive(&mut self) {
+        for worker in 0..self.dataplane.workers.len() {
+            for _ in 0..DATAGRAMS_PER_TURN {
+                let Some(datagram) = self.dataplane.workers[worker].handle.receive_ike() else { break };
+                tracing::debug!(
+                    from = %datagram.source, to = %datagram.destination, bytes = datagram.message().len(), "IKE received"
+                );
+                self.with_ike(|endpoint, context| {
+                    endpoint.handle_datagram(datagram.destination, datagram.source, datagram.message(), context);
+                });
+            }
+        }
+    }
+
+    /// Tells IKE something, and does what it wants done.
+    pub(crate) fn with_ike(&mut self, tell: impl FnOnce(&mut Endpoint, &mut ike::Context<'_>)) {
+        let mut random = rand::rng();
+        let mut context = ike::Context { now: Instant::now(), rng: &mut random, spis: &mut self.associations };
+        tell(&mut self.endpoint, &mut context);
+        while let Some(action) = self.endpoint.poll_action() {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Transmit { local, remote, datagram } => {
+                tracing::debug!(from = %local, to = %remote, bytes = datagram.len(), "IKE sent");
+                self.transmit(local, remote, datagram, Instant::now() + WAIT_FOR_NEIGHBOUR);
+            }
+            Action::InstallChild(sa) => self.install(*sa),
+            Action::RemoveChild { tunnel: _, inbound_spi } => self.remove(inbound_spi),
+            Action::MoveChild { tunnel, inbound_spi, encapsulation } => {
+                match self.associations.relocate(inbound_spi, encapsulation) {
+                    Ok(_) => {
+                        tracing::info!(
+                            tunnel = self.name(tunnel),
+                            port = encapsulation.remote_port,
+                            "the peer's NAT has moved"
+                        );
+                        self.snapshot.tunnels = self.picture().tunnels();
+                        self.publish();
+                    }
+                    Err(error) => tracing::error!(tunnel = self.name(tunnel), %error, "ESP cannot follow the NAT"),
+                }
+            }
+            Action::Up { tunnel, ike, esp } => {
+                tracing::info!(tunnel = self.name(tunnel), %ike, %esp, "UP");
+            }
+            Action::Down { tunnel, reason } => {
+                let (code, hint) = (reason.code(), reason.hint());
+                tracing::info!(tunnel = self.name(tunnel), reason = %reason, code, hint, "DOWN");
+                if self.deferred.contains_key(&tunnel) && reason.code() != DownReason::Shutdown.code() {
+                    self.reconfigure_deferred(tunnel);
+                }
+            }
+        }
+    }
+
+    /// Inbound first, and only once every worker can open what the peer seals may the peer learn that it is up: what IKE
+    /// wants sent comes out of it after this.
+    fn install(&mut self, sa: ChildSa) {
+        let (tunnel, spi) = (sa.tunnel, sa.inbound_spi);
+        let Some(index) = self.ids.index(tunnel) else { return };
+        let window = self.resources.tunnel(index).esp.replay_window.packets();
+        let dataplane = &self.dataplane;
+        let baseline = |slots| Traffic::of(dataplane.handles(), slots);
+        if let Err(error) = self.associations.install(sa, window, baseline) {
+            tracing::error!(tunnel = self.name(tunnel), %error, "a child SA cannot be installed");
+            return;
+        }
+        tracing::debug!(tunnel = self.name(tunnel), spi = format_args!("{spi:08x}"), "child SA installed");
+        self.snapshot.inbound = self.picture().inbound();
+        self.publish();
+        if !self.dataplane.wait_observed() {
+            tracing::warn!(tunnel = self.name(tunnel), "a worker is slow: it may miss the tunnel's first packets");
+        }
+        self.snapshot.tunnels = self.picture().tunnels();
+        self.snapshot.gateways = self.picture().gateways();
+        self.publish();
+        self.dataplane.wait_observed();
+    }
+
+    /// Outbound first: nothing is sealed any more when the peer is told, and what it still sends is opened until then.
+    fn remove(&mut self, inbound_spi: u32) {
+        let Some(child) = self.associations.remove(inbound_spi) else { return };
+        self.snapshot.tunnels = self.picture().tunnels();
+        self.snapshot.gateways = self.picture().gateways();
+        self.publish();
+        self.dataplane.wait_observed();
+        self.snapshot.inbound = self.picture().inbound();
+        let version = self.publish();
+        self.leaving.push_back((version, child));
+    }
+
+    /// Slots whose snapshot no worker reads any more are free, and what was counted in them is final.
+    fn settle(&mut self) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        let observed = self.dataplane.observed();
+        while let Some((_, child)) = self.leaving.pop_front_if(|(version, _)| *version <= observed) {
+            let now = Traffic::of(self.dataplane.handles(), child.slots);
+            self.finished.entry(child.sa.tunnel).or_insert(Traffic::NONE).add_since(&now, &child.baseline);
+            self.associations.give(child.slots);
+        }
+    }
+
+    /// Sends a datagram through the rings, or has it wait for its neighbour.
+    fn transmit(&mut self, local: SocketAddr, remote: SocketAddr, datagram: Vec<u8>, until: Instant) {
+        let Some(path) = self.picture().path(remote.ip()) else {
+            tracing::debug!(to = %remote, "there is no route to the peer out of our interfaces");
+            return;
+        };
+        let Some(link) = path.link else {
+            self.probe(path.interface, path.next_hop, Instant::now());
+            if self.waiting.len() < WAITING {
+                self.waiting.push_back(Waiting { until, local, remote, datagram });
+            }
+            return;
+        };
+        match frame::datagram(&link, local, remote, &datagram) {
+            Some(frame) if self.dataplane.send(path.port, &frame) => {}
+            Some(_) => tracing::debug!(to = %remote, "no worker has room for an IKE message"),
+            None => tracing::debug!(to = %remote, "an IKE message does not fit a datagram"),
+        }
+    }
+
+    fn send_waiting(&mut self, now: Instant) {
+        for _ in 0..self.waiting.len() {
+            let Some(Waiting { until, local, remote, datagram }) = self.waiting.pop_front() else { return };
+            if until > now {
+                self.transmit(local, remote, datagram, until);
+            }
+        }
+    }
+
+    /// Neighbours that packets wait for in vain.
+    fn resolve(&mut self, now: Instant) {
+        for worker in 0..self.dataplane.workers.len() {
+            for _ in 0..DATAGRAMS_PER_TURN {
+                let Some(unresolved) = self.dataplane.workers[worker].handle.unresolved() else { break };
+                if let Some(interface) = self.layout.interface(unresolved.port) {
+                    self.probe(interface.index, unresolved.address, now);
+                }
+            }
+        }
+    }
+
+    fn probe(&mut self, interface: u32, address: IpAddr, now: Instant) {
+        if self.probes.due(interface, address, now)
+            && let Err(error) = self.netlink.probe(interface, address)
+        {
+            tracing::debug!(%address, %error, "the kernel was not to be asked for a neighbour");
+        }
+    }
+
+    /// Takes in what the kernel tells; everything anew where it lost something.
+    fn follow_kernel(&mut self, ready: std::io::Result<()>) -> Result<(), Failure> {
+        let changed = match ready.and_then(|()| self.netlink.drain(&mut self.view)) {
+            Ok(changed) => changed,
+            Err(error) => {
+                tracing::warn!(%error, "notifications of the kernel were lost: reading everything anew");
+                let opened = Netlink::open().context("reading the kernel's network configuration over netlink")?;
+                (self.netlink, self.view) = opened;
+                true
+            }
+        };
+        if changed {
+            self.snapshot.attachments = self.picture().attachments();
+            self.snapshot.tunnels = self.picture().tunnels();
+            self.publish();
+            self.tell_programs();
+        }
+        Ok(())
+    }
+
+    /// The host's own addresses and MACs, which decide what the VPC side leaves to the kernel.
+    fn tell_programs(&mut self) {
+        let own = own(&self.view, &self.layout);
+        if own != self.own {
+            let addresses: Vec<IpAddr> = own.0.iter().copied().collect();
+            match self.dataplane.steer.set_local_addresses(&addresses) {
+                Ok(()) => self.own = own,
+                Err(error) => tracing::error!(%error, "the steering programs do not know the host's addresses"),
+            }
+        }
+    }
+
+    fn every_second(&mut self, now: Instant) {
+        self.rates.sample(now, self.dataplane.handles().map(worker::Handle::counters));
+        // The kernel does not see the traffic, so it would forget the neighbours that carry it.
+        let peers: Vec<IpAddr> = self.resources.tunnels().iter().map(|tunnel| tunnel.remote_address).collect();
+        for peer in peers {
+            if let Some(path) = self.picture().path(peer)
+                && (path.link.is_none()
+                    || self.view.neighbours.stale(path.interface).any(|stale| stale == path.next_hop))
+            {
+                self.probe(path.interface, path.next_hop, now);
+            }
+        }
+        if !self.associations.children().is_empty() {
+            let behind = self.layout.interfaces().iter().filter(|interface| interface.side == steer::Side::Vpc);
+            let stale: Vec<_> = behind
+                .flat_map(|interface| {
+                    self.view.neighbours.stale(interface.index).map(|address| (interface.index, address))
+                })
+                .collect();
+            for (interface, address) in stale {
+                self.probe(interface, address, now);
+            }
+        }
+        self.watch_associations(now);
+    }
+
+    /// Tells IKE of peers that were heard, and replaces SAs before their sequence numbers are used up.
+    fn watch_associations(&mut self, now: Instant) {
+        let tunnels: BTreeSet<TunnelId> = self.associations.children().iter().map(|child| child.sa.tunnel).collect();
+        for tunnel in tunnels {
+            let heard = self.traffic(tunnel).packets_in;
+            if self.heard.insert(tunnel, heard).is_some_and(|before| before != heard) {
+                self.endpoint.note_inbound_traffic(tunnel, now);
+            }
+            let last = |child: &Child| if child.sa.esn { u64::MAX >> 1 } else { u64::from(u32::MAX) };
+            if let Some(child) = self.associations.sending(tunnel)
+                && child.outbound.sealed() >= last(child) - RESERVE
+            {
+                let seconds = child.sa.lifetime.as_secs();
+                tracing::info!(tunnel = self.name(tunnel), "sequence numbers are nearly used up: setting it up anew");
+                self.with_ike(|endpoint, context| {
+                    let reason = DownReason::LifetimeExpired { lifetime: ike::Lifetime::Child, seconds };
+                    endpoint.terminate(tunnel, reason, context);
+                    endpoint.set_admin(tunnel, ike::Admin::Up, context);
+                });
+            }
+        }
+    }
+
+    /// A tunnel's traffic since it was configured.
+    pub(crate) fn traffic(&self, tunnel: TunnelId) -> Traffic {
+        let mut traffic = self.finished.get(&tunnel).copied().unwrap_or(Traffic::NONE);
+        let leaving = self.leaving.iter().map(|(_, child)| child);
+        for child in self.associations.children().iter().chain(leaving).filter(|child| child.sa.tunnel == tunnel) {
+            traffic.add_since(&Traffic::of(self.dataplane.handles(), child.slots), &child.baseline);
+        }
+        traffic
+    }
+
+    /// Gives IKE a tunnel as the resources want it.
+    pub(crate) fn configure(&mut self, id: TunnelId) {
+        let Some(tunnel) = self.ids.index(id).map(|index| self.resources.tunnel(index)) else { return };
+        // Every key was read with the file.
+        let Some(configuration) = negotiation::configuration(tunnel) else { return };
+        let name = tunnel.name.clone();
+        self.with_ike(|endpoint, context| {
+            if let Err(error) = endpoint.configure(id, configuration, context) {
+                tracing::error!(tunnel = name.as_str(), %error, "the tunnel cannot be configured");
+            }
+        });
+    }
+
+    /// Forgets what a tunnel that is gone had counted.
+    pub(crate) fn forget(&mut self, id: TunnelId) {
+        self.finished.remove(&id);
+        self.heard.remove(&id);
+        self.deferred.remove(&id);
+    }
+
+    /// Makes the whole snapshot anew and publishes it.
+    pub(crate) fn publish_all(&mut self) {
+        self.snapshot = self.picture().snapshot();
+        self.publish();
+    }
+
+    /// A tunnel's name.
+    pub(crate) fn name(&self, id: TunnelId) -> &str {
+        self.ids.index(id).map_or("?", |index| self.resources.tunnel(index).name.as_str())
+    }
+
+    fn reconfigure_deferred(&mut self, id: TunnelId) {
+        if let Some(configuration) = self.deferred.remove(&id) {
+            let mut random = rand::rng();
+            let mut context = ike::Context { now: Instant::now(), rng: &mut random, spis: &mut self.associations };
+            // Its actions join the queue that is being worked off. It was checked when it was deferred.
+            let _ = self.endpoint.configure(id, configuration, &mut context);
+        }
+    }
+
+    fn publish(&mut self) -> u64 {
+        self.dataplane.publish(self.snapshot.clone())
+    }
+
+    fn picture(&self) -> Picture<'_> {
+        Picture {
+            resources: &self.resources,
+            ids: &self.ids,
+            layout: &self.layout,
+            view: &self.view,
+            associations: &self.associations,
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Response {
+        match request {
+            Request::Status {} => Response::Status(Box::new(self.status(Instant::now()))),
+            Request::EspKeys {} => {
+                tracing::info!("the keys of the live ESP SAs were asked for");
+                Response::EspKeys(self.associations.keys())
+            }
+        }
+    }
+}
+
+fn own(view: &KernelView, layout: &Layout) -> (BTreeSet<IpAddr>, Vec<Option<MacAddress>>) {
+    let macs = layout.interfaces().iter().map(|interface| view.links.get(interface.index)?.mac);
+    (view.addresses.all(), macs.collect())
+}

@@ -1,0 +1,153 @@
+//! A tunnel's configuration, from the resource model's terms to IKE's.
+
+use std::net::IpAddr;
+
+use gateway::{AdminState, EspEncryption, Identity, IkeEncryption, Integrity, KeyExchange, Prefix, Prf, Startup};
+use gateway::{UdpEncapsulation, VpnTunnel};
+use ike::{Admin, EspCipher, EspProposal, IkeCipher, IkeProposal, KeGroup, PrfAlgorithm, Psk, Retry, TrafficSelector};
+
+/// The tunnel as IKE takes it; `None` while its key file was not read.
+pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
+    Some(ike::TunnelConfig {
+        local: tunnel.local_address,
+        remote: tunnel.remote_address,
+        local_id: identity(&tunnel.local_id),
+        remote_id: identity(&tunnel.remote_id),
+        psk: Psk::new(tunnel.psk.psk()?.secret()),
+        admin: admin(tunnel.admin),
+        startup: match tunnel.startup {
+            Startup::Initiate => ike::Startup::Initiate,
+            Startup::Respond => ike::Startup::Respond,
+        },
+        ike: IkeProposal {
+            key_exchange: tunnel.ike.key_exchange.iter().copied().map(group).collect(),
+            encryption: tunnel.ike.encryption.iter().copied().map(ike_cipher).collect(),
+            integrity: tunnel.ike.integrity.iter().copied().map(integrity).collect(),
+            prf: tunnel.ike.prf.iter().copied().map(prf).collect(),
+        },
+        esp: EspProposal {
+            encryption: tunnel.esp.encryption.iter().copied().map(esp_cipher).collect(),
+            esn: tunnel.esp.esn,
+        },
+        local_selectors: selectors(&tunnel.local_prefixes),
+        remote_selectors: selectors(&tunnel.remote_prefixes),
+        force_encapsulation: match tunnel.udp_encapsulation {
+            UdpEncapsulation::Auto => false,
+            UdpEncapsulation::Always => true,
+        },
+        liveness: tunnel.ike.liveness.interval(),
+        ike_lifetime: tunnel.ike.lifetime.duration(),
+        child_lifetime: tunnel.esp.lifetime.duration(),
+        retry: Retry::default(),
+    })
+}
+
+/// The administrative state as IKE takes it.
+pub fn admin(state: AdminState) -> Admin {
+    match state {
+        AdminState::Up => Admin::Up,
+        AdminState::Down => Admin::Down,
+    }
+}
+
+/// The suite as the data plane takes it.
+pub fn suite(cipher: EspCipher) -> aead::Suite {
+    match cipher {
+        EspCipher::Aes128Gcm16 => aead::Suite::Aes128Gcm16,
+        EspCipher::Aes192Gcm16 => aead::Suite::Aes192Gcm16,
+        EspCipher::Aes256Gcm16 => aead::Suite::Aes256Gcm16,
+    }
+}
+
+fn identity(identity: &Identity) -> ike::Identity {
+    match identity {
+        Identity::Ipv4(address) => ike::Identity::Address(IpAddr::V4(*address)),
+        Identity::Ipv6(address) => ike::Identity::Address(IpAddr::V6(*address)),
+        Identity::Fqdn(name) => ike::Identity::Name(name.clone()),
+        Identity::UserFqdn(mail) => ike::Identity::Mail(mail.clone()),
+    }
+}
+
+fn selectors(prefixes: &[Prefix]) -> Vec<TrafficSelector> {
+    // A prefix is never longer than its address, so none is left out.
+    prefixes.iter().filter_map(|prefix| TrafficSelector::prefix(prefix.address(), prefix.length()).ok()).collect()
+}
+
+fn group(method: KeyExchange) -> KeGroup {
+    match method {
+        KeyExchange::X25519 => KeGroup::X25519,
+        KeyExchange::Ecp256 => KeGroup::Ecp256,
+        KeyExchange::Ecp384 => KeGroup::Ecp384,
+        KeyExchange::Modp2048 => KeGroup::Modp2048,
+    }
+}
+
+fn ike_cipher(cipher: IkeEncryption) -> IkeCipher {
+    match cipher {
+        IkeEncryption::Aes128Gcm16 => IkeCipher::Aes128Gcm16,
+        IkeEncryption::Aes192Gcm16 => IkeCipher::Aes192Gcm16,
+        IkeEncryption::Aes256Gcm16 => IkeCipher::Aes256Gcm16,
+        IkeEncryption::Aes128Cbc => IkeCipher::Aes128Cbc,
+        IkeEncryption::Aes192Cbc => IkeCipher::Aes192Cbc,
+        IkeEncryption::Aes256Cbc => IkeCipher::Aes256Cbc,
+    }
+}
+
+fn integrity(integrity: Integrity) -> ike::Integrity {
+    match integrity {
+        Integrity::Sha256 => ike::Integrity::HmacSha256,
+        Integrity::Sha384 => ike::Integrity::HmacSha384,
+    }
+}
+
+fn prf(prf: Prf) -> PrfAlgorithm {
+    match prf {
+        Prf::Sha256 => PrfAlgorithm::HmacSha256,
+        Prf::Sha384 => PrfAlgorithm::HmacSha384,
+        Prf::Sha512 => PrfAlgorithm::HmacSha512,
+    }
+}
+
+fn esp_cipher(cipher: EspEncryption) -> EspCipher {
+    match cipher {
+        EspEncryption::Aes128Gcm16 => EspCipher::Aes128Gcm16,
+        EspEncryption::Aes192Gcm16 => EspCipher::Aes192Gcm16,
+        EspEncryption::Aes256Gcm16 => EspCipher::Aes256Gcm16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway::{Keyword, Resources};
+
+    use super::*;
+
+    #[test]
+    fn words_mean_the_same_on_both_sides() {
+        for (word, value) in IkeEncryption::WORDS {
+            assert_eq!(ike_cipher(*value).to_string(), *word);
+        }
+        for (word, value) in EspEncryption::WORDS {
+            assert_eq!(esp_cipher(*value).to_string(), *word);
+        }
+        for (word, value) in KeyExchange::WORDS {
+            assert_eq!(group(*value).to_string(), *word);
+        }
+        for (word, value) in Integrity::WORDS {
+            assert_eq!(integrity(*value).to_string(), *word);
+        }
+        for (word, value) in Prf::WORDS {
+            assert_eq!(prf(*value).to_string(), format!("prf{word}"));
+        }
+    }
+
+    #[test]
+    fn the_example_becomes_a_configuration() {
+        let resources = Resources::parse("", include_str!("../../../examples/static.toml")).unwrap();
+        let configuration = configuration(&resources.tunnels()[0]).unwrap();
+        assert_eq!(configuration.psk, Psk::new(*b"correct_horse_battery"));
+        assert_eq!(configuration.local_selectors, [TrafficSelector::prefix([10, 1, 0, 0].into(), 16).unwrap()]);
+        assert_eq!(configuration.liveness.unwrap().as_secs(), 10);
+        assert!(configuration.esp.esn && !configuration.force_encapsulation);
+    }
+}

@@ -1,0 +1,169 @@
+//! Taking up a changed resource file without touching what has not changed.
+
+use gateway::{Change, Effect, Resources, Step, TunnelField, TunnelIndex, difference};
+use ike::TunnelId;
+
+use crate::control::Control;
+use crate::failure::Failure;
+use crate::layout::{self, Layout};
+use crate::negotiation;
+use crate::resource_file;
+
+/// What a reload does to the tunnels, by number.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Plan {
+    /// Torn down and forgotten.
+    remove: Vec<TunnelId>,
+    /// Torn down, then established as they are wanted now.
+    reestablish: Vec<TunnelId>,
+    /// New.
+    add: Vec<TunnelId>,
+    /// Told their administrative state.
+    admin: Vec<TunnelId>,
+    /// Go on; the change takes hold when they are set up next.
+    defer: Vec<TunnelId>,
+}
+
+impl Control {
+    /// Reads the resource file again. Refused as a whole where it is not valid or does not fit the host.
+    pub(crate) fn reload(&mut self) {
+        match self.read_again() {
+            Ok((resources, layout)) => self.take_up(resources, layout),
+            Err(failure) => {
+                for line in failure.lines() {
+                    tracing::error!("{line}");
+                }
+                tracing::error!("the resource file is refused; everything goes on as it was");
+            }
+        }
+    }
+
+    fn read_again(&self) -> Result<(Resources, Layout), Failure> {
+        let resources = resource_file::load(&self.options.file)?;
+        let layout = Layout::plan(&resources, &self.view, self.options.wan.as_deref())?;
+        let names = |layout: &Layout| {
+            let mut names: Vec<String> = layout.interfaces().iter().map(|i| i.name.clone()).collect();
+            names[1..].sort_unstable();
+            names
+        };
+        if names(&layout) != names(&self.layout) {
+            return Err(Failure::configuration(format!(
+                "other interfaces ({}) than those in use ({}) need a restart",
+                names(&layout).join(", "),
+                names(&self.layout).join(", ")
+            )));
+        }
+        Ok((resources, layout))
+    }
+
+    fn take_up(&mut self, resources: Resources, _: Layout) {
+        for warning in resources.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let ids = self.ids.renumber(&self.resources, &resources);
+        let changes = difference(&self.resources, &resources);
+        let plan = plan(
+            &changes,
+            |old| self.ids.id(old).unwrap_or(TunnelId(u32::MAX)),
+            |new| ids.id(new).unwrap_or(TunnelId(u32::MAX)),
+        );
+        if let Err(error) = self.dataplane.steer.set_gateway_addresses(&layout::public_addresses(&resources)) {
+            tracing::error!(%error, "the steering programs do not know the gateway's addresses");
+        }
+        // Addresses may move from one tunnel to another: all that goes is gone before anything comes.
+        for id in plan.remove.iter().chain(&plan.reestablish) {
+            self.with_ike(|endpoint, context| endpoint.remove(*id, context));
+        }
+        for id in &plan.remove {
+            tracing::info!(tunnel = self.name(*id), "removed");
+            self.forget(*id);
+        }
+        (self.resources, self.ids) = (resources, ids);
+        self.publish_all();
+        for id in plan.reestablish.iter().chain(&plan.add) {
+            self.deferred.remove(id);
+            tracing::info!(tunnel = self.name(*id), "configured");
+            self.configure(*id);
+        }
+        for id in &plan.defer {
+            let Some(tunnel) = self.ids.index(*id).map(|index| self.resources.tunnel(index)) else { continue };
+            if let Some(configuration) = negotiation::configuration(tunnel) {
+                tracing::info!(tunnel = self.name(*id), "the change takes hold when the tunnel is set up next");
+                self.deferred.insert(*id, configuration);
+            }
+        }
+        for id in &plan.admin {
+            let Some(admin) = self.ids.index(*id).map(|index| self.resources.tunnel(index).admin) else { continue };
+            tracing::info!(tunnel = self.name(*id), admin = %admin, "administrative state");
+            self.with_ike(|endpoint, context| endpoint.set_admin(*id, negotiation::admin(admin), context));
+        }
+        tracing::info!(changes = changes.len(), "resource file taken up");
+    }
+}
+
+fn plan(
+    changes: &[Change],
+    old_id: impl Fn(TunnelIndex) -> TunnelId,
+    new_id: impl Fn(TunnelIndex) -> TunnelId,
+) -> Plan {
+    let mut plan = Plan::default();
+    for change in changes {
+        let step = match change {
+            Change::VpnTunnel(step) => step,
+            // Routes and interfaces are in the snapshot, which is made anew; a connection or gateway whose change matters
+            // to a tunnel shows in the tunnel's own fields.
+            Change::BorderGateway(_)
+            | Change::VpcAttachment(_)
+            | Change::CustomerGateway(_)
+            | Change::VpnConnection(_)
+            | Change::StaticRoute(_) => continue,
+        };
+        match (step, step.effect()) {
+            (Step::Remove { old }, _) => plan.remove.push(old_id(*old)),
+            (Step::Add { new }, _) => plan.add.push(new_id(*new)),
+            (Step::Modify { new, .. }, Some(Effect::Reestablish)) => plan.reestablish.push(new_id(*new)),
+            (Step::Modify { new, fields, .. }, _) => {
+                let negotiated = |field: &&TunnelField| !matches!(field, TunnelField::Admin | TunnelField::Connection);
+                if fields.iter().find(negotiated).is_some() {
+                    plan.defer.push(new_id(*new));
+                }
+                if fields.contains(&TunnelField::Admin) {
+                    plan.admin.push(new_id(*new));
+                }
+            }
+            (Step::Renumber { .. }, _) => {}
+        }
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../examples/static.toml");
+
+    fn planned(from: &str, to: &str) -> Plan {
+        let parse = |text: &str| Resources::parse("", text).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+        plan(
+            &difference(&parse(EXAMPLE), &parse(&EXAMPLE.replace(from, to))),
+            |old| TunnelId(old.0),
+            |new| TunnelId(new.0 + 100),
+        )
+    }
+
+    #[test]
+    fn only_what_changed_is_touched() {
+        let new = vec![TunnelId(100)];
+        assert_eq!(planned("x", "x"), Plan::default());
+        assert_eq!(planned("destination = \"10.2.0.0/16\"", "destination = \"10.3.0.0/16\""), Plan::default());
+        assert_eq!(planned("correct_horse", "wrong_horse"), Plan { reestablish: new.clone(), ..Plan::default() });
+        assert_eq!(planned("admin = \"up\"", "admin = \"down\""), Plan { admin: new.clone(), ..Plan::default() });
+        assert_eq!(
+            planned("liveness_seconds = 10", "liveness_seconds = 20"),
+            Plan { defer: new.clone(), ..Plan::default() }
+        );
+        let renamed = planned("name = \"tun-1\"", "name = \"tun-2\"");
+        assert_eq!(renamed, Plan { remove: vec![TunnelId(0)], add: new, ..Plan::default() });
+    }
+}

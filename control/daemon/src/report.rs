@@ -1,0 +1,170 @@
+//! The status that clients ask for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Instant;
+
+use ike::{TunnelId, TunnelState};
+use steer::Side;
+
+use crate::api;
+use crate::control::Control;
+use crate::dataplane::{Socket, side_name};
+use crate::traffic;
+
+impl Control {
+    /// All there is to see.
+    pub(crate) fn status(&mut self, now: Instant) -> api::Status {
+        let (version, retired) = self.dataplane.publication();
+        api::Status {
+            warnings: self.warnings(),
+            tunnels: self.ids.all().iter().filter_map(|id| self.tunnel(*id, now)).collect(),
+            workers: self.workers(),
+            interfaces: self.interfaces(),
+            publication: api::Publication { version, retired },
+            ike: self.strays(),
+        }
+    }
+
+    /// What a person should know: how the host is set up besides us.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.dataplane.warnings.clone();
+        for interface in self.layout.interfaces().iter().filter(|interface| interface.side == Side::Vpc) {
+            for family in ["ipv4", "ipv6"] {
+                let path = format!("/proc/sys/net/{family}/conf/{}/forwarding", interface.name);
+                if fs::read_to_string(path).is_ok_and(|text| text.trim() != "0") {
+                    warnings.push(format!(
+                        "the kernel forwards {family} on {0}: once this gateway is stopped, VPC traffic may leave in clear; \
+                         on a host that is nothing but a gateway: sysctl -w net.{family}.conf.{0}.forwarding=0",
+                        interface.name
+                    ));
+                }
+            }
+        }
+        for tunnel in self.resources.tunnels() {
+            let peer = tunnel.remote_address;
+            if self.view.way(peer).is_some_and(|way| self.layout.port(way.interface).is_none()) {
+                warnings.push(format!("the host's route to {peer} leads out of an interface that is not ours"));
+            }
+        }
+        warnings
+    }
+
+    fn tunnel(&self, id: TunnelId, now: Instant) -> Option<api::Tunnel> {
+        let tunnel = self.resources.tunnel(self.ids.index(id)?);
+        let status = self.endpoint.status(id)?;
+        let up = match status.state {
+            TunnelState::Up => true,
+            TunnelState::AdminDown | TunnelState::Connecting | TunnelState::Down => false,
+        };
+        let reason = api::Reason {
+            code: status.reason.code().to_owned(),
+            text: status.reason.to_string(),
+            hint: status.reason.hint().to_owned(),
+        };
+        let messages = status.counters;
+        Some(api::Tunnel {
+            name: tunnel.name.to_string(),
+            connection: self.resources.connection(tunnel.connection).name.to_string(),
+            gateway: self.resources.gateway(tunnel.gateway).name.to_string(),
+            state: if up { "UP" } else { "DOWN" }.to_owned(),
+            reason: (!up).then_some(reason),
+            since_seconds: now.saturating_duration_since(status.since).as_secs_f64(),
+            local: tunnel.local_address.to_string(),
+            remote: tunnel.remote_address.to_string(),
+            ike: status.ike.filter(|_| up).map(|ike| api::Ike {
+                encryption: ike.encryption.to_string(),
+                integrity: ike.integrity.map(|integrity| integrity.to_string()),
+                prf: ike.prf.to_string(),
+                key_exchange: ike.key_exchange.to_string(),
+            }),
+            esp: self.associations.sending(id).filter(|_| up).map(|child| api::Esp {
+                suite: child.sa.cipher.to_string(),
+                spi_in: format!("{:08x}", child.sa.inbound_spi),
+                spi_out: format!("{:08x}", child.sa.outbound_spi),
+                esn: child.sa.esn,
+                encapsulation: if child.sa.encapsulation.is_some() { "udp" } else { "none" }.to_owned(),
+                lifetime_seconds: child.sa.lifetime.as_secs(),
+            }),
+            counters: self.traffic(id).counters(),
+            messages: occurred(&[
+                ("received", messages.received),
+                ("sent", messages.sent),
+                ("retransmitted", messages.retransmitted),
+                ("attempts", messages.attempts),
+                ("established", messages.established),
+                ("failed", messages.failed),
+                ("malformed", messages.malformed),
+                ("bad_integrity", messages.bad_integrity),
+                ("unexpected", messages.unexpected),
+                ("unprotected_errors", messages.unprotected_errors),
+            ]),
+        })
+    }
+
+    fn workers(&self) -> Vec<api::Worker> {
+        let worker = |(place, running): (usize, &crate::dataplane::Running)| {
+            let counters = running.handle.counters();
+            api::Worker {
+                core: running.core,
+                received: counters.received,
+                transmitted: counters.transmitted,
+                passed: counters.passed,
+                dropped: counters.dropped,
+                originated: counters.originated,
+                drops: traffic::named(&counters.drops),
+                rates: self.rates.of(place),
+            }
+        };
+        self.dataplane.workers.iter().enumerate().map(worker).collect()
+    }
+
+    fn interfaces(&self) -> Vec<api::Interface> {
+        let steer = &self.dataplane.steer;
+        let interface = |interface: &crate::layout::Interface| {
+            let counters = steer.counters(&interface.name).unwrap_or_default();
+            let sockets = self.dataplane.sockets.iter().filter(|socket| socket.interface == interface.name);
+            api::Interface {
+                name: interface.name.clone(),
+                side: side_name(interface.side).to_owned(),
+                xdp_mode: steer.attached(&interface.name).map(|a| a.mode.to_string()).unwrap_or_default(),
+                queues: sockets.map(queue).collect(),
+                steer: counters.iter().map(|(counter, count)| (counter.as_str().to_owned(), count)).collect(),
+            }
+        };
+        self.layout.interfaces().iter().map(interface).collect()
+    }
+
+    fn strays(&self) -> BTreeMap<String, u64> {
+        let counters = self.endpoint.counters();
+        occurred(&[
+            ("malformed", counters.malformed),
+            ("unknown_peer", counters.unknown_peer),
+            ("unknown_spi", counters.unknown_spi),
+            ("unsupported_version", counters.unsupported_version),
+            ("admin_down", counters.admin_down),
+            ("half_open_limit", counters.half_open_limit),
+            ("keepalives", counters.keepalives),
+        ])
+    }
+}
+
+fn queue(socket: &Socket) -> api::Queue {
+    // Zeros where a kernel does not tell.
+    let kernel = rustix::net::sockopt::xdp_statistics(&socket.descriptor).ok();
+    let count = |read: fn(&rustix::net::xdp::XdpStatistics) -> Option<u64>| kernel.as_ref().and_then(read).unwrap_or(0);
+    api::Queue {
+        queue: socket.queue,
+        zero_copy: socket.zero_copy,
+        rx_dropped: count(|kernel| Some(kernel.rx_dropped)),
+        rx_ring_full: count(|kernel| kernel.rx_ring_full),
+        rx_fill_ring_empty: count(|kernel| kernel.rx_fill_ring_empty_descs),
+        rx_invalid_descriptors: count(|kernel| Some(kernel.rx_invalid_descs)),
+        tx_invalid_descriptors: count(|kernel| Some(kernel.tx_invalid_descs)),
+        tx_ring_empty: count(|kernel| kernel.tx_ring_empty_descs),
+    }
+}
+
+fn occurred(counters: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    counters.iter().filter(|(_, count)| *count > 0).map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}

@@ -1,0 +1,75 @@
+//! ESP keys in the form of Wireshark's `esp_sa` table.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::api::EspKey;
+
+/// One line of the table, for one direction of an SA.
+///
+/// The fields: protocol, source, destination, SPI, encryption, key, authentication and its key. From Wireshark 4.2 on two
+/// more follow, the length of sequence numbers and their upper half; older versions take the line, warn about them and
+/// leave them out. They are written only where they differ from the default, 32 bits.
+pub fn line(key: &EspKey) -> Zeroizing<String> {
+    let protocol = match key.source {
+        IpAddr::V4(_) => "IPv4",
+        IpAddr::V6(_) => "IPv6",
+    };
+    let extended = if key.esn { r#","64-bit","0""# } else { "" };
+    Zeroizing::new(format!(
+        r#""{protocol}","{}","{}","0x{:08x}","AES-GCM [RFC4106]","0x{}","NULL",""{extended}"#,
+        key.source, key.destination, key.spi, key.key
+    ))
+}
+
+/// Writes the table to `path`, which only its owner may read from the moment it exists.
+pub fn write(path: &Path, keys: &[EspKey]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // It may have been there before, with another mode.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    for key in keys {
+        file.write_all(line(key).as_bytes())?;
+        file.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(esn: bool) -> EspKey {
+        EspKey {
+            source: "203.0.113.1".parse().unwrap(),
+            destination: "198.51.100.2".parse().unwrap(),
+            spi: 0xc0ff_ee01,
+            esn,
+            key: "000102030405060708090a0b0c0d0e0fdeadbeef".into(),
+        }
+    }
+
+    #[test]
+    fn lines_have_wiresharks_form() {
+        assert_eq!(
+            *line(&key(false)),
+            r#""IPv4","203.0.113.1","198.51.100.2","0xc0ffee01","AES-GCM [RFC4106]","0x000102030405060708090a0b0c0d0e0fdeadbeef","NULL","""#
+        );
+        assert!(line(&key(true)).ends_with(r#","NULL","","64-bit","0""#));
+    }
+
+    #[test]
+    fn the_file_is_its_owners_alone() {
+        let path = std::env::temp_dir().join(format!("bordergate-keys-{}", std::process::id()));
+        fs::write(&path, "open to all\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        write(&path, &[key(false), key(true)]).unwrap();
+        let (mode, text) = (fs::metadata(&path).unwrap().permissions().mode(), fs::read_to_string(&path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert_eq!((mode & 0o777, text.lines().count()), (0o600, 2));
+    }
+}
