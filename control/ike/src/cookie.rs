@@ -12,7 +12,13 @@ use crate::algorithm::PrfAlgorithm;
 /// The secret behind the cookies and the one before it, so that no state is kept for a peer.
 #[derive(Default)]
 pub(crate) struct CookieJar {
-    secrets: Option<(Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>, Instant)>,
+    secrets: Option<Secrets>,
+}
+
+struct Secrets {
+    current: Zeroizing<[u8; 32]>,
+    previous: Zeroizing<[u8; 32]>,
+    since: Instant,
 }
 
 impl CookieJar {
@@ -26,13 +32,15 @@ impl CookieJar {
         rng: &mut dyn CryptoRng,
     ) -> Vec<u8> {
         self.rotate(now, rng);
-        self.secrets.as_ref().map_or_else(Vec::new, |(current, _, _)| cookie(current, nonce, address, spi))
+        self.secrets.as_ref().map_or_else(Vec::new, |s| cookie(&s.current, nonce, address, spi))
     }
 
     /// Whether the cookie is one of ours, for exactly this nonce, address and SPI.
     pub(crate) fn accepts(&self, given: &[u8], nonce: &[u8], address: IpAddr, spi: u64) -> bool {
-        self.secrets.as_ref().is_some_and(|(current, previous, _)| {
-            [current, previous].into_iter().any(|s| bool::from(cookie(s, nonce, address, spi).as_slice().ct_eq(given)))
+        self.secrets.as_ref().is_some_and(|secrets| {
+            [&secrets.current, &secrets.previous]
+                .into_iter()
+                .any(|s| bool::from(cookie(s, nonce, address, spi).as_slice().ct_eq(given)))
         })
     }
 
@@ -43,12 +51,15 @@ impl CookieJar {
             secret
         };
         match &mut self.secrets {
-            Some((_, _, since)) if now.saturating_duration_since(*since) < LIFETIME => {}
-            Some((current, previous, since)) => {
-                *previous = std::mem::replace(current, fresh(rng));
-                *since = now;
+            Some(secrets) if now.saturating_duration_since(secrets.since) < LIFETIME => {}
+            Some(secrets) => {
+                secrets.previous = std::mem::replace(&mut secrets.current, fresh(rng));
+                secrets.since = now;
             }
-            None => self.secrets = Some((fresh(rng), fresh(rng), now)),
+            None => {
+                let (current, previous) = (fresh(rng), fresh(rng));
+                self.secrets = Some(Secrets { current, previous, since: now });
+            }
         }
     }
 }

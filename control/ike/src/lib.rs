@@ -22,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
 
 mod action;
+mod admission;
 mod algorithm;
 mod child;
 mod config;

@@ -327,6 +327,22 @@ fn an_unprotected_error_is_remembered_but_not_obeyed() {
 }
 
 #[test]
+fn a_newer_major_version_is_told_ours() {
+    let mut pair = unheard(24);
+    let mut request = pair.a.sent[0].clone();
+    request[17] = 0x30;
+    let at = |a: &str| std::net::SocketAddr::new(address(a), 500);
+    pair.inject(false, at(A), at(B), &request);
+    let answer = &pair.b.sent[0];
+    // A response of version 2.0 with nothing but INVALID_MAJOR_VERSION (5).
+    assert_eq!(answer[..8], request[..8]);
+    assert_eq!(answer[16..20], [41, 0x20, 34, 0x20]);
+    assert_eq!(answer[28..], [0, 0, 0, 8, 0, 0, 0, 5]);
+    assert_eq!(pair.b.endpoint.counters().unsupported_version, 1);
+    assert_eq!(pair.b.endpoint.sa_count(), 0);
+}
+
+#[test]
 fn no_room_for_another_child() {
     let mut pair = Pair::new(20);
     pair.a.spis.exhausted = true;

@@ -33,6 +33,14 @@ impl Chain {
         self.bytes.extend_from_slice(body);
     }
 
+    /// Adds a payload that the peer must understand.
+    #[cfg(test)]
+    pub(crate) fn push_critical(&mut self, kind: u8, body: &[u8]) {
+        self.push(kind, body);
+        let at = self.last.unwrap_or(0) + 1;
+        self.bytes[at] = 0x80;
+    }
+
     /// Adds an SA payload.
     pub(crate) fn push_proposals(&mut self, proposals: &[Proposal]) {
         let mut body = Vec::new();

@@ -45,15 +45,18 @@ pub(crate) mod kind {
     pub(crate) const KE: u8 = 34;
     pub(crate) const ID_I: u8 = 35;
     pub(crate) const ID_R: u8 = 36;
+    pub(crate) const CERTIFICATE: u8 = 37;
+    pub(crate) const CERTIFICATE_REQUEST: u8 = 38;
     pub(crate) const AUTH: u8 = 39;
     pub(crate) const NONCE: u8 = 40;
     pub(crate) const NOTIFY: u8 = 41;
     pub(crate) const DELETE: u8 = 42;
+    pub(crate) const VENDOR_ID: u8 = 43;
     pub(crate) const TS_I: u8 = 44;
     pub(crate) const TS_R: u8 = 45;
     pub(crate) const ENCRYPTED: u8 = 46;
-    /// The last type RFC 7296 itself defines (EAP).
-    pub(crate) const LAST_KNOWN: u8 = 48;
+    pub(crate) const CONFIGURATION: u8 = 47;
+    pub(crate) const EAP: u8 = 48;
 }
 
 /// Protocol ids (RFC 7296 §3.3.1).

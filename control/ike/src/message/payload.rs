@@ -116,9 +116,8 @@ impl<'a> Payloads<'a> {
                 self.deletes.push(delete(body)?);
                 Ok(())
             }
-            // RFC 7296 §2.5: the critical bit of payloads defined there is ignored. What is left of
-            // them (CERT, CERTREQ, Vendor ID, CP, EAP) means nothing to us.
-            kind::SA..=kind::LAST_KNOWN => Ok(()),
+            // RFC 7296 §2.5: the critical bit of payloads defined there is ignored. These mean nothing to us.
+            kind::CERTIFICATE | kind::CERTIFICATE_REQUEST | kind::VENDOR_ID | kind::CONFIGURATION | kind::EAP => Ok(()),
             unknown => {
                 if critical && self.unknown_critical.is_none() {
                     self.unknown_critical = Some(unknown);

@@ -1,9 +1,12 @@
 //! One IKE SA: its exchanges, its window of one message, its timers.
 
+mod authentication;
 mod informational;
 mod initiator;
 mod nat;
 mod responder;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

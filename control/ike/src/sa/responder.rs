@@ -1,6 +1,7 @@
 //! The responder's half of IKE_SA_INIT and IKE_AUTH (RFC 7296 §1.2).
 
-use super::initiator::{AUTH_SHARED_KEY, Agreed, NONCE_BYTES, Refusal, Tell};
+use super::authentication::{AUTH_SHARED_KEY, Refusal, Tell};
+use super::initiator::{Agreed, NONCE_BYTES};
 use super::nat::{Nat, push_detection};
 use super::{Answered, Child, Env, IkeSa, Path, Phase, Secure, Verdict, digest};
 use crate::algorithm::IkeSuite;
@@ -154,7 +155,7 @@ impl IkeSa {
         &mut self,
         payloads: &Payloads<'_>,
         env: &mut Env<'_, '_>,
-    ) -> Result<Result<(u8, Agreed), (u16, DownReason)>, Refusal> {
+    ) -> Result<AgreedChild, Refusal> {
         let missing = |name| Refusal {
             reason: super::initiator::violation(Exchange::IkeAuth, Violation::Missing(name)),
             tell: Tell::Notify(notify_kind::INVALID_SYNTAX, Vec::new()),
@@ -192,6 +193,9 @@ impl IkeSa {
     }
 }
 
+/// The proposal's number and what was agreed on, or the notification that says why not.
+type AgreedChild = Result<(u8, Agreed), (u16, DownReason)>;
+
 type Judged<'a> = (IkeSuite, Proposal, &'a [u8], &'a [u8]);
 
 fn judge_init<'a>(payloads: &Payloads<'a>, config: &TunnelConfig) -> Result<Judged<'a>, Box<Accepted>> {
@@ -228,7 +232,7 @@ fn judge_init<'a>(payloads: &Payloads<'a>, config: &TunnelConfig) -> Result<Judg
     Ok((suite, chosen, public, nonce))
 }
 
-fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<(u8, Agreed), (u16, DownReason)> {
+fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> AgreedChild {
     let broken = |v| (notify_kind::INVALID_SYNTAX, super::initiator::violation(Exchange::IkeAuth, v));
     let offered = payloads.proposals.as_ref().ok_or_else(|| broken(Violation::Missing("SA")))?;
     let theirs = payloads.selectors_initiator.as_ref().ok_or(broken(Violation::Missing("TSi")))?;

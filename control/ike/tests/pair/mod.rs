@@ -186,6 +186,9 @@ impl Default for Network {
     }
 }
 
+/// From A?, destination port, payload without marker: whether it is dropped.
+pub type Filter = dyn FnMut(bool, u16, &[u8]) -> bool;
+
 type Flight = (bool, SocketAddr, SocketAddr, Vec<u8>);
 
 /// Both ends and what is under way between them.
@@ -195,8 +198,8 @@ pub struct Pair {
     pub start: Instant,
     pub now: Instant,
     pub network: Network,
-    /// Drops what it returns true for: from A?, destination port, payload without marker.
-    pub filter: Box<dyn FnMut(bool, u16, &[u8]) -> bool>,
+    /// Drops what it returns true for.
+    pub filter: Box<Filter>,
     wire: BTreeMap<(Instant, u64), Flight>,
     count: u64,
     rng: ChaCha8Rng,
