@@ -193,9 +193,9 @@ mod tests {
         assert_eq!(*known, header);
         assert_eq!(snapshot.attachments[0].link([10, 1, 0, 7].into()), Some(Err([10, 1, 0, 7].into())));
         // The slots of SPIs that are only reserved do not show.
-        let mut associations = associations;
-        assert!(associations.allocate(TunnelId(0)).is_some());
-        assert_eq!(Picture { associations: &associations, ..picture }.inbound().len(), 0);
+        let mut reserved = Associations::new();
+        assert!(reserved.allocate(TunnelId(0)).is_some());
+        assert_eq!(Picture { associations: &reserved, ..picture }.inbound().len(), 0);
     }
 
     #[test]

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::client;
 
-    #[tokio::test(flavor = "multi_thread")]
+    #[tokio::test]
     async fn answers_its_owner_and_refuses_nonsense() {
         let path = std::env::temp_dir().join(format!("bordergate-api-{}", std::process::id()));
         let (sender, mut receiver) = mpsc::channel::<Question>(4);

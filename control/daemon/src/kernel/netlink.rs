@@ -63,6 +63,9 @@ impl Netlink {
             }
             if whole {
                 socket.set_non_blocking(true)?;
+                // Deprecated for types that might give out another descriptor than they own; a netlink socket owns its
+                // one until it is dropped, and what is to be used instead is an unsafe function.
+                #[allow(deprecated)]
                 return Ok((Self { socket: AsyncFd::new(socket)?, sequence }, view));
             }
         }
