@@ -237,6 +237,32 @@ fn nobody_without_the_keys_takes_a_tunnel_down() {
 }
 
 #[test]
+fn a_tampered_delete_is_counted_and_does_nothing() {
+    for cipher in [IkeCipher::Aes128Gcm16, IkeCipher::Aes128Cbc] {
+        let (mut a, mut b) = (config(A, B, Startup::Initiate), config(B, A, Startup::Respond));
+        a.ike.encryption = vec![cipher];
+        b.ike.encryption = vec![cipher];
+        let mut pair = Pair::configured(15, a, b);
+        pair.run(1);
+        pair.filter = Box::new(|from_a, _, _| from_a);
+        pair.on_a(|e, ctx| e.set_admin(TUNNEL, Admin::Down, ctx));
+        let delete = pair.a.sent.last().unwrap().clone();
+        let at = |a: &str| SocketAddr::new(address(a), 500);
+        for byte in 32..delete.len() {
+            let mut tampered = delete.clone();
+            tampered[byte] ^= 1;
+            pair.inject(false, at(A), at(B), &tampered);
+            assert!(pair.b.is_up(), "{cipher}: byte {byte}");
+        }
+        let expected = (delete.len() - 32) as u64;
+        assert_eq!(pair.b.status().counters.bad_integrity, expected);
+        // The real one is obeyed.
+        pair.inject(false, at(A), at(B), &delete);
+        assert_eq!(pair.b.reason(), DownReason::PeerDeleted(Protocol::Ike));
+    }
+}
+
+#[test]
 fn half_open_sas_are_bounded_and_a_real_peer_gets_through() {
     let mut pair = Pair::new(12);
     pair.on_b(|e, ctx| e.configure(TUNNEL, config(B, A, Startup::Respond), ctx).unwrap());

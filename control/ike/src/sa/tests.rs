@@ -235,6 +235,18 @@ fn a_deleted_child_is_answered_with_ours_and_takes_the_ike_sa_along() {
 }
 
 #[test]
+fn without_a_nat_nobody_moves() {
+    let (mut a, mut b) = established();
+    let before = b.sa.as_ref().unwrap().path;
+    let request = a.ask(ExchangeType::Informational, &Chain::new());
+    b.path.remote.set_port(999);
+    let (_, sent) = b.hear(&request);
+    // It is answered where it came from, and the SA stays where it was.
+    assert_eq!(sent.len(), 1);
+    assert_eq!(b.sa.as_ref().unwrap().path, before);
+}
+
+#[test]
 fn a_delete_for_another_child_is_ignored() {
     let (mut a, mut b) = established();
     let mut chain = Chain::new();
