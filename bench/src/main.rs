@@ -1,1 +1,28 @@
-fn main() {}
+//! `bordergate-bench`: one subcommand per question, one JSON object per figure.
+#![forbid(unsafe_code)]
+
+mod environment;
+mod veth;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Bordergate against its peers, in one run and by ratio.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    question: Question,
+}
+
+#[derive(Subcommand)]
+enum Question {
+    /// How close does Bordergate come to plain AF_XDP forwarding on the same veth chain, and how far beyond
+    /// strongSwan's userspace ESP? Needs root, and strongSwan for its figures.
+    Veth(veth::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().question {
+        Question::Veth(arguments) => veth::run(&arguments),
+    }
+}

@@ -361,12 +361,15 @@ impl XdpOptions {
         NonZeroU32::new(self.frames.next_multiple_of(unit)).expect("at least the frames asked for")
     }
 
-    /// Fill and completion rings hold every frame of their side, so that giving one back never fails.
+    /// Fill and completion rings hold every frame of their side, so that giving one back never fails. The fill ring
+    /// has as much room again: the kernel shows a received frame on the receive ring a moment before it gives the
+    /// frame's place on the fill ring free, and on another core than ours that moment can be seen.
     fn umem_config(&self) -> UmemConfig {
-        let side = queue_size((self.frame_count().get() / 2).next_power_of_two());
+        let frames = (self.frame_count().get() / 2).next_power_of_two();
+        let (fill, side) = (queue_size(frames * 2), queue_size(frames));
         UmemConfig::builder()
             .frame_size(FrameSize::new(self.frame_size).expect("checked to be 2048 or 4096"))
-            .fill_queue_size(side)
+            .fill_queue_size(fill)
             .comp_queue_size(side)
             .build()
             .expect("a frame is longer than the kernel's headroom")

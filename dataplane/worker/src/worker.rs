@@ -69,7 +69,7 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
 }
 
 impl<P: Port> Worker<P> {
-    /// Runs until [`Handle::stop`].
+    /// Runs until [`Handle::stop`]; it may be run again after that.
     pub fn run(&mut self) {
         let mut turn_began = Instant::now();
         let mut idle_since = turn_began;
@@ -86,6 +86,8 @@ impl<P: Port> Worker<P> {
             }
             turn_began = now;
         }
+        self.shared.stop.store(false, Relaxed);
+        // What control put in the queue before it stopped us, its farewells to peers, is still sent.
         self.poll();
         self.snapshot.park();
     }
@@ -103,9 +105,8 @@ impl<P: Port> Worker<P> {
             };
         }
         found += from_control(&mut self.ports, &self.shared);
-        if found > 0 {
-            self.ports.iter_mut().for_each(|port| port.split().1.flush());
-        }
+        // In every turn: a kernel that could not take all of an earlier batch wants to be woken again.
+        self.ports.iter_mut().for_each(|port| port.split().1.flush());
         found
     }
 

@@ -1,0 +1,193 @@
+//! `veth`: what ESP costs on top of plain AF_XDP forwarding, on one chain of veth pairs.
+//!
+//! ```text
+//! ends: generator ==near== device under test ==far== ends: sink        (seal; the other way for open)
+//! ```
+//! One thread, on its own core, generates and drains; the device under test has the other core. The three devices take
+//! turns on the same chain, round by round, and the median of the rounds is reported, so that noise hits all alike.
+
+mod chain;
+mod device;
+mod load;
+mod strongswan;
+mod traffic;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::environment::Environment;
+use chain::Chain;
+use device::{Device, Kind};
+use load::{Load, Measured, Pace};
+use strongswan::StrongSwan;
+use traffic::{Operation, Traffic};
+
+/// How to measure.
+#[derive(Args)]
+pub struct Arguments {
+    /// Print one JSON object per figure instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Bytes of the inner packets.
+    #[arg(long, value_delimiter = ',', default_value = "64,1400")]
+    sizes: Vec<usize>,
+    /// Rounds per device; the median is reported.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Seconds of full load per round; latency takes as long again.
+    #[arg(long, default_value_t = 0.5)]
+    seconds: f64,
+    /// Leave strongSwan out.
+    #[arg(long)]
+    without_strongswan: bool,
+    /// The core of the device under test; the other one generates.
+    #[arg(long, default_value_t = 0)]
+    core: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Figure {
+    bench: &'static str,
+    #[serde(rename = "impl")]
+    implementation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suite: Option<&'static str>,
+    op: &'static str,
+    size: usize,
+    mpps: f64,
+    gbps: f64,
+    busy_cycles_per_packet: f64,
+    latency_mpps: f64,
+    p50_us: f64,
+    p99_us: f64,
+    p999_us: f64,
+    rounds: usize,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    ratio: BTreeMap<&'static str, f64>,
+}
+
+/// Runs the bench and prints its figures.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let environment = Environment::read();
+    let chain = Chain::build()?;
+    let strongswan = if arguments.without_strongswan { None } else { Some(StrongSwan::start(&chain)?) };
+    if !arguments.json {
+        println!(
+            "{:<12} {:<5} {:>5} {:>8} {:>8} {:>12} {:>8} {:>8} {:>8}  ratios",
+            "device", "op", "bytes", "Mpps", "Gbit/s", "busy cyc/pkt", "p50 us", "p99 us", "p99.9 us"
+        );
+    }
+    for &size in &arguments.sizes {
+        for operation in [Operation::Seal, Operation::Open] {
+            eprintln!("{} {size} bytes: {} rounds", operation.name(), arguments.rounds);
+            let rounds = measure(arguments, &chain, strongswan.as_ref(), operation, size)?;
+            for figure in figures(&rounds, operation, size, environment.cycles_per_nanosecond()) {
+                print(&figure, arguments.json);
+            }
+        }
+    }
+    if arguments.json {
+        environment.print("veth");
+    }
+    Ok(())
+}
+
+/// All rounds of one operation and size, the devices taking turns.
+fn measure(
+    arguments: &Arguments,
+    chain: &Chain,
+    strongswan: Option<&StrongSwan>,
+    operation: Operation,
+    size: usize,
+) -> Result<BTreeMap<Kind, Vec<Measured>>> {
+    let mut rounds: BTreeMap<Kind, Vec<Measured>> = BTreeMap::new();
+    let traffic = Traffic::new(chain, operation, size);
+    let mut load = Load::open(chain, operation)?;
+    let (core, seconds) = (arguments.core, arguments.seconds);
+    for _ in 0..arguments.rounds {
+        for kind in Kind::ALL {
+            let mut device = match (kind, strongswan, operation) {
+                (Kind::Forwarder, ..) => Device::forwarder(chain, operation, core)?,
+                (Kind::Bordergate, ..) => Device::bordergate(chain, operation, core)?,
+                (Kind::StrongSwan, Some(strongswan), Operation::Seal) => Device::StrongSwan(strongswan),
+                (Kind::StrongSwan, ..) => continue,
+            };
+            let full = device.run(&mut load, &traffic, Pace::Full, seconds);
+            // Half of what it can do: queues stay short, and what is measured is the way, not the wait.
+            let paced = device.run(&mut load, &traffic, Pace::PerSecond(full.per_second() / 2.0), seconds);
+            rounds.entry(kind).or_default().push(full.with_latency(paced));
+        }
+    }
+    Ok(rounds)
+}
+
+fn figures(
+    rounds: &BTreeMap<Kind, Vec<Measured>>,
+    operation: Operation,
+    size: usize,
+    cycles_per_nanosecond: f64,
+) -> Vec<Figure> {
+    let median = |kind: Kind, value: &dyn Fn(&Measured) -> f64| {
+        let mut values: Vec<f64> = rounds.get(&kind)?.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    let rate = |kind| median(kind, &Measured::per_second);
+    let cycles = |kind| median(kind, &|round| round.busy_nanoseconds_per_packet() * cycles_per_nanosecond);
+    let figure = |kind: Kind| {
+        let per_second = rate(kind)?;
+        let latency = |quantile: f64| median(kind, &|round| round.latency_microseconds(quantile)).unwrap_or(f64::NAN);
+        let mut ratio = BTreeMap::new();
+        if kind == Kind::Bordergate {
+            let against = |other: Option<f64>, own: Option<f64>| Some(rounded(own? / other?));
+            ratio.extend(against(rate(Kind::Forwarder), rate(kind)).map(|value| ("forwarder", value)));
+            ratio.extend(against(cycles(Kind::Forwarder), cycles(kind)).map(|value| ("forwarder_cycles", value)));
+            ratio.extend(against(rate(Kind::StrongSwan), rate(kind)).map(|value| ("strongswan", value)));
+        }
+        Some(Figure {
+            bench: "veth",
+            implementation: kind.name(),
+            suite: (kind != Kind::Forwarder).then_some("aes-128-gcm"),
+            op: operation.name(),
+            size,
+            mpps: rounded(per_second / 1e6),
+            gbps: rounded(per_second * size as f64 * 8.0 / 1e9),
+            busy_cycles_per_packet: cycles(kind)?.round(),
+            latency_mpps: rounded(median(kind, &|round| round.latency_per_second())? / 1e6),
+            p50_us: rounded(latency(0.5)),
+            p99_us: rounded(latency(0.99)),
+            p999_us: rounded(latency(0.999)),
+            rounds: rounds.get(&kind)?.len(),
+            ratio,
+        })
+    };
+    Kind::ALL.into_iter().filter_map(figure).collect()
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+fn print(figure: &Figure, json: bool) {
+    if json {
+        println!("{}", serde_json::to_string(figure).expect("plain numbers and names"));
+        return;
+    }
+    let ratios: Vec<_> = figure.ratio.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    println!(
+        "{:<12} {:<5} {:>5} {:>8.3} {:>8.3} {:>12} {:>8.1} {:>8.1} {:>8.1}  {}",
+        figure.implementation,
+        figure.op,
+        figure.size,
+        figure.mpps,
+        figure.gbps,
+        figure.busy_cycles_per_packet,
+        figure.p50_us,
+        figure.p99_us,
+        figure.p999_us,
+        ratios.join(", ")
+    );
+}
