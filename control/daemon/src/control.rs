@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gateway::Resources;
-use ike::{Action, ChildSa, DownReason, Endpoint, TunnelConfig, TunnelId};
+use ike::{Action, ChildSa, DownReason, Endpoint, TunnelId};
 use tables::Snapshot;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ use crate::kernel::{KernelView, Netlink};
 use crate::layout::{self, Layout};
 use crate::negotiation;
 use crate::picture::Picture;
+use crate::privilege;
 use crate::probes::Probes;
 use crate::rates::Rates;
 use crate::resource_file;
@@ -62,8 +63,8 @@ pub struct Control {
     finished: BTreeMap<TunnelId, Traffic>,
     /// Authenticated packets that each tunnel had when IKE was told last.
     heard: BTreeMap<TunnelId, u64>,
-    /// Configurations that take hold when their tunnels are down next.
-    pub(crate) deferred: BTreeMap<TunnelId, TunnelConfig>,
+    /// Tunnels whose present configuration takes hold when they are down next.
+    pub(crate) deferred: BTreeSet<TunnelId>,
     waiting: VecDeque<Waiting>,
     probes: Probes,
     /// What the steering programs were told last.
@@ -88,6 +89,7 @@ pub fn run(options: Run) -> Result<(), Failure> {
     for warning in resources.warnings() {
         tracing::warn!("{warning}");
     }
+    privilege::check()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
@@ -156,7 +158,7 @@ impl Control {
             leaving: VecDeque::new(),
             finished: BTreeMap::new(),
             heard: BTreeMap::new(),
-            deferred: BTreeMap::new(),
+            deferred: BTreeSet::new(),
             waiting: VecDeque::new(),
             probes: Probes::default(),
             own,
@@ -295,7 +297,7 @@ impl Control {
             Action::Down { tunnel, reason } => {
                 let (code, hint) = (reason.code(), reason.hint());
                 tracing::info!(tunnel = self.name(tunnel), reason = %reason, code, hint, "DOWN");
-                if self.deferred.contains_key(&tunnel) && reason.code() != DownReason::Shutdown.code() {
+                if self.deferred.contains(&tunnel) && reason.code() != DownReason::Shutdown.code() {
                     self.reconfigure_deferred(tunnel);
                 }
             }
@@ -523,11 +525,14 @@ impl Control {
     }
 
     fn reconfigure_deferred(&mut self, id: TunnelId) {
-        if let Some(configuration) = self.deferred.remove(&id) {
-            let mut random = rand::rng();
-            let mut context = ike::Context { now: Instant::now(), rng: &mut random, spis: &mut self.associations };
-            // Its actions join the queue that is being worked off. It was checked when it was deferred.
-            let _ = self.endpoint.configure(id, configuration, &mut context);
+        self.deferred.remove(&id);
+        let Some(tunnel) = self.ids.index(id).map(|index| self.resources.tunnel(index)) else { return };
+        let Some(configuration) = negotiation::configuration(tunnel) else { return };
+        let mut random = rand::rng();
+        let mut context = ike::Context { now: Instant::now(), rng: &mut random, spis: &mut self.associations };
+        // Its actions join the queue that is being worked off.
+        if let Err(error) = self.endpoint.configure(id, configuration, &mut context) {
+            tracing::error!(tunnel = self.name(id), %error, "the tunnel cannot be configured");
         }
     }
 

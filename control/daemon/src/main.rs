@@ -14,6 +14,7 @@ mod kernel;
 mod layout;
 mod negotiation;
 mod picture;
+mod privilege;
 mod probes;
 mod rates;
 mod reload;

@@ -42,8 +42,7 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
     })
 }
 
-/// The administrative state as IKE takes it.
-pub fn admin(state: AdminState) -> Admin {
+fn admin(state: AdminState) -> Admin {
     match state {
         AdminState::Up => Admin::Up,
         AdminState::Down => Admin::Down,

@@ -6,7 +6,6 @@ use ike::TunnelId;
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::layout::{self, Layout};
-use crate::negotiation;
 use crate::resource_file;
 
 /// What a reload does to the tunnels, by number.
@@ -18,8 +17,6 @@ struct Plan {
     reestablish: Vec<TunnelId>,
     /// New.
     add: Vec<TunnelId>,
-    /// Told their administrative state.
-    admin: Vec<TunnelId>,
     /// Go on; the change takes hold when they are set up next.
     defer: Vec<TunnelId>,
 }
@@ -72,6 +69,7 @@ impl Control {
         }
         // Addresses may move from one tunnel to another: all that goes is gone before anything comes.
         for id in plan.remove.iter().chain(&plan.reestablish) {
+            self.deferred.remove(id);
             self.with_ike(|endpoint, context| endpoint.remove(*id, context));
         }
         for id in &plan.remove {
@@ -81,21 +79,12 @@ impl Control {
         (self.resources, self.ids) = (resources, ids);
         self.publish_all();
         for id in plan.reestablish.iter().chain(&plan.add) {
-            self.deferred.remove(id);
             tracing::info!(tunnel = self.name(*id), "configured");
             self.configure(*id);
         }
-        for id in &plan.defer {
-            let Some(tunnel) = self.ids.index(*id).map(|index| self.resources.tunnel(index)) else { continue };
-            if let Some(configuration) = negotiation::configuration(tunnel) {
-                tracing::info!(tunnel = self.name(*id), "the change takes hold when the tunnel is set up next");
-                self.deferred.insert(*id, configuration);
-            }
-        }
-        for id in &plan.admin {
-            let Some(admin) = self.ids.index(*id).map(|index| self.resources.tunnel(index).admin) else { continue };
-            tracing::info!(tunnel = self.name(*id), admin = %admin, "administrative state");
-            self.with_ike(|endpoint, context| endpoint.set_admin(*id, negotiation::admin(admin), context));
+        for id in plan.defer {
+            tracing::info!(tunnel = self.name(id), "the change takes hold when the tunnel is set up next");
+            self.deferred.insert(id);
         }
         tracing::info!(changes = changes.len(), "resource file taken up");
     }
@@ -122,15 +111,13 @@ fn plan(
             (Step::Remove { old }, _) => plan.remove.push(old_id(*old)),
             (Step::Add { new }, _) => plan.add.push(new_id(*new)),
             (Step::Modify { new, .. }, Some(Effect::Reestablish)) => plan.reestablish.push(new_id(*new)),
-            (Step::Modify { new, fields, .. }, _) => {
-                let negotiated = |field: &&TunnelField| !matches!(field, TunnelField::Admin | TunnelField::Connection);
-                if fields.iter().find(negotiated).is_some() {
-                    plan.defer.push(new_id(*new));
-                }
-                if fields.contains(&TunnelField::Admin) {
-                    plan.admin.push(new_id(*new));
-                }
+            // Going up or down is no change that could wait.
+            (Step::Modify { new, fields, .. }, _) if fields.contains(&TunnelField::Admin) => {
+                plan.reestablish.push(new_id(*new));
             }
+            // The connection is the tunnel's place in the model; IKE does not know of it.
+            (Step::Modify { fields, .. }, _) if fields == &[TunnelField::Connection] => {}
+            (Step::Modify { new, .. }, _) => plan.defer.push(new_id(*new)),
             (Step::Renumber { .. }, _) => {}
         }
     }
@@ -158,7 +145,7 @@ mod tests {
         assert_eq!(planned("x", "x"), Plan::default());
         assert_eq!(planned("destination = \"10.2.0.0/16\"", "destination = \"10.3.0.0/16\""), Plan::default());
         assert_eq!(planned("correct_horse", "wrong_horse"), Plan { reestablish: new.clone(), ..Plan::default() });
-        assert_eq!(planned("admin = \"up\"", "admin = \"down\""), Plan { admin: new.clone(), ..Plan::default() });
+        assert_eq!(planned("admin = \"up\"", "admin = \"down\""), Plan { reestablish: new.clone(), ..Plan::default() });
         assert_eq!(
             planned("liveness_seconds = 10", "liveness_seconds = 20"),
             Plan { defer: new.clone(), ..Plan::default() }

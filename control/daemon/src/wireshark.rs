@@ -15,6 +15,7 @@ use crate::api::EspKey;
 /// The fields: protocol, source, destination, SPI, encryption, key, authentication and its key. From Wireshark 4.2 on two
 /// more follow, the length of sequence numbers and their upper half; older versions take the line, warn about them and
 /// leave them out. They are written only where they differ from the default, 32 bits.
+/// The cipher's name has to tell the length of the check value: without, Wireshark takes it for a part of the text.
 pub fn line(key: &EspKey) -> Zeroizing<String> {
     let protocol = match key.source {
         IpAddr::V4(_) => "IPv4",
@@ -22,7 +23,7 @@ pub fn line(key: &EspKey) -> Zeroizing<String> {
     };
     let extended = if key.esn { r#","64-bit","0""# } else { "" };
     Zeroizing::new(format!(
-        r#""{protocol}","{}","{}","0x{:08x}","AES-GCM [RFC4106]","0x{}","NULL",""{extended}"#,
+        r#""{protocol}","{}","{}","0x{:08x}","AES-GCM with 16 octet ICV [RFC4106]","0x{}","NULL",""{extended}"#,
         key.source, key.destination, key.spi, key.key
     ))
 }
@@ -57,7 +58,7 @@ mod tests {
     fn lines_have_wiresharks_form() {
         assert_eq!(
             *line(&key(false)),
-            r#""IPv4","203.0.113.1","198.51.100.2","0xc0ffee01","AES-GCM [RFC4106]","0x000102030405060708090a0b0c0d0e0fdeadbeef","NULL","""#
+            r#""IPv4","203.0.113.1","198.51.100.2","0xc0ffee01","AES-GCM with 16 octet ICV [RFC4106]","0x000102030405060708090a0b0c0d0e0fdeadbeef","NULL","""#
         );
         assert!(line(&key(true)).ends_with(r#","NULL","","64-bit","0""#));
     }
