@@ -41,8 +41,6 @@ const WAIT_FOR_NEIGHBOUR: Duration = Duration::from_secs(1);
 const WAITING: usize = 256;
 /// Questions of clients that wait.
 const QUESTIONS: usize = 16;
-/// Sequence numbers below the last at which an SA is replaced: more than can be used until that is done.
-const RESERVE: u64 = 1 << 28;
 
 /// Everything that control knows.
 pub struct Control {
@@ -51,24 +49,24 @@ pub struct Control {
     pub(crate) ids: TunnelIds,
     pub(crate) layout: Layout,
     pub(crate) view: KernelView,
-    netlink: Netlink,
+    pub(crate) netlink: Netlink,
     pub(crate) endpoint: Endpoint,
     pub(crate) associations: Associations,
     pub(crate) dataplane: Dataplane,
     pub(crate) rates: Rates,
-    snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
     /// Removed children whose slots workers may still use, with the snapshot that is without them.
     leaving: VecDeque<(u64, Child)>,
     /// Traffic of the children that each tunnel had before.
     finished: BTreeMap<TunnelId, Traffic>,
     /// Authenticated packets that each tunnel had when IKE was told last.
-    heard: BTreeMap<TunnelId, u64>,
+    pub(crate) heard: BTreeMap<TunnelId, u64>,
     /// Tunnels whose present configuration takes hold when they are down next.
     pub(crate) deferred: BTreeSet<TunnelId>,
     waiting: VecDeque<Waiting>,
-    probes: Probes,
+    pub(crate) probes: Probes,
     /// What the steering programs were told last.
-    own: (BTreeSet<IpAddr>, Vec<Option<MacAddress>>),
+    pub(crate) own: (BTreeSet<IpAddr>, Vec<Option<MacAddress>>),
     next_second: Instant,
 }
 
@@ -348,7 +346,10 @@ impl Control {
         let observed = self.dataplane.observed();
         while let Some((_, child)) = self.leaving.pop_front_if(|(version, _)| *version <= observed) {
             let now = Traffic::of(self.dataplane.handles(), child.slots);
-            self.finished.entry(child.sa.tunnel).or_insert(Traffic::NONE).add_since(&now, &child.baseline);
+            // A tunnel that is gone leaves nothing to one that gets its number.
+            if self.ids.index(child.sa.tunnel).is_some() {
+                self.finished.entry(child.sa.tunnel).or_insert(Traffic::NONE).add_since(&now, &child.baseline);
+            }
             self.associations.give(child.slots);
         }
     }
@@ -378,107 +379,6 @@ impl Control {
             let Some(Waiting { until, local, remote, datagram }) = self.waiting.pop_front() else { return };
             if until > now {
                 self.transmit(local, remote, datagram, until);
-            }
-        }
-    }
-
-    /// Neighbours that packets wait for in vain.
-    fn resolve(&mut self, now: Instant) {
-        for worker in 0..self.dataplane.workers.len() {
-            for _ in 0..DATAGRAMS_PER_TURN {
-                let Some(unresolved) = self.dataplane.workers[worker].handle.unresolved() else { break };
-                if let Some(interface) = self.layout.interface(unresolved.port) {
-                    self.probe(interface.index, unresolved.address, now);
-                }
-            }
-        }
-    }
-
-    fn probe(&mut self, interface: u32, address: IpAddr, now: Instant) {
-        if self.probes.due(interface, address, now)
-            && let Err(error) = self.netlink.probe(interface, address)
-        {
-            tracing::debug!(%address, %error, "the kernel was not to be asked for a neighbour");
-        }
-    }
-
-    /// Takes in what the kernel tells; everything anew where it lost something.
-    fn follow_kernel(&mut self, ready: std::io::Result<()>) -> Result<(), Failure> {
-        let changed = match ready.and_then(|()| self.netlink.drain(&mut self.view)) {
-            Ok(changed) => changed,
-            Err(error) => {
-                tracing::warn!(%error, "notifications of the kernel were lost: reading everything anew");
-                let opened = Netlink::open().context("reading the kernel's network configuration over netlink")?;
-                (self.netlink, self.view) = opened;
-                true
-            }
-        };
-        if changed {
-            self.snapshot.attachments = self.picture().attachments();
-            self.snapshot.tunnels = self.picture().tunnels();
-            self.publish();
-            self.tell_programs();
-        }
-        Ok(())
-    }
-
-    /// The host's own addresses and MACs, which decide what the VPC side leaves to the kernel.
-    fn tell_programs(&mut self) {
-        let own = own(&self.view, &self.layout);
-        if own != self.own {
-            let addresses: Vec<IpAddr> = own.0.iter().copied().collect();
-            match self.dataplane.steer.set_local_addresses(&addresses) {
-                Ok(()) => self.own = own,
-                Err(error) => tracing::error!(%error, "the steering programs do not know the host's addresses"),
-            }
-        }
-    }
-
-    fn every_second(&mut self, now: Instant) {
-        self.rates.sample(now, self.dataplane.handles().map(worker::Handle::counters));
-        // The kernel does not see the traffic, so it would forget the neighbours that carry it.
-        let peers: Vec<IpAddr> = self.resources.tunnels().iter().map(|tunnel| tunnel.remote_address).collect();
-        for peer in peers {
-            if let Some(path) = self.picture().path(peer)
-                && (path.link.is_none()
-                    || self.view.neighbours.stale(path.interface).any(|stale| stale == path.next_hop))
-            {
-                self.probe(path.interface, path.next_hop, now);
-            }
-        }
-        if !self.associations.children().is_empty() {
-            let behind = self.layout.interfaces().iter().filter(|interface| interface.side == steer::Side::Vpc);
-            let stale: Vec<_> = behind
-                .flat_map(|interface| {
-                    self.view.neighbours.stale(interface.index).map(|address| (interface.index, address))
-                })
-                .collect();
-            for (interface, address) in stale {
-                self.probe(interface, address, now);
-            }
-        }
-        self.watch_associations(now);
-    }
-
-    /// Tells IKE of peers that were heard, and replaces SAs before their sequence numbers are used up.
-    fn watch_associations(&mut self, now: Instant) {
-        let tunnels: BTreeSet<TunnelId> = self.associations.children().iter().map(|child| child.sa.tunnel).collect();
-        for tunnel in tunnels {
-            let heard = self.traffic(tunnel).packets_in;
-            if self.heard.insert(tunnel, heard).is_some_and(|before| before != heard) {
-                self.endpoint.note_inbound_traffic(tunnel, now);
-            }
-            let last = |child: &Child| if child.sa.esn { u64::MAX >> 1 } else { u64::from(u32::MAX) };
-            if let Some(child) = self.associations.sending(tunnel)
-                && child.outbound.sealed() >= last(child) - RESERVE
-            {
-                let seconds = child.sa.lifetime.as_secs();
-                tracing::info!(tunnel = self.name(tunnel), "sequence numbers are nearly used up: setting it up anew");
-                self.with_ike(|endpoint, context| {
-                    let reason = DownReason::LifetimeExpired { lifetime: ike::Lifetime::Child, seconds };
-                    endpoint.terminate(tunnel, reason, context);
-                    endpoint.set_admin(tunnel, ike::Admin::Up, context);
-                });
             }
         }
     }
@@ -536,11 +436,11 @@ impl Control {
         }
     }
 
-    fn publish(&mut self) -> u64 {
+    pub(crate) fn publish(&mut self) -> u64 {
         self.dataplane.publish(self.snapshot.clone())
     }
 
-    fn picture(&self) -> Picture<'_> {
+    pub(crate) fn picture(&self) -> Picture<'_> {
         Picture {
             resources: &self.resources,
             ids: &self.ids,
@@ -561,7 +461,7 @@ impl Control {
     }
 }
 
-fn own(view: &KernelView, layout: &Layout) -> (BTreeSet<IpAddr>, Vec<Option<MacAddress>>) {
+pub(crate) fn own(view: &KernelView, layout: &Layout) -> (BTreeSet<IpAddr>, Vec<Option<MacAddress>>) {
     let macs = layout.interfaces().iter().map(|interface| view.links.get(interface.index)?.mac);
     (view.addresses.all(), macs.collect())
 }

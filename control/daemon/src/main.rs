@@ -24,6 +24,7 @@ mod server;
 mod table;
 mod traffic;
 mod tunnel_ids;
+mod upkeep;
 mod wireshark;
 
 use std::io::{self, IsTerminal, Write};

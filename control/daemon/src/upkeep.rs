@@ -1,0 +1,121 @@
+//! What control does besides IKE: it follows the kernel, has neighbours resolved, and watches the SAs.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use anyhow::Context;
+use ike::{DownReason, TunnelId};
+
+use crate::associations::Child;
+use crate::control::{Control, own};
+use crate::failure::Failure;
+use crate::kernel::Netlink;
+
+/// Sequence numbers below the last at which an SA is replaced: more than can be used until that is done.
+const RESERVE: u64 = 1 << 28;
+/// Neighbours asked for in one turn for one worker.
+const NEIGHBOURS_PER_TURN: usize = 64;
+
+impl Control {
+    /// Neighbours that packets wait for in vain.
+    pub(crate) fn resolve(&mut self, now: Instant) {
+        for worker in 0..self.dataplane.workers.len() {
+            for _ in 0..NEIGHBOURS_PER_TURN {
+                let Some(unresolved) = self.dataplane.workers[worker].handle.unresolved() else { break };
+                if let Some(interface) = self.layout.interface(unresolved.port) {
+                    self.probe(interface.index, unresolved.address, now);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn probe(&mut self, interface: u32, address: IpAddr, now: Instant) {
+        if self.probes.due(interface, address, now)
+            && let Err(error) = self.netlink.probe(interface, address)
+        {
+            tracing::debug!(%address, %error, "the kernel was not to be asked for a neighbour");
+        }
+    }
+
+    /// Takes in what the kernel tells; everything anew where it lost something.
+    pub(crate) fn follow_kernel(&mut self, ready: std::io::Result<()>) -> Result<(), Failure> {
+        let changed = match ready.and_then(|()| self.netlink.drain(&mut self.view)) {
+            Ok(changed) => changed,
+            Err(error) => {
+                tracing::warn!(%error, "notifications of the kernel were lost: reading everything anew");
+                let opened = Netlink::open().context("reading the kernel's network configuration over netlink")?;
+                (self.netlink, self.view) = opened;
+                true
+            }
+        };
+        if changed {
+            self.snapshot.attachments = self.picture().attachments();
+            self.snapshot.tunnels = self.picture().tunnels();
+            self.publish();
+            self.tell_programs();
+        }
+        Ok(())
+    }
+
+    /// The host's own addresses and MACs, which decide what the VPC side leaves to the kernel.
+    pub(crate) fn tell_programs(&mut self) {
+        let own = own(&self.view, &self.layout);
+        if own != self.own {
+            let addresses: Vec<IpAddr> = own.0.iter().copied().collect();
+            match self.dataplane.steer.set_local_addresses(&addresses) {
+                Ok(()) => self.own = own,
+                Err(error) => tracing::error!(%error, "the steering programs do not know the host's addresses"),
+            }
+        }
+    }
+
+    pub(crate) fn every_second(&mut self, now: Instant) {
+        self.rates.sample(now, self.dataplane.handles().map(worker::Handle::counters));
+        // The kernel does not see the traffic, so it would forget the neighbours that carry it.
+        let peers: Vec<IpAddr> = self.resources.tunnels().iter().map(|tunnel| tunnel.remote_address).collect();
+        for peer in peers {
+            if let Some(path) = self.picture().path(peer)
+                && (path.link.is_none()
+                    || self.view.neighbours.stale(path.interface).any(|stale| stale == path.next_hop))
+            {
+                self.probe(path.interface, path.next_hop, now);
+            }
+        }
+        if !self.associations.children().is_empty() {
+            let behind = self.layout.interfaces().iter().filter(|interface| interface.side == steer::Side::Vpc);
+            let stale: Vec<_> = behind
+                .flat_map(|interface| {
+                    self.view.neighbours.stale(interface.index).map(|address| (interface.index, address))
+                })
+                .collect();
+            for (interface, address) in stale {
+                self.probe(interface, address, now);
+            }
+        }
+        self.watch_associations(now);
+    }
+
+    /// Tells IKE of peers that were heard, and replaces SAs before their sequence numbers are used up.
+    pub(crate) fn watch_associations(&mut self, now: Instant) {
+        let tunnels: BTreeSet<TunnelId> = self.associations.children().iter().map(|child| child.sa.tunnel).collect();
+        for tunnel in tunnels {
+            let heard = self.traffic(tunnel).packets_in;
+            if self.heard.insert(tunnel, heard).is_some_and(|before| before != heard) {
+                self.endpoint.note_inbound_traffic(tunnel, now);
+            }
+            let last = |child: &Child| if child.sa.esn { u64::MAX >> 1 } else { u64::from(u32::MAX) };
+            if let Some(child) = self.associations.sending(tunnel)
+                && child.outbound.sealed() >= last(child) - RESERVE
+            {
+                let seconds = child.sa.lifetime.as_secs();
+                tracing::info!(tunnel = self.name(tunnel), "sequence numbers are nearly used up: setting it up anew");
+                self.with_ike(|endpoint, context| {
+                    let reason = DownReason::LifetimeExpired { lifetime: ike::Lifetime::Child, seconds };
+                    endpoint.terminate(tunnel, reason, context);
+                    endpoint.set_admin(tunnel, ike::Admin::Up, context);
+                });
+            }
+        }
+    }
+}
