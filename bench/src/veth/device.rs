@@ -13,7 +13,7 @@ use port::{BATCH, Port, Receive, Transmit, XdpOptions, XdpPort};
 use steer::{LoadOptions, Side, Steer, XdpMode};
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
-    Route, RouteTable, SaSlot, Snapshot, Tunnel, TunnelIndex, publication,
+    Route, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, Tunnel, TunnelIndex, publication,
 };
 use wire::{EtherType, Link, Spi};
 use worker::{Handle, Options, Sleep, Worker, worker};
@@ -56,7 +56,7 @@ const SLOTS: u32 = 16;
 /// A device under test, ready to run.
 pub enum Device<'a> {
     /// See [`Kind::Forwarder`].
-    Forwarder(Forwarder),
+    Forwarder(Box<Forwarder>),
     /// See [`Kind::Bordergate`].
     Bordergate(Box<Bordergate>),
     /// See [`Kind::StrongSwan`].
@@ -87,11 +87,11 @@ impl Device<'_> {
         let (from, to) = operation.device();
         let (ports, steer) = open(chain, [from, to])?;
         let link = Link::untagged(chain.mac(operation.ends().1), chain.mac(to), EtherType::IPV4);
-        Ok(Self::Forwarder(Forwarder { ports, link, core, _steer: steer }))
+        Ok(Self::Forwarder(Box::new(Forwarder { ports, link, core, _steer: steer })))
     }
 
     /// A worker whose tunnel is up.
-    pub fn bordergate(chain: &Chain, _operation: Operation, core: usize) -> Result<Self> {
+    pub fn bordergate(chain: &Chain, core: usize) -> Result<Self> {
         let (ports, steer) = open(chain, [WAN, VPC])?;
         let snapshot = snapshot(chain);
         let (publisher, mut readers) = publication(snapshot.clone(), 1);
@@ -209,8 +209,25 @@ fn inbound() -> Arc<[Option<Inbound>]> {
         replay_window: 1024,
     };
     let sa = Arc::new(InboundSa::new(parts).expect("the key's length is the suite's"));
-    let inbound = Inbound { sa, tunnel: TunnelIndex(0), gateway: GatewayIndex(0), expected: AttachmentIndex(0) };
+    let inbound = Inbound {
+        sa,
+        tunnel: TunnelIndex(0),
+        gateway: GatewayIndex(0),
+        selectors: selectors(),
+        expected: AttachmentIndex(0),
+    };
     (0..SLOTS).map(|slot| (slot as usize == SaSlot::of(SPI).position()).then(|| inbound.clone())).collect()
+}
+
+fn selectors() -> Arc<Selectors> {
+    let side = |first: [u8; 4], last: [u8; 4]| {
+        let addresses = address(first)..=address(last);
+        Box::new([TrafficSelector { addresses, protocol: None, ports: 0..=u16::MAX }])
+    };
+    Arc::new(Selectors {
+        local: side([10, 1, 0, 0], [10, 1, 255, 255]),
+        remote: side([10, 2, 0, 0], [10, 2, 255, 255]),
+    })
 }
 
 /// One border gateway, one attachment, one tunnel: ports in the order of [`Device::bordergate`].
@@ -226,6 +243,7 @@ fn snapshot(chain: &Chain) -> Snapshot {
     let outbound = Outbound {
         sa: Arc::new(outbound_sa(outer)),
         slot: SaSlot::of(0),
+        selectors: selectors(),
         port: PortIndex(0),
         mtu: 1500,
         next_hop: peer,

@@ -111,7 +111,7 @@ fn measure(
         for kind in Kind::ALL {
             let mut device = match (kind, strongswan, operation) {
                 (Kind::Forwarder, ..) => Device::forwarder(chain, operation, core)?,
-                (Kind::Bordergate, ..) => Device::bordergate(chain, operation, core)?,
+                (Kind::Bordergate, ..) => Device::bordergate(chain, core)?,
                 (Kind::StrongSwan, Some(strongswan), Operation::Seal) => Device::StrongSwan(strongswan),
                 (Kind::StrongSwan, ..) => continue,
             };

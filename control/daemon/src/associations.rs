@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use esp::{Encapsulation, InboundSa, OutboundSa, OuterHeader};
 use ike::{ChildSa, SpiAllocator, TunnelId, UdpEncapsulation};
 use rand::Rng;
-use tables::{SaSlot, SlotPool};
+use tables::{SaSlot, Selectors, SlotPool};
 use wire::Spi;
 use zeroize::Zeroizing;
 
@@ -18,10 +18,6 @@ use crate::traffic::Traffic;
 
 /// Slots in all. Each child takes two; each slot costs every worker some 250 bytes of counters.
 pub const SLOTS: u32 = 4096;
-
-/// Sequence numbers that are passed over when an outbound SA is made anew with the same key: more than workers can take
-/// from the old one between our look at it and their move to the new one, at any rate. No nonce is used twice.
-const PASSED_OVER: usize = 1 << 20;
 
 /// All child SAs, and their slots.
 pub struct Associations {
@@ -44,6 +40,8 @@ pub struct Child {
     pub slots: Slots,
     pub inbound: Arc<InboundSa>,
     pub outbound: Arc<OutboundSa>,
+    /// What it was negotiated for, as workers check it.
+    pub selectors: Arc<Selectors>,
     /// As negotiated, its keys in memory that is wiped when it goes.
     pub sa: ChildSa,
     /// What its slots had counted before it took them.
@@ -85,6 +83,7 @@ impl Associations {
                     slots,
                     inbound: Arc::new(inbound),
                     outbound: Arc::new(outbound),
+                    selectors: Arc::new(negotiation::selectors(&sa)),
                     sa,
                     baseline,
                 });
@@ -103,19 +102,13 @@ impl Associations {
         Some(self.children.remove(position))
     }
 
-    /// Sends a child's ESP to other ports from now on: its outbound SA is made anew, its numbers going on beyond all that
-    /// were used. Returns whether there is such a child.
+    /// Sends a child's ESP to other ports from now on. Returns whether there is such a child.
     pub fn relocate(&mut self, inbound_spi: u32, encapsulation: UdpEncapsulation) -> anyhow::Result<bool> {
         let Some(child) = self.children.iter_mut().find(|child| child.sa.inbound_spi == inbound_spi) else {
             return Ok(false);
         };
         child.sa.encapsulation = Some(encapsulation);
-        let moved = outbound(&child.sa)?;
-        let used = usize::try_from(child.outbound.sealed()).context("too many packets")?;
-        moved
-            .take_sequence(used.saturating_add(PASSED_OVER))
-            .map_err(|_| anyhow!("its sequence numbers are used up"))?;
-        child.outbound = Arc::new(moved);
+        child.outbound = Arc::new(child.outbound.moved(outer(&child.sa)?));
         Ok(true)
     }
 
@@ -174,16 +167,20 @@ impl SpiAllocator for Associations {
 }
 
 fn outbound(sa: &ChildSa) -> anyhow::Result<OutboundSa> {
-    let encapsulation =
-        sa.encapsulation.map(|ports| Encapsulation { source: ports.local_port, destination: ports.remote_port });
     Ok(OutboundSa::new(esp::Outbound {
         spi: Spi::new(sa.outbound_spi).context("the peer's SPI is reserved")?,
         suite: negotiation::suite(sa.cipher),
         key: sa.outbound_key.key(),
         salt: *sa.outbound_key.salt(),
         extended: sa.esn,
-        outer: OuterHeader::new(sa.local, sa.remote, encapsulation).context("the addresses are of two families")?,
+        outer: outer(sa)?,
     })?)
+}
+
+fn outer(sa: &ChildSa) -> anyhow::Result<OuterHeader> {
+    let encapsulation =
+        sa.encapsulation.map(|ports| Encapsulation { source: ports.local_port, destination: ports.remote_port });
+    OuterHeader::new(sa.local, sa.remote, encapsulation).context("the addresses are of two families")
 }
 
 /// Made in one piece of memory, so that nothing is left behind where it grew.

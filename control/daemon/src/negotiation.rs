@@ -29,8 +29,8 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
             encryption: tunnel.esp.encryption.iter().copied().map(esp_cipher).collect(),
             esn: tunnel.esp.esn,
         },
-        local_selectors: selectors(&tunnel.local_prefixes),
-        remote_selectors: selectors(&tunnel.remote_prefixes),
+        local_selectors: offered(&tunnel.local_prefixes),
+        remote_selectors: offered(&tunnel.remote_prefixes),
         force_encapsulation: match tunnel.udp_encapsulation {
             UdpEncapsulation::Auto => false,
             UdpEncapsulation::Always => true,
@@ -58,6 +58,22 @@ pub fn suite(cipher: EspCipher) -> aead::Suite {
     }
 }
 
+/// What a child was negotiated for, as the data plane checks it.
+pub fn selectors(sa: &ike::ChildSa) -> tables::Selectors {
+    let side = |selectors: &[TrafficSelector]| selectors.iter().map(selector).collect();
+    tables::Selectors { local: side(&sa.local_selectors), remote: side(&sa.remote_selectors) }
+}
+
+fn selector(selector: &TrafficSelector) -> tables::TrafficSelector {
+    let (first, last) = selector.ports();
+    tables::TrafficSelector {
+        addresses: selector.start()..=selector.end(),
+        // RFC 7296 §3.13.1: zero is any.
+        protocol: (selector.protocol() != 0).then(|| wire::Protocol(selector.protocol())),
+        ports: first..=last,
+    }
+}
+
 fn identity(identity: &Identity) -> ike::Identity {
     match identity {
         Identity::Ipv4(address) => ike::Identity::Address(IpAddr::V4(*address)),
@@ -67,7 +83,7 @@ fn identity(identity: &Identity) -> ike::Identity {
     }
 }
 
-fn selectors(prefixes: &[Prefix]) -> Vec<TrafficSelector> {
+fn offered(prefixes: &[Prefix]) -> Vec<TrafficSelector> {
     // A prefix is never longer than its address, so none is left out.
     prefixes.iter().filter_map(|prefix| TrafficSelector::prefix(prefix.address(), prefix.length()).ok()).collect()
 }

@@ -61,6 +61,7 @@ impl Picture<'_> {
                 sa: Arc::clone(&child.inbound),
                 tunnel: TunnelIndex(child.sa.tunnel.0),
                 gateway: GatewayIndex(gateway.0),
+                selectors: Arc::clone(&child.selectors),
                 // Without an attachment there is no route either, and workers drop for that reason.
                 expected: AttachmentIndex(first.map_or(u32::MAX, |position| position as u32)),
             });
@@ -139,6 +140,7 @@ impl Picture<'_> {
         Some(Outbound {
             sa: Arc::clone(&child.outbound),
             slot: child.slots.outbound,
+            selectors: Arc::clone(&child.selectors),
             port: path.port,
             mtu: path.mtu,
             next_hop: path.next_hop,

@@ -1,5 +1,7 @@
 //! Sealing: from inner packets to ESP.
 
+use std::sync::Arc;
+
 use aead::{AssociatedData, Key, KeyLengthError, Suite};
 use arrayvec::ArrayVec;
 use wire::{Packet, Spi};
@@ -28,6 +30,12 @@ pub struct Outbound<'a> {
 #[derive(Debug)]
 pub struct OutboundSa {
     outer: OuterHeader,
+    protection: Arc<Protection>,
+}
+
+/// What stays when the outer header changes: above all the counter, for no number may be used twice under a key.
+#[derive(Debug)]
+struct Protection {
     spi: Spi,
     salt: Zeroizing<[u8; SALT]>,
     extended: bool,
@@ -41,14 +49,21 @@ impl OutboundSa {
     /// # Errors
     /// Where the key's length is not the suite's.
     pub fn new(parts: Outbound<'_>) -> Result<Self, KeyLengthError> {
-        Ok(Self {
+        let protection = Protection {
             key: Key::new(parts.suite, parts.key)?,
-            outer: parts.outer,
             spi: parts.spi,
             salt: Zeroizing::new(parts.salt),
             extended: parts.extended,
             sequence: SequenceCounter::new(parts.extended),
-        })
+        };
+        Ok(Self { outer: parts.outer, protection: Arc::new(protection) })
+    }
+
+    /// The same SA behind another outer header, its peer having moved (RFC 3948 §4, RFC 7296 §2.23). Both take their
+    /// numbers from one counter, so that workers may still use the old one for a while.
+    #[must_use]
+    pub fn moved(&self, outer: OuterHeader) -> Self {
+        Self { outer, protection: Arc::clone(&self.protection) }
     }
 
     /// Takes `count` sequence numbers in a row, for a run of packets, and returns the first.
@@ -56,7 +71,7 @@ impl OutboundSa {
     /// # Errors
     /// [`Exhausted`] when the SA may seal no more.
     pub fn take_sequence(&self, count: usize) -> Result<u64, Exhausted> {
-        self.sequence.take(count as u64)
+        self.protection.sequence.take(count as u64)
     }
 
     /// Bytes of the packet, from the outer header to the tag, that carries an inner packet of `inner` bytes.
@@ -68,13 +83,13 @@ impl OutboundSa {
     /// The index that the peer chose.
     #[must_use]
     pub fn spi(&self) -> Spi {
-        self.spi
+        self.protection.spi
     }
 
     /// How many packets were sealed.
     #[must_use]
     pub fn sealed(&self) -> u64 {
-        self.sequence.taken()
+        self.protection.sequence.taken()
     }
 }
 
@@ -95,15 +110,16 @@ impl<'a> Sealing<'a> {
         sa.outer.write(outer, esp.len() as u16, inner.traffic_class);
         let (header, rest) = esp.split_at_mut(wire::esp::HEADER);
         let (iv, destination) = rest.split_at_mut(IV);
-        let index = sa.spi.value().to_be_bytes();
+        let protection = &*sa.protection;
+        let index = protection.spi.value().to_be_bytes();
         header[..4].copy_from_slice(&index);
         header[4..].copy_from_slice(&(sequence as u32).to_be_bytes());
         // RFC 4106 §3.1: any value that does not repeat will do, and the sequence number does not.
         iv.copy_from_slice(&sequence.to_be_bytes());
         self.0.push(aead::Seal {
-            key: &sa.key,
-            nonce: nonce(*sa.salt, sequence.to_be_bytes()),
-            associated_data: associated_data(index, sequence, sa.extended),
+            key: &protection.key,
+            nonce: nonce(*protection.salt, sequence.to_be_bytes()),
+            associated_data: associated_data(index, sequence, protection.extended),
             source: inner.bytes,
             tail: tail(inner),
             destination,

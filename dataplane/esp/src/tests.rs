@@ -148,6 +148,16 @@ fn a_number_is_accepted_once_within_a_batch_and_after() {
 }
 
 #[test]
+fn a_moved_association_goes_on_counting() {
+    let (sa, _) = pair(Suite::Aes128Gcm16);
+    assert_eq!(sa.take_sequence(10), Ok(1));
+    let ports = Some(Encapsulation { source: 4500, destination: 33333 });
+    let moved = sa.moved(OuterHeader::new([203, 0, 113, 1].into(), [198, 51, 100, 2].into(), ports).unwrap());
+    assert_eq!((moved.take_sequence(5), sa.take_sequence(1)), (Ok(11), Ok(16)));
+    assert_eq!(moved.sealed_length(100), sa.sealed_length(100) + 8);
+}
+
+#[test]
 fn a_forged_packet_does_not_move_the_window() {
     let (out, sa) = pair(Suite::Aes128Gcm16);
     let mut forged = sealed(&out, 1000, &hex(INNER_V4))[20..].to_vec();

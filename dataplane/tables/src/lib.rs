@@ -7,12 +7,14 @@
 mod neighbour;
 mod publication;
 mod route;
+mod selector;
 mod slot;
 mod snapshot;
 
 pub use neighbour::{Attachment, LinkHeader, NextHop, Unresolved};
 pub use publication::{Publisher, Reader, publication};
 pub use route::{Route, RouteTable};
+pub use selector::{Selectors, TrafficSelector};
 pub use slot::{SaSlot, SlotPool};
 pub use snapshot::{Inbound, Outbound, PortRole, Snapshot, Tunnel};
 

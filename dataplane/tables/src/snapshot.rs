@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use esp::{InboundSa, OutboundSa};
 
-use crate::{Attachment, AttachmentIndex, GatewayIndex, LinkHeader, PortIndex, Route, RouteTable, SaSlot, TunnelIndex};
+use crate::{
+    Attachment, AttachmentIndex, GatewayIndex, LinkHeader, PortIndex, Route, RouteTable, SaSlot, Selectors, TunnelIndex,
+};
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
 #[derive(Clone, Default)]
@@ -40,6 +42,8 @@ pub struct Inbound {
     pub tunnel: TunnelIndex,
     /// The border gateway whose routes say where its packets go.
     pub gateway: GatewayIndex,
+    /// What it was negotiated for.
+    pub selectors: Arc<Selectors>,
     /// Where its packets most likely go: they are opened straight into that port's frames.
     pub expected: AttachmentIndex,
 }
@@ -58,6 +62,8 @@ pub struct Outbound {
     pub sa: Arc<OutboundSa>,
     /// Where it is counted.
     pub slot: SaSlot,
+    /// What it was negotiated for.
+    pub selectors: Arc<Selectors>,
     /// The port that leads to the peer.
     pub port: PortIndex,
     /// Bytes of the largest packet, outer header included, that the way to the peer takes.

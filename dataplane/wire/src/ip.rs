@@ -131,16 +131,20 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// Source and destination port of TCP and UDP. Fragments are said to have none: only the first one holds them.
+    #[must_use]
+    pub fn ports(&self) -> (Option<u16>, Option<u16>) {
+        match self.ports_word() {
+            Some([a, b, c, d]) => (Some(u16::from_be_bytes([*a, *b])), Some(u16::from_be_bytes([*c, *d]))),
+            None => (None, None),
+        }
+    }
+
     /// A number equal for all packets of one flow: addresses and protocol, and the ports of TCP and UDP. Fragments are
     /// hashed by their addresses alone, so that all pieces of a packet go the same way.
     #[must_use]
     pub fn flow_hash(&self) -> u32 {
-        let ports = match self.protocol {
-            Protocol::TCP | Protocol::UDP if !self.fragment => {
-                self.payload().first_chunk::<4>().map_or(0, |ports| u32::from_be_bytes(*ports))
-            }
-            _ => 0,
-        };
+        let ports = self.ports_word().map_or(0, |ports| u32::from_be_bytes(*ports));
         let fold = |address: IpAddr| match address {
             IpAddr::V4(address) => u64::from(address.to_bits()),
             IpAddr::V6(address) => (address.to_bits() >> 64) as u64 ^ (address.to_bits() as u64).rotate_left(32),
@@ -149,6 +153,11 @@ impl<'a> Packet<'a> {
         let mix = |state: u64, value: u64| (state ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         let addresses = mix(mix(0, fold(self.source)), fold(self.destination));
         (mix(addresses, u64::from(ports) << 8 | u64::from(self.protocol.0)) >> 32) as u32
+    }
+
+    fn ports_word(&self) -> Option<&'a [u8; 4]> {
+        let has_ports = matches!(self.protocol, Protocol::TCP | Protocol::UDP) && !self.fragment;
+        if has_ports { self.payload().first_chunk() } else { None }
     }
 
     fn parse_v4(bytes: &'a [u8]) -> Result<Self, Malformed> {

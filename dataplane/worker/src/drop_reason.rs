@@ -64,6 +64,8 @@ reasons! {
     UnexpectedNextHeader = "unexpected_next_header",
     /// A dummy packet (RFC 4303 §2.6): meant to be dropped.
     DummyPacket = "dummy_packet",
+    /// To or from addresses, a protocol or ports that its security association was not negotiated for.
+    OutsideSelectors = "outside_selectors",
     /// The border gateway has no route to the destination.
     NoRoute = "no_route",
     /// The route leads into tunnels, and none of them is up.

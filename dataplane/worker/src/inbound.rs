@@ -136,6 +136,9 @@ pub(crate) fn open<'a>(
             let (header, rest) = frame.split_at_mut(Link::UNTAGGED);
             let inner = inner(rest.get(..opened.length).unwrap_or_default(), opened.next_header)?;
             tally.protect(sealed.slot, 1, inner.bytes.len() as u64);
+            if !sealed.inbound.selectors.allow_inbound(&inner) {
+                return Err(DropReason::OutsideSelectors);
+            }
             let (leaving, link) = deliver(sealed.inbound, &inner, snapshot, unresolved)?;
             header.copy_from_slice(&link.0);
             let framed = Link::UNTAGGED + inner.bytes.len();

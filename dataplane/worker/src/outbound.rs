@@ -54,6 +54,9 @@ fn route_packet<'a>(
     let outbound = Route::tunnel(tunnels, inner.flow_hash())
         .and_then(|tunnel| snapshot.tunnels.get(tunnel.position())?.outbound.as_ref())
         .ok_or((None, DropReason::NoTunnelUp))?;
+    if !outbound.selectors.allow_outbound(&inner) {
+        return Err((Some(outbound), DropReason::OutsideSelectors));
+    }
     if outbound.sa.sealed_length(inner.bytes.len()) > usize::from(outbound.mtu) {
         return Err((Some(outbound), DropReason::TooLong));
     }

@@ -83,6 +83,9 @@ impl<P: Port> Worker<P> {
                 && now - idle_since >= patience
             {
                 self.sleep();
+                turn_began = Instant::now();
+                idle_since = turn_began;
+                continue;
             }
             turn_began = now;
         }

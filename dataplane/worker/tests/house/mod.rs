@@ -9,13 +9,13 @@ use esp::{Encapsulation, InboundSa, OutboundSa, OuterHeader};
 use port::{MemoryOptions, MemoryPort};
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
-    Route, RouteTable, SaSlot, Snapshot, Tunnel, TunnelIndex, publication,
+    Route, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, Tunnel, TunnelIndex, publication,
 };
 use wire::{MacAddress, Spi};
 
 pub const WAN: usize = 0;
 pub const VPC: usize = 1;
-pub const OTHER_VPC: usize = 2;
+
 /// Both directions use this index, so that what the house seals it can also open.
 pub const SPI: u32 = 0x1230_0005;
 const KEY: [u8; 16] = [7; 16];
@@ -61,16 +61,38 @@ impl House {
         );
         let inbound =
             InboundSa::new(esp::Inbound { spi, suite, key: &KEY, salt, extended: plan.extended, replay_window: 64 });
+        let side = |ranges: &[(&str, &str)]| {
+            let selector = |&(first, last): &(&str, &str)| TrafficSelector {
+                addresses: address(first)..=address(last),
+                protocol: None,
+                ports: 0..=u16::MAX,
+            };
+            ranges.iter().map(selector).collect()
+        };
+        let selectors = Arc::new(Selectors {
+            local: side(&[
+                ("10.0.0.0", "10.1.255.255"),
+                ("10.3.0.0", "10.3.255.255"),
+                ("2001:db8:1::", "2001:db8:1::ffff"),
+            ]),
+            remote: side(&[
+                ("10.2.0.0", "10.2.255.255"),
+                ("10.2.0.0", "10.2.255.255"),
+                ("2001:db8:2::", "2001:db8:2::ffff"),
+            ]),
+        });
         let mut slots: Vec<Option<Inbound>> = vec![None; 16];
         slots[SaSlot::of(SPI).position()] = Some(Inbound {
             sa: Arc::new(inbound.unwrap()),
             tunnel: TunnelIndex(0),
             gateway: GatewayIndex(0),
+            selectors: Arc::clone(&selectors),
             expected: AttachmentIndex(0),
         });
         let up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
             slot: SaSlot::of(6),
+            selectors,
             port: PortIndex(WAN as u32),
             mtu: plan.wan_mtu,
             next_hop: address("203.0.113.254"),
@@ -102,7 +124,7 @@ impl House {
             gateways: Arc::new([routes]),
             attachments: Arc::new([
                 attachment(VPC, "10.1.0.0/24", &["10.1.0.2", "fe80::1"]),
-                attachment(OTHER_VPC, "10.3.0.0/16", &["10.3.0.2"]),
+                attachment(2, "10.3.0.0/16", &["10.3.0.2"]),
             ]),
         };
         let (publisher, mut readers) = publication(snapshot, 1);
