@@ -65,9 +65,9 @@ class Capture:
         if lost:
             raise Failure(f"the capture {self.path.name} lost {lost} frames, so it proves nothing")
 
-    def packets(self) -> list[Packet]:
-        """The frames so far, dissected."""
-        return [Ether(frame) for frame in list(self.frames)]
+    def packets(self, begin: int = 0) -> list[Packet]:
+        """The frames so far, from number `begin` on, dissected: this takes most of a millisecond for each."""
+        return [Ether(frame) for frame in self.frames[begin:]]
 
     def wait_for(self, what: str, wanted: Callable[[Packet], bool], timeout: float = 5) -> Packet:
         """The first frame, from now or before, that is wanted."""

@@ -141,6 +141,8 @@ class Gateway:
         self.file = directory / "bordergate.toml"
         self._outlives_us = outlives_us
         self._daemon: Daemon | None = None
+        self.accounted = 0
+        """Packets that the workers had received when their counters were last found to add up."""
 
     def start(self, *sites: Site, arguments: tuple[str, ...] = (), timeout: float = 15) -> Gateway:
         """Write the resource file and run; returns once it answers `status`."""
@@ -170,18 +172,29 @@ class Gateway:
         return self
 
     def stop(self, timeout: float = 10) -> None:
-        """SIGTERM; anything but exit code 0 is a failure. The pin directory's mount is undone."""
+        """Add up the counters, then SIGTERM; anything but exit code 0 is a failure. The pin directory is unmounted."""
         if self._daemon is None:
             return
+        unaccounted: Failure | None = None
+        if self._daemon.exit_code is None:
+            try:
+                self.check_accounting()
+            except Failure as failure:
+                unaccounted = failure
         daemon, self._daemon = self._daemon, None
         code = daemon.stop(timeout)
         self.unmount()
         if code != 0:
             raise Failure(f"{self.name} ended with {code} on SIGTERM:\n{daemon.tail(12)}")
+        if "panicked" in daemon.output():
+            raise Failure(f"something in {self.name} panicked:\n{daemon.tail(12)}")
+        if unaccounted is not None:
+            raise unaccounted
 
     def kill(self) -> None:
-        """SIGKILL; the pinned programs stay."""
+        """Add up the counters, then SIGKILL; the pinned programs stay."""
         if self._daemon is not None:
+            self.check_accounting()
             self._daemon.kill()
             self._daemon = None
 
@@ -297,10 +310,16 @@ class Gateway:
         Counters are read while workers run, so the equation is given a moment to hold.
         """
         wrong = ["status was not read"]
+        received = 0
 
         def balanced() -> bool:
+            nonlocal received
             wrong.clear()
-            for worker in self.status()["workers"]:
+            workers = self.status()["workers"]
+            if not workers:
+                wrong.append("there are no workers to ask")
+            received = sum(worker["received"] for worker in workers)
+            for worker in workers:
                 accounted = worker["transmitted"] + worker["passed"] + worker["dropped"]
                 if worker["received"] != accounted:
                     wrong.append(f"worker {worker['core']}: received {worker['received']}, but transmitted "
@@ -314,6 +333,7 @@ class Gateway:
             wait_for("the counters to add up", balanced, timeout)
         except Failure as failure:
             raise Failure(f"{self.name}: packets are unaccounted for: {'; '.join(wrong)}") from failure
+        self.accounted = received
 
     def _wait_tunnel(self, name: str, what: str, wanted: Any, timeout: float) -> dict[str, Any]:
         last: dict[str, Any] = {}

@@ -35,6 +35,7 @@ class Bed:
         self._topology: Topology | None = None
         self._gateways: list[Gateway] = []
         self._strongswans: list[StrongSwan] = []
+        self._played: list[Gateway] = []
         self._cleanup = contextlib.ExitStack()
 
     def step(self, text: str) -> None:
@@ -57,6 +58,7 @@ class Bed:
         """A Bordergate that is not running yet, in the gateway's namespace unless another one is given."""
         gateway = Gateway(namespace or self.topology.bordergate, self.directory / name, name)
         self._gateways.append(gateway)
+        self._played.append(gateway)
         return gateway
 
     def strongswan(self, *, name: str = "strongswan", namespace: Namespace | None = None) -> StrongSwan:
@@ -108,6 +110,11 @@ class Bed:
                 self.step(f"add up {gateway.name}'s counters")
                 gateway.check_accounting()
 
+    @property
+    def accounted(self) -> int:
+        """Packets of all gateways, stopped ones included, whose counters were found to add up."""
+        return sum(gateway.accounted for gateway in self._played)
+
     def take_down(self) -> None:
         """Stop and remove everything but the files. The first thing that goes wrong is raised, after all is done."""
         first: Exception | None = None
@@ -156,6 +163,11 @@ class Scenario:
         return re.sub(r"\s+", " ", paragraph)
 
     @property
+    def without_packets(self) -> bool:
+        """Whether it is not about packets; any other scenario that moved none has not done its work."""
+        return bool(getattr(self.module, "WITHOUT_PACKETS", False))
+
+    @property
     def limit_seconds(self) -> int:
         """After so long it has failed: a bound on what hangs, not a performance figure."""
         return int(getattr(self.module, "LIMIT_SECONDS", 90))
@@ -179,6 +191,7 @@ class Scenario:
             bed.check_accounting()
             bed.step("stop everything")
             bed.take_down()
+            expect(self.without_packets or bed.accounted > 0, "it ended well, but no gateway has received a packet")
             return outcome("PASS")
         except Skip as skip:
             return outcome("SKIP", str(skip))

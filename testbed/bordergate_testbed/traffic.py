@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .namespace import Namespace
-from .process import CommandFailed, Daemon, Failure, wait_for
+from .process import Daemon, Failure, wait_for
 from .topology import VPC_HOST
 
 
@@ -63,9 +63,16 @@ def must_ping(source: Namespace, target: str, *, count: int = 5, interval: float
     return result
 
 
+def must_be_neighbour(host: Namespace, gateway: Namespace, address: str) -> None:
+    """Let a gateway's kernel resolve a host beside it, whose first packets it would otherwise drop."""
+    must_ping(gateway, address, count=1)
+    wait_for(f"{gateway.name} to know {host.name}'s MAC address",
+             lambda: "lladdr" in gateway.ip("neigh", "show", "to", address), 3)
+
+
 @dataclass(frozen=True)
 class Throughput:
-    """What iperf3 measured, at the receiving end."""
+    """What iperf3 measured: rate and bytes at the receiving end, retransmits at the sending one."""
 
     mbit_per_s: float
     retransmits: int
@@ -83,20 +90,27 @@ def iperf_server(host: Namespace, address: str, log: Path) -> Iterator[Daemon]:
         server.kill()
 
 
-def iperf(client: Namespace, server_address: str, *, seconds: float = 2, reverse: bool = False,
-          streams: int = 1) -> Throughput:
-    """One TCP run against a running server; with `reverse` the server sends."""
-    arguments = ["iperf3", "--client", server_address, "--time", str(seconds), "--json", "--parallel", str(streams),
-                 "--connect-timeout", "3000"]
+def iperf(client: Namespace, server_address: str, *, seconds: int | None = None, kilobytes: int | None = None,
+          reverse: bool = False) -> Throughput:
+    """One TCP run against a running server, for so long or for so many bytes; with `reverse` the server sends."""
+    # Whole seconds: iperf3 takes a fraction of one for no limit at all.
+    limit = ["--bytes", f"{kilobytes}K"] if seconds is None else ["--time", str(seconds)]
+    arguments = ["iperf3", "--client", server_address, *limit, "--json", "--connect-timeout", "3000"]
     if reverse:
         arguments.append("--reverse")
+    # iperf3 ends with 0 or 1 and may or may not say why in its JSON: what counts is what stands in it.
+    output = client.run(*arguments, timeout=(seconds or 0) + 20, check=False)
+    said = output.stdout + output.stderr
     try:
-        answer = json.loads(client.run(*arguments, timeout=seconds + 20).stdout)
-    except CommandFailed as failed:
-        raise Failure(f"iperf3 from {client.name} to {server_address} failed:\n{failed.output[-600:]}") from failed
-    end = answer["end"]
-    return Throughput(end["sum_received"]["bits_per_second"] / 1e6, int(end["sum_sent"].get("retransmits", 0)),
-                      int(end["sum_received"]["bytes"]))
+        answer = json.loads(output.stdout)
+        if output.returncode != 0 or "error" in answer:
+            raise Failure(f"iperf3 from {client.name} to {server_address} failed with {output.returncode}: "
+                          f"{answer.get('error', said[-600:])}")
+        sent, received = answer["end"]["sum_sent"], answer["end"]["sum_received"]
+        return Throughput(received["bits_per_second"] / 1e6, int(sent["retransmits"]), int(received["bytes"]))
+    except (ValueError, KeyError, TypeError) as wrong:
+        raise Failure(f"iperf3 from {client.name} to {server_address} ended with {output.returncode} and no result "
+                      f"({type(wrong).__name__}: {wrong}); it said:\n{said[-1500:]}") from wrong
 
 
 @dataclass(frozen=True)
@@ -107,7 +121,7 @@ class BothWays:
     to_idc: Throughput
 
 
-def iperf_both_ways(idc_host: Namespace, vpc_host: Namespace, log: Path, *, seconds: float = 2) -> BothWays:
+def iperf_both_ways(idc_host: Namespace, vpc_host: Namespace, log: Path, *, seconds: int = 1) -> BothWays:
     """The server is in the VPC; the data centre's host sends first, then receives."""
     with iperf_server(vpc_host, VPC_HOST, log):
         to_vpc = iperf(idc_host, VPC_HOST, seconds=seconds)
@@ -125,5 +139,3 @@ def iperf_both_ways(idc_host: Namespace, vpc_host: Namespace, log: Path, *, seco
         if result.bytes < 100_000:
             raise Failure(f"iperf3 {name} moved only {result.bytes} bytes")
     return BothWays(to_vpc, to_idc)
-
-

@@ -8,6 +8,8 @@ from .. import process
 from ..gateway import REPOSITORY, binary
 from ..scenario import Bed, expect
 
+WITHOUT_PACKETS = True
+
 
 @dataclass(frozen=True)
 class Broken:

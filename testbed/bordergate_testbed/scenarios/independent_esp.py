@@ -13,6 +13,7 @@ from ..esp_peer import EspSa, read_exported_sas
 from ..gateway import Gateway
 from ..scenario import Bed, expect
 from ..topology import BORDERGATE_WAN, IDC_HOST, VPC_HOST
+from ..traffic import must_be_neighbour
 
 # Around every padding length, and up to the hosts' MTU.
 SIZES = (0, 1, 2, 3, 4, 5, 13, 64, 100, 555, 1000, 1371, 1372)
@@ -32,6 +33,7 @@ def run(bed: Bed) -> None:
         sealed_by_us = EspSa(next(sa for sa in sas if sa.source == BORDERGATE_WAN), esn=esn, encapsulated=encapsulated)
         opened_by_us = EspSa(next(sa for sa in sas if sa.destination == BORDERGATE_WAN), esn=esn,
                              encapsulated=encapsulated)
+        must_be_neighbour(bed.topology.vpc_host, bed.topology.bordergate, VPC_HOST)
         bed.step(f"open with scapy what Bordergate seals, {how}")
         scapy_opens(bed, sealed_by_us)
         bed.step(f"seal with scapy what Bordergate must open, {how}")
@@ -60,7 +62,7 @@ def scapy_opens(bed: Bed, sa: EspSa) -> None:
 
         def all_opened(_: Packet) -> bool:
             nonlocal seen
-            for frame in wan.packets()[seen:]:
+            for frame in wan.packets(seen):
                 seen += 1
                 if is_esp(frame) and spi_of(frame) == sa.exported.spi:
                     inner = sa.open(frame[IP])
@@ -86,7 +88,9 @@ def scapy_seals(vpc: Capture, internet: Injector, sa: EspSa) -> None:
 
 def sequence_runs_over(vpc: Capture, internet: Injector, sa: EspSa) -> None:
     """RFC 4303 appendix A: the high half is never sent, and follows from the window once the low half runs over."""
-    numbers = ((0, 0xFFFF_FFF0), (0, 0xFFFF_FFFF), (1, 0), (1, 5), (0, 0xFFFF_FFFE), (1, 4))
+    # While the window still reaches back below zero, numbers near the end would be those of the subspace before it, so
+    # the first step leads away from there.
+    numbers = ((0, 0x8000_0000), (0, 0xFFFF_FFF0), (0, 0xFFFF_FFFF), (1, 0), (1, 5), (0, 0xFFFF_FFFE), (1, 4))
     for number, (high, low) in enumerate(numbers):
         packet = IP(src=IDC_HOST, dst=VPC_HOST, id=60000 + number) / UDP(sport=9, dport=9) / Raw(b"over")
         internet.send(sa.seal(packet, low, esn_high=high))

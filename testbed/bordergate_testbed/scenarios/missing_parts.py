@@ -12,6 +12,8 @@ from ..gateway import Site, Tunnel, binary
 from ..process import Failure, run as run_command
 from ..scenario import Bed, expect
 
+WITHOUT_PACKETS = True
+
 
 def refused(what: str, command: Sequence[str], wanted: str) -> None:
     """The command must end soon with an error whose last line matches `wanted`, whatever the case."""

@@ -8,7 +8,7 @@ from scapy.packet import Raw
 from ..esp_peer import EspSa, read_exported_sas
 from ..scenario import Bed
 from ..topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_HOST, VPC_HOST
-from ..traffic import must_ping
+from ..traffic import must_be_neighbour, must_ping
 
 TAGS = {
     "802.1Q, priority only": b"\x81\x00\xa0\x00",
@@ -22,6 +22,7 @@ def run(bed: Bed) -> None:
     gateway, _ = bed.up_with_strongswan()
     sas = read_exported_sas(gateway.export_esp_keys(bed.directory / "esp_sa"))
     sa = EspSa(next(sa for sa in sas if sa.destination == BORDERGATE_WAN), esn=False, encapsulated=True)
+    must_be_neighbour(topology.vpc_host, topology.bordergate, VPC_HOST)
     vpc = bed.capture("vpc-host", topology.vpc_host, "vpc0", incoming_only=True)
     with bed.inject_from_internet() as internet:
         for number, (name, tag) in enumerate(TAGS.items()):

@@ -26,7 +26,7 @@ def run(bed: Bed) -> None:
         must_ping(bed.topology.idc_host, VPC_HOST, count=10)
         must_ping(bed.topology.vpc_host, IDC_HOST, count=10)
         with iperf_server(bed.topology.vpc_host, VPC_HOST, bed.directory / "iperf3.log"):
-            iperf(bed.topology.idc_host, VPC_HOST, seconds=0.3)
+            iperf(bed.topology.idc_host, VPC_HOST, kilobytes=500)
         bed.step("export the keys")
         keys = gateway.export_esp_keys(bed.directory / "esp_sa")
         expect(len(read_exported_sas(keys)) == 2, "one tunnel has two SAs")
