@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -50,27 +51,23 @@ class Tunnel:
 
 @dataclass(frozen=True)
 class Site:
-    """A border gateway with one VPC attachment, one customer gateway and one connection of one tunnel."""
+    """A border gateway with one VPC attachment, one customer gateway and one connection of one tunnel.
+
+    Without a tunnel there is neither customer gateway nor connection.
+    """
 
     name: str = "1"
     asn: int = 65000
     customer_asn: int = 65001
     vpc_interface: str = "vpc0"
-    tunnel: Tunnel = field(default_factory=Tunnel)
+    tunnel: Tunnel | None = field(default_factory=Tunnel)
+    routed: bool = True
+    """Whether static routes lead what is for the customer into the tunnel."""
 
     def render(self) -> str:
         """The site's resources in TOML."""
         tunnel = self.tunnel
-        connection = f"conn-{self.name}"
-        identities = "".join(f'{key} = "{value}"\n' for key, value in
-                             (("local_id", tunnel.local_id), ("remote_id", tunnel.remote_id)) if value is not None)
-        routes = "".join(f"""
-[[static_route]]
-border_gateway = "bgw-{self.name}"
-destination = "{prefix}"
-vpn_connection = "{connection}"
-""" for prefix in tunnel.remote_prefixes)
-        return f"""
+        gateway = f"""
 [[border_gateway]]
 name = "bgw-{self.name}"
 asn = {self.asn}
@@ -79,8 +76,20 @@ asn = {self.asn}
 name = "vpc-{self.name}"
 border_gateway = "bgw-{self.name}"
 interface = "{self.vpc_interface}"
-prefixes = {_list(tunnel.local_prefixes)}
-
+prefixes = {_list(tunnel.local_prefixes if tunnel else (VPC_PREFIX,))}
+"""
+        if tunnel is None:
+            return gateway
+        connection = f"conn-{self.name}"
+        identities = "".join(f'{key} = "{value}"\n' for key, value in
+                             (("local_id", tunnel.local_id), ("remote_id", tunnel.remote_id)) if value is not None)
+        routes = "".join(f"""
+[[static_route]]
+border_gateway = "bgw-{self.name}"
+destination = "{prefix}"
+vpn_connection = "{connection}"
+""" for prefix in tunnel.remote_prefixes if self.routed)
+        return f"""{gateway}
 [[customer_gateway]]
 name = "idc-{self.name}"
 asn = {self.customer_asn}
@@ -122,6 +131,8 @@ replay_window = {tunnel.replay_window}
 def mirrored(site: Site) -> Site:
     """The same connection as the other end sees it: what the customer's device would be, were it a Bordergate."""
     tunnel = site.tunnel
+    if tunnel is None:
+        raise Failure(f"site {site.name} has no tunnel to be the other end of")
     return replace(site, name=f"{site.name}-customer", vpc_interface="lan0", tunnel=replace(
         tunnel, local=tunnel.remote, remote=tunnel.local, local_id=tunnel.remote_id, remote_id=tunnel.local_id,
         local_prefixes=tunnel.remote_prefixes, remote_prefixes=tunnel.local_prefixes,
@@ -170,6 +181,22 @@ class Gateway:
 
         wait_for(f"{self.name} to answer on its control socket", answering, timeout)
         return self
+
+    def reload(self, text: str, *, refused: bool = False, timeout: float = 5) -> str:
+        """Replace the resource file and send SIGHUP; what is logged until it is taken up, or refused."""
+        self.file.write_text(text)
+        told = len(self.daemon.output())
+        os.kill(self.daemon.pid, signal.SIGHUP)
+        ends = ("resource file taken up", "the resource file is refused")
+
+        def logged() -> str | None:
+            new = self.daemon.output()[told:]
+            return new if any(end in new for end in ends) else None
+
+        new = wait_for(f"{self.name} to tell what it does with the file", logged, timeout)
+        if (ends[1] in new) is not refused:
+            raise Failure(f"the file should{'' if refused else ' not'} have been refused:\n{new}")
+        return new
 
     def stop(self, timeout: float = 10) -> None:
         """Add up the counters, then SIGTERM; anything but exit code 0 is a failure. The pin directory is unmounted."""

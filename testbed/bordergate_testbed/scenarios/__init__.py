@@ -18,4 +18,6 @@ ORDER = (
     "vlan",
     "generic_mode",
     "two_tenants",
+    "reload",
+    "status",
 )
