@@ -172,7 +172,8 @@ impl Bordergate {
     }
 }
 
-fn pin(core: usize) {
+/// Keeps this thread on `core`.
+pub fn pin(core: usize) {
     core_affinity::set_for_current(core_affinity::CoreId { id: core });
 }
 

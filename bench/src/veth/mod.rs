@@ -43,9 +43,12 @@ pub struct Arguments {
     /// Leave strongSwan out.
     #[arg(long)]
     without_strongswan: bool,
-    /// The core of the device under test; the other one generates.
+    /// The core of the device under test.
     #[arg(long, default_value_t = 0)]
     core: usize,
+    /// The core that generates and drains.
+    #[arg(long, default_value_t = 1)]
+    load_core: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,6 +107,7 @@ fn measure(
     size: usize,
 ) -> Result<BTreeMap<Kind, Vec<Measured>>> {
     let mut rounds: BTreeMap<Kind, Vec<Measured>> = BTreeMap::new();
+    device::pin(arguments.load_core);
     let traffic = Traffic::new(chain, operation, size);
     let mut load = Load::open(chain, operation)?;
     let (core, seconds) = (arguments.core, arguments.seconds);

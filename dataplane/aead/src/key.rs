@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use aes_gcm::aead::{AeadInOut, KeyInit, inout::InOutBuf};
-use aes_gcm::aes::Aes192;
-use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
-
-use crate::{NONCE, TAG};
+#[cfg(target_arch = "x86_64")]
+use crate::vaes;
+use crate::{NONCE, TAG, portable};
 
 /// An ESP transform that encrypts and authenticates, its tag 16 bytes long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,60 +55,117 @@ pub struct KeyLengthError {
     pub length: usize,
 }
 
-/// An expanded key, zeroised when dropped and never shown.
-pub struct Key(Cipher);
+/// Which instructions do the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kernel {
+    /// The `aes-gcm` crate, on every processor.
+    Portable,
+    /// 256-bit vectors: AVX2 with VAES and VPCLMULQDQ (AMD since Zen 3, Intel since Ice Lake).
+    Vaes256,
+}
 
-// The schedules stand inline: one key is one stretch of memory, read without a pointer to follow.
+impl Kernel {
+    /// All, slowest first.
+    pub const ALL: [Kernel; 2] = [Kernel::Portable, Kernel::Vaes256];
+
+    /// The fastest one that this processor has the instructions for.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::ALL.into_iter().rfind(|kernel| kernel.available()).unwrap_or(Self::Portable)
+    }
+
+    /// Whether this processor has the instructions for it.
+    #[must_use]
+    pub fn available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Vaes256 => vaes::available(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Vaes256 => false,
+        }
+    }
+
+    /// The name under which benches and status show it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Vaes256 => "vaes256",
+        }
+    }
+}
+
+/// An expanded key, zeroised when dropped and never shown.
+pub struct Key {
+    suite: Suite,
+    schedule: Schedule,
+}
+
+// Inline: one key is one stretch of memory, read without a pointer to follow.
 #[allow(clippy::large_enum_variant)]
-enum Cipher {
-    Aes128(Aes128Gcm),
-    Aes192(AesGcm<Aes192, aes_gcm::aead::consts::U12>),
-    Aes256(Aes256Gcm),
+enum Schedule {
+    Portable(portable::Key),
+    #[cfg(target_arch = "x86_64")]
+    Vaes(vaes::Key),
 }
 
 impl Key {
-    /// Expands `key`.
+    /// Expands `key` for the best kernel there is.
     ///
     /// # Errors
     /// Where `key` is not [`Suite::key_length`] bytes long.
     pub fn new(suite: Suite, key: &[u8]) -> Result<Self, KeyLengthError> {
-        let wrong_length = |_| KeyLengthError { suite, length: key.len() };
-        Ok(Self(match suite {
-            Suite::Aes128Gcm16 => Cipher::Aes128(KeyInit::new_from_slice(key).map_err(wrong_length)?),
-            Suite::Aes192Gcm16 => Cipher::Aes192(KeyInit::new_from_slice(key).map_err(wrong_length)?),
-            Suite::Aes256Gcm16 => Cipher::Aes256(KeyInit::new_from_slice(key).map_err(wrong_length)?),
-        }))
+        Self::for_kernel(Kernel::best(), suite, key)
+    }
+
+    /// Expands `key` for one kernel, or for the portable one where this processor lacks it: for tests and benches.
+    ///
+    /// # Errors
+    /// Where `key` is not [`Suite::key_length`] bytes long.
+    pub fn for_kernel(kernel: Kernel, suite: Suite, key: &[u8]) -> Result<Self, KeyLengthError> {
+        let wrong_length = KeyLengthError { suite, length: key.len() };
+        if key.len() != suite.key_length() {
+            return Err(wrong_length);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if kernel == Kernel::Vaes256
+            && let Some(schedule) = vaes::Key::new(key)
+        {
+            return Ok(Self { suite, schedule: Schedule::Vaes(schedule) });
+        }
+        let _ = kernel;
+        let schedule = portable::Key::new(suite, key).ok_or(wrong_length)?;
+        Ok(Self { suite, schedule: Schedule::Portable(schedule) })
     }
 
     /// The suite the key is for.
     #[must_use]
     pub fn suite(&self) -> Suite {
-        match self.0 {
-            Cipher::Aes128(_) => Suite::Aes128Gcm16,
-            Cipher::Aes192(_) => Suite::Aes192Gcm16,
-            Cipher::Aes256(_) => Suite::Aes256Gcm16,
+        self.suite
+    }
+
+    pub(crate) fn seal(&self, nonce: &[u8; NONCE], data: &[u8], source: &[u8], tail: &[u8], destination: &mut [u8]) {
+        match &self.schedule {
+            Schedule::Portable(key) => key.seal(nonce, data, source, tail, destination),
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes(key) => key.seal(nonce, data, source, tail, destination),
         }
     }
 
-    pub(crate) fn seal(&self, nonce: &[u8; NONCE], associated_data: &[u8], text: &mut [u8]) -> [u8; TAG] {
-        let (nonce, text) = (nonce.into(), InOutBuf::from(text));
-        let tag = match &self.0 {
-            Cipher::Aes128(cipher) => cipher.encrypt_inout_detached(nonce, associated_data, text),
-            Cipher::Aes192(cipher) => cipher.encrypt_inout_detached(nonce, associated_data, text),
-            Cipher::Aes256(cipher) => cipher.encrypt_inout_detached(nonce, associated_data, text),
-        };
-        tag.expect("a packet is far shorter than the 64 GiB that GCM takes").into()
-    }
-
-    /// Leaves `text` as it is, still encrypted, where the tag is wrong.
-    pub(crate) fn open(&self, nonce: &[u8; NONCE], associated_data: &[u8], text: &mut [u8], tag: &[u8; TAG]) -> bool {
-        let (nonce, tag, text) = (nonce.into(), tag.into(), InOutBuf::from(text));
-        match &self.0 {
-            Cipher::Aes128(cipher) => cipher.decrypt_inout_detached(nonce, associated_data, text, tag),
-            Cipher::Aes192(cipher) => cipher.decrypt_inout_detached(nonce, associated_data, text, tag),
-            Cipher::Aes256(cipher) => cipher.decrypt_inout_detached(nonce, associated_data, text, tag),
+    pub(crate) fn open(
+        &self,
+        nonce: &[u8; NONCE],
+        data: &[u8],
+        source: &[u8],
+        tag: &[u8; TAG],
+        destination: &mut [u8],
+    ) -> bool {
+        match &self.schedule {
+            Schedule::Portable(key) => key.open(nonce, data, source, tag, destination),
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Vaes(key) => key.open(nonce, data, source, tag, destination),
         }
-        .is_ok()
     }
 }
 

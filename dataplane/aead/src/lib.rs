@@ -1,13 +1,16 @@
 //! Authenticated encryption for ESP, a batch at a time.
 //!
 //! The caller hands over a batch whose packets may mix keys, sizes and suites; [`seal`] and [`open`] work from a
-//! read-only source into a destination elsewhere and allocate nothing. All packets go through the `aes-gcm` crate for
-//! now, one after the other: the batch is the interface that kernels over several packets at once will take.
-#![forbid(unsafe_code)]
+//! read-only source into a destination elsewhere and allocate nothing. Which instructions do the work is chosen when a
+//! key is expanded, see [`Kernel`]. Kernels work packet by packet so far; the batch is the interface that those over
+//! several packets at once will take.
 
 mod key;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod vaes;
 
-pub use key::{Key, KeyLengthError, Suite};
+pub use key::{Kernel, Key, KeyLengthError, Suite};
 
 use arrayvec::ArrayVec;
 
@@ -79,11 +82,7 @@ pub struct Open<'a> {
 /// Where a destination's length is not what [`Seal::destination`] says: the caller's own arithmetic.
 pub fn seal(batch: &mut [Seal<'_>]) {
     for packet in batch {
-        let (text, tag) = packet.destination.split_at_mut(packet.source.len() + packet.tail.len());
-        let (start, end) = text.split_at_mut(packet.source.len());
-        start.copy_from_slice(packet.source);
-        end.copy_from_slice(&packet.tail);
-        tag.copy_from_slice(&packet.key.seal(&packet.nonce, packet.associated_data.bytes(), text));
+        packet.key.seal(&packet.nonce, packet.associated_data.bytes(), packet.source, &packet.tail, packet.destination);
     }
 }
 
@@ -94,8 +93,8 @@ pub fn seal(batch: &mut [Seal<'_>]) {
 pub fn open(batch: &mut [Open<'_>]) {
     for packet in batch {
         let (text, tag) = packet.source.split_last_chunk::<TAG>().expect("the caller checks the length");
-        packet.destination.copy_from_slice(text);
-        packet.authentic = packet.key.open(&packet.nonce, packet.associated_data.bytes(), packet.destination, tag);
+        packet.authentic =
+            packet.key.open(&packet.nonce, packet.associated_data.bytes(), text, tag, packet.destination);
     }
 }
 
