@@ -61,6 +61,8 @@ class Demo:
             remove()
             STATE.mkdir(mode=0o700)
             topology = Topology.build(PREFIX)
+            # As on any host that is nothing but a gateway: what Bordergate does not carry goes nowhere.
+            topology.bordergate.sysctl({"net/ipv4/ip_forward": "0"})
         with self._progress.step("Start strongSwan as the customer's device"):
             strongswan = StrongSwan(topology.customer, STATE / "strongswan", outlives_us=self._keep)
             strongswan.start(Connection())
@@ -140,15 +142,20 @@ def table(to_vpc: Ping, to_idc: Ping, both: BothWays, tunnel: dict[str, Any]) ->
     def rtt(ping: Ping) -> str:
         return f"{ping.minimum:.2f} / {ping.average:.2f} / {ping.percentile(99):.2f}"
 
+    drops = {name: count for name, count in counters["drops"].items() if count}
+    why = ", ".join(f"{count} {name}" for name, count in drops.items())
     rows = [
         ("", "IDC -> VPC", "VPC -> IDC"),
         ("ping, ms: min / mean / p99", rtt(to_vpc), rtt(to_idc)),
         ("TCP, Mbit/s", f"{both.to_vpc.mbit_per_s:.1f}", f"{both.to_idc.mbit_per_s:.1f}"),
         ("TCP retransmits", str(both.to_vpc.retransmits), str(both.to_idc.retransmits)),
         ("packets opened / sealed", str(counters["packets_in"]), str(counters["packets_out"])),
-        ("packets dropped", str(sum(counters["drops"].values())), ""),
+        ("packets dropped", why or "none", ""),
     ]
-    return "\n".join(f"{name:<28}{left:>24}{right:>24}".rstrip() for name, left, right in rows)
+    shown = "\n".join(f"{name:<28}{left:>24}{right:>24}".rstrip() for name, left, right in rows)
+    if "neighbour_unresolved" in drops:
+        shown += "\n(neighbour_unresolved: the first packets, until the kernel had asked for the host's MAC address)"
+    return shown
 
 
 def what_next(topology: Topology, gateway: Gateway, strongswan: StrongSwan) -> str:
@@ -160,17 +167,18 @@ def what_next(topology: Topology, gateway: Gateway, strongswan: StrongSwan) -> s
 What to try next (all as root):
 
   # the tunnel, as Bordergate and as strongSwan see it
-  {binary()} status --socket {gateway.socket}
+  {binary()} status --socket {gateway.socket}   # --watch, --json
   {strongswan.command_line('--list-sas')}
 
   # a host in the data centre talks to a host in the VPC
   {enter('idc-host')} ping {VPC_HOST}
-  {enter('vpc-host')} iperf3 --server --one-off & {enter('idc-host')} iperf3 --client {VPC_HOST}
+  {enter('vpc-host')} iperf3 --server --one-off > /dev/null & sleep 1
+  {enter('idc-host')} iperf3 --client {VPC_HOST}
 
   # nothing but ESP and IKE is on the wire between them
   {enter('internet')} tcpdump -n -i bordergate0
 
-  # the customer's device goes away and comes back: watch the status
+  # the customer's device deletes the tunnel, Bordergate sets it up again: watch the status meanwhile
   {strongswan.command_line('--terminate', '--ike', 'tun-1')}
 
   # the files: resources, configuration, logs

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import signal
 import sys
+from multiprocessing.connection import Connection as PipeEnd
 from pathlib import Path
 from types import FrameType
 
@@ -38,16 +41,28 @@ def main() -> int:
     prefix = f"bgt{os.getpid()}-"
     directory = _directory(os.getpid())
     outcomes: list[Outcome] = []
+    asides: list[Aside] = []
+
+    def told(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        _tell(outcome, directory, arguments.json)
+
     try:
         lacking = requirement.missing()
+        if lacking is None:
+            asides += [Aside(scenario, prefix, directory) for scenario in scenarios if scenario.mostly_waits]
         for scenario in scenarios:
             if lacking is not None:
-                outcome = Outcome(scenario.name, "SKIP", 0, lacking, "")
-            else:
-                outcome = _play(scenario, prefix, directory)
-            outcomes.append(outcome)
-            _tell(outcome, directory, arguments.json)
+                told(Outcome(scenario.name, "SKIP", 0, lacking, ""))
+            elif not scenario.mostly_waits:
+                _show_running(scenario.name)
+                told(_play(scenario, prefix, directory))
+        for aside in asides:
+            _show_running(aside.name)
+            told(aside.outcome())
     except KeyboardInterrupt:
+        for aside in asides:
+            aside.stop()
         shutil.rmtree(directory, ignore_errors=True)
         print("test: interrupted; the namespaces are removed", file=sys.stderr)
         return 130
@@ -68,6 +83,45 @@ def main() -> int:
     return 1 if failed or arguments.failed_before or (skipped and arguments.require_all) else 0
 
 
+class Aside:
+    """A scenario that mostly waits, played in a process of its own beside the others."""
+
+    def __init__(self, scenario: Scenario, prefix: str, directory: Path) -> None:
+        self.name = scenario.name
+        context = multiprocessing.get_context("fork")
+        self._result, sink = context.Pipe(duplex=False)
+        self._process = context.Process(target=_play_aside, args=(scenario, prefix, directory, sink))
+        self._process.start()
+        # Only its own process still holds the other end: when that dies, we are told.
+        sink.close()
+
+    def outcome(self) -> Outcome:
+        """Wait for its end."""
+        try:
+            outcome: Outcome = self._result.recv()
+        except EOFError:
+            self._process.join()
+            return Outcome(self.name, "FAIL", 0, f"its process ended with {self._process.exitcode}", "")
+        self._process.join()
+        return outcome
+
+    def stop(self) -> None:
+        """End it before its time; it takes its namespaces down."""
+        if self._process.is_alive():
+            self._process.terminate()
+        self._process.join()
+
+
+def _play_aside(scenario: Scenario, prefix: str, directory: Path, sink: PipeEnd) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        sink.send(_play(scenario, prefix, directory))
+
+
+def _show_running(name: str) -> None:
+    if sys.stderr.isatty():
+        print(f"...   {name:<16}", end="\r", file=sys.stderr, flush=True)
+
+
 def _directory(pid: int) -> Path:
     return Path(f"/tmp/bordergate-test-{pid}")
 
@@ -84,9 +138,8 @@ def _remove_what_died() -> None:
 def _play(scenario: Scenario, prefix: str, directory: Path) -> Outcome:
     own = directory / scenario.name
     own.mkdir(parents=True, mode=0o700)
-    if sys.stderr.isatty():
-        print(f"...   {scenario.name}", end="\r", file=sys.stderr, flush=True)
-    outcome = scenario.play(Bed(prefix, own))
+    # Scenarios play side by side: none may take another's namespaces for its own.
+    outcome = scenario.play(Bed(f"{prefix}{scenario.name}-", own))
     if outcome.result != "FAIL":
         shutil.rmtree(own, ignore_errors=True)
     return outcome

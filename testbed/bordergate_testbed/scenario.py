@@ -78,10 +78,14 @@ class Bed:
         return gateway, strongswan
 
     def up_with_bordergate(self, *, tunnel: Tunnel | None = None) -> tuple[Gateway, Gateway]:
-        """Two Bordergates, the cloud's and one on the customer's device, with the tunnel UP."""
+        """Two Bordergates, the cloud's and one on the customer's device, with the tunnel UP.
+
+        Left alone both would choose the same core to work on, as neither knows of the other.
+        """
         site = Site(tunnel=tunnel or Tunnel())
         self.step("start Bordergate on the customer's device")
-        customer = self.gateway(name="bordergate-customer", namespace=self.topology.customer).start(mirrored(site))
+        customer = self.gateway(name="bordergate-customer", namespace=self.topology.customer).start(
+            mirrored(site), arguments=("--cores", "0"))
         self.step("start Bordergate, which initiates")
         cloud = self.gateway().start(site)
         cloud.wait_up()
@@ -161,6 +165,11 @@ class Scenario:
         """The docstring's first paragraph on one line."""
         paragraph = (self.module.__doc__ or "").strip().split("\n\n")[0]
         return re.sub(r"\s+", " ", paragraph)
+
+    @property
+    def mostly_waits(self) -> bool:
+        """Whether it waits for IKE's own timers, so that others may play meanwhile."""
+        return bool(getattr(self.module, "MOSTLY_WAITS", False))
 
     @property
     def without_packets(self) -> bool:

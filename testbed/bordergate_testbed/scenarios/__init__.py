@@ -12,6 +12,7 @@ ORDER = (
     "wan_capture",
     "forged",
     "reasons",
+    "silent_peer",
     "liveness",
     "fail_closed",
     "neighbours",
