@@ -1,9 +1,9 @@
 //! AES-GCM over 256-bit vectors (VAES, VPCLMULQDQ, AVX2), one packet at a time.
 //!
-//! Eight blocks go through the AES rounds together and are then folded into GHASH with one reduction: the powers of the
+//! Sixteen blocks go through the AES rounds together and are then folded into GHASH with one reduction: the powers of the
 //! hash key are kept, so that `X1·H^n + X2·H^(n-1) + … + Xn·H` is summed unreduced. The end of a packet, where the
 //! length block and (of a short packet) the associated data come in, is one such sum too, so that a packet of up to
-//! 128 bytes costs a single reduction. Packets follow each other without a dependency, and the processor overlaps them.
+//! 256 bytes costs a single reduction. Packets follow each other without a dependency, and the processor overlaps them.
 //!
 //! GHASH runs in POLYVAL's representation (RFC 8452 appendix A): with byte-reversed blocks and the key multiplied by x
 //! once, no product has to be shifted. Nothing here branches or indexes on a secret.
@@ -24,7 +24,9 @@ use crate::{MOST_TAIL, NONCE, TAG};
 /// Bytes of a block.
 const BLOCK: usize = 16;
 /// Bytes that go through the rounds together.
-const CHUNK: usize = 8 * BLOCK;
+const CHUNK: usize = 2 * PAIRS * BLOCK;
+/// Vectors of two blocks that go through the rounds together.
+const PAIRS: usize = 8;
 /// Most bytes behind the last whole chunk of a packet's source, with its tail.
 const MOST_REST: usize = CHUNK - 1 + MOST_TAIL;
 /// Pairs of blocks in the longest rest.
@@ -298,23 +300,23 @@ impl<'a> Hash<'a> {
         transmute!([self.key.powers[from], self.key.powers[from + 1]])
     }
 
-    /// Folds eight blocks of ciphertext in.
+    /// Folds a chunk of ciphertext in.
     #[inline]
     #[target_feature(enable = "avx2,pclmulqdq,vpclmulqdq")]
-    fn chunk(&mut self, blocks: [__m256i; 4]) {
+    fn chunk(&mut self, blocks: [__m256i; PAIRS]) {
         let mut sum = Sum::new();
         let mut first = reversed_pair(blocks[0]);
         if self.before_text {
             // One power more than the first block's: the odd lane beside it stays empty.
-            sum.add(upper(self.pending), self.powers(5));
+            sum.add(upper(self.pending), self.powers(PAIRS + 1));
             self.before_text = false;
         } else {
             first = _mm256_xor_si256(first, lower(self.pending));
         }
-        sum.add(first, self.powers(4));
-        sum.add(reversed_pair(blocks[1]), self.powers(3));
-        sum.add(reversed_pair(blocks[2]), self.powers(2));
-        sum.add(reversed_pair(blocks[3]), self.powers(1));
+        sum.add(first, self.powers(PAIRS));
+        for (pair, blocks) in (1..PAIRS).rev().zip(&blocks[1..]) {
+            sum.add(reversed_pair(*blocks), self.powers(pair));
+        }
         self.pending = sum.reduced();
     }
 
@@ -366,13 +368,13 @@ fn upper(block: __m128i) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(chunk: &[u8; CHUNK]) -> [__m256i; 4] {
+fn load(chunk: &[u8; CHUNK]) -> [__m256i; PAIRS] {
     transmute!(*chunk)
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn xor(text: [__m256i; 4], stream: [__m256i; 4]) -> [__m256i; 4] {
+fn xor(text: [__m256i; PAIRS], stream: [__m256i; PAIRS]) -> [__m256i; PAIRS] {
     std::array::from_fn(|i| _mm256_xor_si256(text[i], stream[i]))
 }
 
@@ -395,6 +397,9 @@ fn apply_rest(key: &Key, counter: &mut Counter, rest: &mut [u8; 2 * BLOCK * REST
         2 => apply_pairs::<2>(key, counter, rest),
         3 => apply_pairs::<3>(key, counter, rest),
         4 => apply_pairs::<4>(key, counter, rest),
+        5 => apply_pairs::<5>(key, counter, rest),
+        6 => apply_pairs::<6>(key, counter, rest),
+        7 => apply_pairs::<7>(key, counter, rest),
         _ => apply_pairs::<REST_PAIRS>(key, counter, rest),
     }
 }
