@@ -222,8 +222,8 @@ fn inbound() -> Arc<[Option<Inbound>]> {
 
 fn selectors() -> Arc<Selectors> {
     let side = |first: [u8; 4], last: [u8; 4]| {
-        let addresses = address(first)..=address(last);
-        Box::new([TrafficSelector { addresses, protocol: None, ports: 0..=u16::MAX }])
+        let any_port = 0..=u16::MAX;
+        Box::new([TrafficSelector::new(address(first), address(last), None, any_port).expect("one family")])
     };
     Arc::new(Selectors {
         local: side([10, 1, 0, 0], [10, 1, 255, 255]),

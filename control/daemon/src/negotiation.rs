@@ -60,18 +60,16 @@ pub fn suite(cipher: EspCipher) -> aead::Suite {
 
 /// What a child was negotiated for, as the data plane checks it.
 pub fn selectors(sa: &ike::ChildSa) -> tables::Selectors {
-    let side = |selectors: &[TrafficSelector]| selectors.iter().map(selector).collect();
+    let side = |selectors: &[TrafficSelector]| selectors.iter().filter_map(selector).collect();
     tables::Selectors { local: side(&sa.local_selectors), remote: side(&sa.remote_selectors) }
 }
 
-fn selector(selector: &TrafficSelector) -> tables::TrafficSelector {
+/// `None` is impossible: a selector's addresses are of one family.
+fn selector(selector: &TrafficSelector) -> Option<tables::TrafficSelector> {
     let (first, last) = selector.ports();
-    tables::TrafficSelector {
-        addresses: selector.start()..=selector.end(),
-        // RFC 7296 §3.13.1: zero is any.
-        protocol: (selector.protocol() != 0).then(|| wire::Protocol(selector.protocol())),
-        ports: first..=last,
-    }
+    // RFC 7296 §3.13.1: zero is any.
+    let protocol = (selector.protocol() != 0).then(|| wire::Protocol(selector.protocol()));
+    tables::TrafficSelector::new(selector.start(), selector.end(), protocol, first..=last)
 }
 
 fn identity(identity: &Identity) -> ike::Identity {

@@ -12,8 +12,6 @@ mod vaes;
 
 pub use key::{Kernel, Key, KeyLengthError, Suite};
 
-use arrayvec::ArrayVec;
-
 /// Bytes of the nonce: RFC 4106 §4, four of salt and eight of initialisation vector.
 pub const NONCE: usize = 12;
 /// Bytes of the integrity check value, the only length offered (RFC 8221 §5).
@@ -42,6 +40,37 @@ impl AssociatedData {
     }
 }
 
+/// A few bytes of plaintext, held in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    bytes: [u8; MOST_TAIL],
+    length: usize,
+}
+
+impl Tail {
+    /// The first `length` of `bytes`.
+    ///
+    /// # Panics
+    /// With more than [`MOST_TAIL`]: the caller's own arithmetic.
+    #[must_use]
+    pub fn new(bytes: [u8; MOST_TAIL], length: usize) -> Self {
+        assert!(length <= MOST_TAIL, "a tail of {length} bytes");
+        Self { bytes, length }
+    }
+
+    /// How many bytes there are.
+    // A tail that may be empty is nowhere asked whether it is.
+    #[allow(clippy::len_without_is_empty)]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 /// A packet to be sealed.
 #[derive(Debug)]
 pub struct Seal<'a> {
@@ -54,7 +83,7 @@ pub struct Seal<'a> {
     /// The plaintext's start.
     pub source: &'a [u8],
     /// The plaintext's end: what ESP puts behind the packet, which the received frame does not hold.
-    pub tail: ArrayVec<u8, MOST_TAIL>,
+    pub tail: Tail,
     /// Where ciphertext and tag go: `source.len() + tail.len() + TAG` bytes.
     pub destination: &'a mut [u8],
 }
@@ -82,7 +111,13 @@ pub struct Open<'a> {
 /// Where a destination's length is not what [`Seal::destination`] says: the caller's own arithmetic.
 pub fn seal(batch: &mut [Seal<'_>]) {
     for packet in batch {
-        packet.key.seal(&packet.nonce, packet.associated_data.bytes(), packet.source, &packet.tail, packet.destination);
+        packet.key.seal(
+            &packet.nonce,
+            packet.associated_data.bytes(),
+            packet.source,
+            packet.tail.bytes(),
+            packet.destination,
+        );
     }
 }
 

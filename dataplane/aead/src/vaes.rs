@@ -31,8 +31,10 @@ const PAIRS: usize = 8;
 const MOST_REST: usize = CHUNK - 1 + MOST_TAIL;
 /// Pairs of blocks in the longest rest.
 const REST_PAIRS: usize = MOST_REST.div_ceil(2 * BLOCK);
-/// Powers of the hash key: those of the longest rest, the associated data and the length block, in pairs.
+/// Powers of the hash key: those of the longest rest, the length block and the associated data.
 const POWERS: usize = 2 * REST_PAIRS + 2;
+/// A rest, and the length block behind it.
+type Rest = [u8; 2 * BLOCK * (REST_PAIRS + 1)];
 /// Round keys of the longest schedule.
 const MOST_ROUND_KEYS: usize = 15;
 
@@ -40,8 +42,8 @@ const MOST_ROUND_KEYS: usize = 15;
 pub struct Key {
     round_keys: [u128; MOST_ROUND_KEYS],
     rounds: usize,
-    /// `H^POWERS` first, `H` last: blocks and powers meet at the same distance from the end.
-    powers: [u128; POWERS],
+    /// `H^POWERS` first, `H` last, and a zero behind it for the empty lane of an odd last block.
+    powers: [u128; POWERS + 1],
 }
 
 impl Drop for Key {
@@ -123,7 +125,7 @@ fn expand(key: &[u8]) -> Key {
         }
         schedule[i] = schedule[i - words] ^ word;
     }
-    let mut key = Key { round_keys: [0; MOST_ROUND_KEYS], rounds, powers: [0; POWERS] };
+    let mut key = Key { round_keys: [0; MOST_ROUND_KEYS], rounds, powers: [0; POWERS + 1] };
     for (round_key, words) in key.round_keys.iter_mut().zip(schedule.as_chunks::<4>().0) {
         *round_key = words.iter().rev().fold(0, |value, word| value << 32 | u128::from(*word));
     }
@@ -135,7 +137,7 @@ fn expand(key: &[u8]) -> Key {
     let carry = 0_u128.wrapping_sub(hash >> 127);
     let hash = (hash << 1) ^ (carry & 0xc200_0000_0000_0000_0000_0000_0000_0001);
     let mut power = hash;
-    for slot in key.powers.iter_mut().rev() {
+    for slot in key.powers[..POWERS].iter_mut().rev() {
         *slot = power;
         power = multiply(power, hash);
     }
@@ -292,11 +294,11 @@ impl<'a> Hash<'a> {
         Self { key, pending: reversed(transmute!(block)), before_text: true }
     }
 
-    /// The pair of powers that stands `pairs` before the end.
+    /// `H^power` and the power below it, which is nothing below the first.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn powers(&self, pairs: usize) -> __m256i {
-        let from = POWERS - 2 * pairs;
+    fn powers(&self, power: usize) -> __m256i {
+        let from = POWERS - power;
         transmute!([self.key.powers[from], self.key.powers[from + 1]])
     }
 
@@ -307,45 +309,35 @@ impl<'a> Hash<'a> {
         let mut sum = Sum::new();
         let mut first = reversed_pair(blocks[0]);
         if self.before_text {
-            // One power more than the first block's: the odd lane beside it stays empty.
-            sum.add(upper(self.pending), self.powers(PAIRS + 1));
+            sum.add(lower(self.pending), self.powers(2 * PAIRS + 1));
             self.before_text = false;
         } else {
             first = _mm256_xor_si256(first, lower(self.pending));
         }
-        sum.add(first, self.powers(PAIRS));
+        sum.add(first, self.powers(2 * PAIRS));
         for (pair, blocks) in (1..PAIRS).rev().zip(&blocks[1..]) {
-            sum.add(reversed_pair(*blocks), self.powers(pair));
+            sum.add(reversed_pair(*blocks), self.powers(2 * pair));
         }
         self.pending = sum.reduced();
     }
 
-    /// Folds in the rest of the ciphertext and the length block: SP 800-38D §7.1.
+    /// Folds in the rest of the ciphertext, `length` bytes with zeros behind them, and the length block:
+    /// SP 800-38D §7.1.
     #[inline]
     #[target_feature(enable = "avx2,pclmulqdq,vpclmulqdq")]
-    fn finish(self, rest: &[u8], data: usize, text: usize) -> __m128i {
-        // From the end: the length block, then the rest's blocks, then what is pending. Empty places multiply to zero.
-        let mut blocks = [0_u8; (2 * REST_PAIRS + 2) * BLOCK];
-        let count = rest.len().div_ceil(BLOCK);
-        let start = blocks.len() - (count + 1) * BLOCK;
-        blocks[start..start + rest.len()].copy_from_slice(rest);
+    fn finish(self, rest: &mut Rest, length: usize, data: usize, text: usize) -> __m128i {
+        let (blocks, _) = rest.as_chunks_mut::<BLOCK>();
+        let count = length.div_ceil(BLOCK);
         let lengths = (data as u128 * 8) << 64 | (text as u128 * 8);
-        let end = blocks.len() - BLOCK;
-        blocks[end..].copy_from_slice(&lengths.to_be_bytes());
+        blocks[count] = lengths.to_be_bytes();
+        let total = count + 1;
 
         let mut sum = Sum::new();
-        let total = count + 1;
-        let pairs = total.div_ceil(2);
-        for pair in 1..=pairs {
-            let from = blocks.len() - 2 * BLOCK * pair;
-            let bytes: &[u8; 2 * BLOCK] = blocks[from..].first_chunk().expect("within the blocks");
-            sum.add(reversed_pair(transmute!(*bytes)), self.powers(pair));
+        sum.add(lower(self.pending), self.powers(total + usize::from(self.before_text)));
+        let (pairs, _) = rest.as_chunks::<{ 2 * BLOCK }>();
+        for (pair, place) in pairs[..total.div_ceil(2)].iter().zip(0..) {
+            sum.add(reversed_pair(transmute!(*pair)), self.powers(total - 2 * place));
         }
-        // What is pending is added to the first of these blocks, or stands one before it.
-        let power = total + usize::from(self.before_text);
-        let pair = power.div_ceil(2);
-        let pending = if power.is_multiple_of(2) { lower(self.pending) } else { upper(self.pending) };
-        sum.add(pending, self.powers(pair));
         sum.reduced()
     }
 }
@@ -356,14 +348,6 @@ impl<'a> Hash<'a> {
 fn lower(block: __m128i) -> __m256i {
     let block: u128 = transmute!(block);
     transmute!([block, 0])
-}
-
-/// A block in the upper lane.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn upper(block: __m128i) -> __m256i {
-    let block: u128 = transmute!(block);
-    transmute!([0, block])
 }
 
 #[inline]
@@ -387,10 +371,10 @@ fn tag(key: &Key, nonce: &[u8; NONCE], hash: __m128i) -> [u8; TAG] {
     transmute!(_mm_xor_si128(reversed(hash), encrypt(key, block)))
 }
 
-/// Encrypts or decrypts up to [`MOST_REST`] bytes in place.
+/// Encrypts or decrypts up to [`MOST_REST`] bytes in place. What stands behind them is no longer zero then.
 #[inline]
 #[target_feature(enable = "avx2,vaes")]
-fn apply_rest(key: &Key, counter: &mut Counter, rest: &mut [u8; 2 * BLOCK * REST_PAIRS], length: usize) {
+fn apply_rest(key: &Key, counter: &mut Counter, rest: &mut Rest, length: usize) {
     match length.div_ceil(2 * BLOCK) {
         0 => {}
         1 => apply_pairs::<1>(key, counter, rest),
@@ -406,11 +390,23 @@ fn apply_rest(key: &Key, counter: &mut Counter, rest: &mut [u8; 2 * BLOCK * REST
 
 #[inline]
 #[target_feature(enable = "avx2,vaes")]
-fn apply_pairs<const N: usize>(key: &Key, counter: &mut Counter, rest: &mut [u8; 2 * BLOCK * REST_PAIRS]) {
+fn apply_pairs<const N: usize>(key: &Key, counter: &mut Counter, rest: &mut Rest) {
     let stream = encrypt_pairs::<N>(key, counter.next());
     for (pair, stream) in rest.as_chunks_mut::<{ 2 * BLOCK }>().0.iter_mut().zip(stream) {
         *pair = transmute!(_mm256_xor_si256(transmute!(*pair), stream));
     }
+}
+
+/// Makes the bytes behind the first `length` of a rest zero again, as far as they were encrypted and are hashed.
+#[inline]
+fn clear_behind(rest: &mut Rest, length: usize) {
+    let (blocks, _) = rest.as_chunks_mut::<BLOCK>();
+    let (whole, bytes) = (length / BLOCK, length % BLOCK);
+    let block = u128::from_le_bytes(blocks[whole]);
+    blocks[whole] = (block & ((1 << (8 * bytes)) - 1)).to_le_bytes();
+    blocks[whole + 1] = [0; BLOCK];
+    // An odd length block's neighbour.
+    blocks[whole + 2] = [0; BLOCK];
 }
 
 #[target_feature(enable = "avx2,aes,pclmulqdq,vaes,vpclmulqdq")]
@@ -424,12 +420,14 @@ fn seal(key: &Key, nonce: &[u8; NONCE], data: &[u8], source: &[u8], tail: &[u8],
         *to = transmute!(sealed);
         hash.chunk(sealed);
     }
-    let mut rest = [0; 2 * BLOCK * REST_PAIRS];
+    let mut rest: Rest = [0; size_of::<Rest>()];
     rest[..source_rest.len()].copy_from_slice(source_rest);
     rest[source_rest.len()..source_rest.len() + tail.len()].copy_from_slice(tail);
-    apply_rest(key, &mut counter, &mut rest, text_rest.len());
-    text_rest.copy_from_slice(&rest[..text_rest.len()]);
-    let hash = hash.finish(text_rest, data.len(), source.len() + tail.len());
+    let length = text_rest.len();
+    apply_rest(key, &mut counter, &mut rest, length);
+    text_rest.copy_from_slice(&rest[..length]);
+    clear_behind(&mut rest, length);
+    let hash = hash.finish(&mut rest, length, data.len(), source.len() + tail.len());
     made.copy_from_slice(&tag(key, nonce, hash));
 }
 
@@ -443,11 +441,13 @@ fn open(key: &Key, nonce: &[u8; NONCE], data: &[u8], source: &[u8], sent: &[u8; 
         hash.chunk(sealed);
         *to = transmute!(xor(sealed, encrypt_pairs(key, counter.next())));
     }
-    let mut rest = [0; 2 * BLOCK * REST_PAIRS];
-    rest[..source_rest.len()].copy_from_slice(source_rest);
-    apply_rest(key, &mut counter, &mut rest, text_rest.len());
-    text_rest.copy_from_slice(&rest[..text_rest.len()]);
-    let hash = hash.finish(source_rest, data.len(), source.len());
+    let mut rest: Rest = [0; size_of::<Rest>()];
+    let length = source_rest.len();
+    rest[..length].copy_from_slice(source_rest);
+    let mut text = rest;
+    apply_rest(key, &mut counter, &mut text, length);
+    text_rest.copy_from_slice(&text[..length]);
+    let hash = hash.finish(&mut rest, length, data.len(), source.len());
     let made = u128::from_ne_bytes(tag(key, nonce, hash));
     // One comparison of the whole tag: its time does not depend on where the two differ.
     made ^ u128::from_ne_bytes(*sent) == 0

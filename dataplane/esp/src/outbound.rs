@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aead::{AssociatedData, Key, KeyLengthError, Suite};
+use aead::{AssociatedData, Key, KeyLengthError, Suite, Tail};
 use arrayvec::ArrayVec;
 use wire::{Packet, Spi};
 use zeroize::Zeroizing;
@@ -134,9 +134,13 @@ impl<'a> Sealing<'a> {
 }
 
 /// RFC 4303 §2.4: padding bytes count up from 1; then their number and what the packet carries.
-fn tail(inner: &Packet<'_>) -> ArrayVec<u8, { aead::MOST_TAIL }> {
-    let padding = ((inner.bytes.len() + TRAILER).next_multiple_of(ALIGNMENT) - TRAILER - inner.bytes.len()) as u8;
-    (1..=padding).chain([padding, inner.tunnel_protocol().0]).collect()
+fn tail(inner: &Packet<'_>) -> Tail {
+    let content = inner.bytes.len() + TRAILER;
+    let padding = content.next_multiple_of(ALIGNMENT) - content;
+    let mut bytes = [1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes[padding] = padding as u8;
+    bytes[padding + 1] = inner.tunnel_protocol().0;
+    Tail::new(bytes, padding + TRAILER)
 }
 
 pub(crate) fn nonce(salt: [u8; SALT], iv: [u8; IV]) -> [u8; aead::NONCE] {

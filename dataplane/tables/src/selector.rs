@@ -8,17 +8,39 @@ use wire::{Packet, Protocol};
 /// One range of addresses, for one protocol or all, and for one range of ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrafficSelector {
-    /// From the first to the last address, of one family.
-    pub addresses: RangeInclusive<IpAddr>,
+    addresses: Addresses,
     /// `None` for any.
-    pub protocol: Option<Protocol>,
-    /// `0..=65535` for any, also for protocols without ports.
-    pub ports: RangeInclusive<u16>,
+    protocol: Option<Protocol>,
+    ports: RangeInclusive<u16>,
+}
+
+/// Compared as numbers: workers do so for every packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Addresses {
+    V4(u32, u32),
+    V6(u128, u128),
 }
 
 impl TrafficSelector {
+    /// From `first` to `last` address, for one protocol or (`None`) all, and for a range of ports: `0..=65535` for any,
+    /// also for protocols without ports. `None` where the addresses are not of one family.
+    #[must_use]
+    pub fn new(first: IpAddr, last: IpAddr, protocol: Option<Protocol>, ports: RangeInclusive<u16>) -> Option<Self> {
+        let addresses = match (first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => Addresses::V4(first.to_bits(), last.to_bits()),
+            (IpAddr::V6(first), IpAddr::V6(last)) => Addresses::V6(first.to_bits(), last.to_bits()),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
+        };
+        Some(Self { addresses, protocol, ports })
+    }
+
     fn holds(&self, address: IpAddr, protocol: Protocol, port: Option<u16>) -> bool {
-        self.addresses.contains(&address)
+        let within = match (&self.addresses, address) {
+            (Addresses::V4(first, last), IpAddr::V4(address)) => (*first..=*last).contains(&address.to_bits()),
+            (Addresses::V6(first, last), IpAddr::V6(address)) => (*first..=*last).contains(&address.to_bits()),
+            (Addresses::V4(..), IpAddr::V6(_)) | (Addresses::V6(..), IpAddr::V4(_)) => false,
+        };
+        within
             && self.protocol.is_none_or(|only| only == protocol)
             && (self.ports == (0..=u16::MAX) || port.is_some_and(|port| self.ports.contains(&port)))
     }
@@ -60,7 +82,7 @@ mod tests {
     use super::*;
 
     fn selector(first: &str, last: &str, protocol: Option<Protocol>, ports: RangeInclusive<u16>) -> TrafficSelector {
-        TrafficSelector { addresses: first.parse().unwrap()..=last.parse().unwrap(), protocol, ports }
+        TrafficSelector::new(first.parse().unwrap(), last.parse().unwrap(), protocol, ports).unwrap()
     }
 
     fn udp(source: [u8; 4], destination: [u8; 4], ports: [u8; 4]) -> [u8; 28] {

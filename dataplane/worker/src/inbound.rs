@@ -131,6 +131,7 @@ pub(crate) fn open<'a>(
     let results: ArrayVec<Result<Opened, Refusal>, BATCH> = opening.finish().collect();
 
     let mut lengths = [0; BATCH];
+    let mut last = None;
     for (((sealed, result), frame), length) in pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths) {
         let verdict = result.map_err(refused).and_then(|opened| {
             let (header, rest) = frame.split_at_mut(Link::UNTAGGED);
@@ -139,7 +140,13 @@ pub(crate) fn open<'a>(
             if !sealed.inbound.selectors.allow_inbound(&inner) {
                 return Err(DropReason::OutsideSelectors);
             }
-            let (leaving, link) = deliver(sealed.inbound, &inner, snapshot, unresolved)?;
+            let way = (sealed.inbound.gateway, inner.destination);
+            // Packets of one flow come in runs, and a run is looked up once.
+            let (leaving, link) = match last {
+                Some((last, found)) if last == way => found,
+                Some(_) | None => deliver(sealed.inbound, &inner, snapshot, unresolved)?,
+            };
+            last = Some((way, (leaving, link)));
             header.copy_from_slice(&link.0);
             let framed = Link::UNTAGGED + inner.bytes.len();
             if leaving == port {

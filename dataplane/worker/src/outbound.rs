@@ -1,5 +1,7 @@
 //! From a VPC to a peer: classify, route, choose the tunnel, number, seal.
 
+use std::net::IpAddr;
+
 use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
 use esp::Sealing;
@@ -29,8 +31,9 @@ pub(crate) fn route<'a>(
     tally: &mut Tally<'_>,
 ) -> Batch<'a> {
     let mut batch = Batch::new();
+    let mut routes = Routes { snapshot, gateway, last: None };
     for position in 0..count {
-        match route_packet(rx.frame(position), gateway, snapshot, unresolved) {
+        match route_packet(rx.frame(position), &mut routes, snapshot, unresolved) {
             Ok(routed) => batch.push(routed),
             Err((None, reason)) => tally.drop(reason),
             Err((Some(outbound), reason)) => tally.drop_of(outbound.slot, reason),
@@ -41,12 +44,12 @@ pub(crate) fn route<'a>(
 
 fn route_packet<'a>(
     frame: &'a [u8],
-    gateway: GatewayIndex,
+    routes: &mut Routes<'a>,
     snapshot: &'a Snapshot,
     unresolved: &ArrayQueue<Unresolved>,
 ) -> Result<Routed<'a>, (Option<&'a Outbound>, DropReason)> {
     let inner = packet(frame).map_err(|reason| (None, reason))?;
-    let tunnels = match snapshot.route(gateway, inner.destination) {
+    let tunnels = match routes.lookup(inner.destination) {
         Some(Route::Tunnels(tunnels)) => tunnels,
         Some(Route::Attachment(_)) => return Err((None, DropReason::Transit)),
         None => return Err((None, DropReason::NoRoute)),
@@ -66,6 +69,26 @@ fn route_packet<'a>(
         return Err((Some(outbound), DropReason::NeighbourUnresolved));
     };
     Ok(Routed { inner, outbound, link })
+}
+
+/// A gateway's routes during one batch: packets of one flow come in runs, and a run is looked up once.
+pub(crate) struct Routes<'a> {
+    snapshot: &'a Snapshot,
+    gateway: GatewayIndex,
+    last: Option<(IpAddr, Option<&'a Route>)>,
+}
+
+impl<'a> Routes<'a> {
+    fn lookup(&mut self, destination: IpAddr) -> Option<&'a Route> {
+        if let Some((last, route)) = self.last
+            && last == destination
+        {
+            return route;
+        }
+        let route = self.snapshot.route(self.gateway, destination);
+        self.last = Some((destination, route));
+        route
+    }
 }
 
 /// The IP packet in a frame.

@@ -62,10 +62,8 @@ impl House {
         let inbound =
             InboundSa::new(esp::Inbound { spi, suite, key: &KEY, salt, extended: plan.extended, replay_window: 64 });
         let side = |ranges: &[(&str, &str)]| {
-            let selector = |&(first, last): &(&str, &str)| TrafficSelector {
-                addresses: address(first)..=address(last),
-                protocol: None,
-                ports: 0..=u16::MAX,
+            let selector = |&(first, last): &(&str, &str)| {
+                TrafficSelector::new(address(first), address(last), None, 0..=u16::MAX).unwrap()
             };
             ranges.iter().map(selector).collect()
         };
@@ -212,7 +210,7 @@ pub fn seal_text(key: &aead::Key, sa: &OutboundSa, number: u64, text: &[u8], enc
         nonce,
         associated_data: aead::AssociatedData::Extended(data),
         source: text,
-        tail: Default::default(),
+        tail: aead::Tail::new([0; aead::MOST_TAIL], 0),
         destination: &mut destination,
     }]);
     let esp = [&spi[..], &(number as u32).to_be_bytes(), &number.to_be_bytes(), &destination].concat();
