@@ -134,23 +134,32 @@ fn figures(
     size: usize,
     cycles_per_nanosecond: f64,
 ) -> Vec<Figure> {
-    let median = |kind: Kind, value: &dyn Fn(&Measured) -> f64| {
-        let mut values: Vec<f64> = rounds.get(&kind)?.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+    let values = |kind: Kind, value: &dyn Fn(&Measured) -> f64| -> Option<Vec<f64>> {
+        rounds.get(&kind).map(|rounds| rounds.iter().map(value).collect())
     };
-    let rate = |kind| median(kind, &Measured::per_second);
-    let cycles = |kind| median(kind, &|round| round.busy_nanoseconds_per_packet() * cycles_per_nanosecond);
+    let median_of = |kind: Kind, value: &dyn Fn(&Measured) -> f64| median(values(kind, value)?);
+    let cycles = |round: &Measured| round.busy_nanoseconds_per_packet() * cycles_per_nanosecond;
+    // Of the same round: what slowed one down then slowed the other down too.
+    let ratio_to = |other: Kind, value: &dyn Fn(&Measured) -> f64| {
+        let (own, other) = (values(Kind::Bordergate, value)?, values(other, value)?);
+        median(own.iter().zip(other).map(|(own, other)| own / other).collect()).map(rounded)
+    };
     let figure = |kind: Kind| {
-        let per_second = rate(kind)?;
-        let latency = |quantile: f64| median(kind, &|round| round.latency_microseconds(quantile)).unwrap_or(f64::NAN);
-        let mut ratio = BTreeMap::new();
-        if kind == Kind::Bordergate {
-            let against = |other: Option<f64>, own: Option<f64>| Some(rounded(own? / other?));
-            ratio.extend(against(rate(Kind::Forwarder), rate(kind)).map(|value| ("forwarder", value)));
-            ratio.extend(against(cycles(Kind::Forwarder), cycles(kind)).map(|value| ("forwarder_cycles", value)));
-            ratio.extend(against(rate(Kind::StrongSwan), rate(kind)).map(|value| ("strongswan", value)));
-        }
+        let per_second = median_of(kind, &Measured::per_second)?;
+        let latency =
+            |quantile| median_of(kind, &|round| round.latency_microseconds(quantile)).map_or(f64::NAN, rounded);
+        let ratio = if kind == Kind::Bordergate {
+            [
+                ("forwarder", ratio_to(Kind::Forwarder, &Measured::per_second)),
+                ("forwarder_cycles", ratio_to(Kind::Forwarder, &cycles)),
+                ("strongswan", ratio_to(Kind::StrongSwan, &Measured::per_second)),
+            ]
+            .into_iter()
+            .filter_map(|(name, ratio)| Some((name, ratio?)))
+            .collect()
+        } else {
+            BTreeMap::new()
+        };
         Some(Figure {
             bench: "veth",
             implementation: kind.name(),
@@ -159,16 +168,21 @@ fn figures(
             size,
             mpps: rounded(per_second / 1e6),
             gbps: rounded(per_second * size as f64 * 8.0 / 1e9),
-            busy_cycles_per_packet: cycles(kind)?.round(),
-            latency_mpps: rounded(median(kind, &|round| round.latency_per_second())? / 1e6),
-            p50_us: rounded(latency(0.5)),
-            p99_us: rounded(latency(0.99)),
-            p999_us: rounded(latency(0.999)),
+            busy_cycles_per_packet: median_of(kind, &cycles)?.round(),
+            latency_mpps: rounded(median_of(kind, &Measured::latency_per_second)? / 1e6),
+            p50_us: latency(0.5),
+            p99_us: latency(0.99),
+            p999_us: latency(0.999),
             rounds: rounds.get(&kind)?.len(),
             ratio,
         })
     };
     Kind::ALL.into_iter().filter_map(figure).collect()
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 fn rounded(value: f64) -> f64 {

@@ -134,6 +134,19 @@ impl<P: Port> Worker<P> {
     }
 }
 
+/// Transmitting sides with the numbers of their ports.
+type Transmitters<'a, P> = ArrayVec<(PortIndex, &'a mut <P as Port>::Tx), MOST_PORTS>;
+
+/// The receiving side of the port at `index`, and the transmitting sides of all others: a packet never leaves through the
+/// port it came from, for tunnels are reached through the WAN alone.
+fn apart<P: Port>(ports: &mut [P], index: usize) -> Option<(&mut P::Rx, Transmitters<'_, P>)> {
+    let (before, rest) = ports.split_at_mut(index);
+    let (receiving, after) = rest.split_first_mut()?;
+    let others = before.iter_mut().enumerate().chain((index + 1..).zip(after));
+    let others = others.map(|(position, port)| (PortIndex(position as u32), port.split().1)).collect();
+    Some((receiving.split().0, others))
+}
+
 fn from_vpc<P: Port>(
     ports: &mut [P],
     index: usize,
@@ -142,18 +155,15 @@ fn from_vpc<P: Port>(
     snapshot: &Snapshot,
     shared: &Shared,
 ) -> usize {
-    let (before, rest) = ports.split_at_mut(index);
-    let Some((receiving, after)) = rest.split_first_mut() else { return 0 };
-    let (rx, _) = receiving.split();
+    let Some((rx, others)) = apart(ports, index) else { return 0 };
     let count = rx.receive(limit);
     if count == 0 {
         return 0;
     }
     let mut tally = Tally::new(&shared.counters, count);
     let batch = outbound::route(rx, count, gateway, snapshot, &shared.unresolved, &mut tally);
-    // A packet never leaves through the port it came from: tunnels are reached through the WAN.
-    for (position, port) in before.iter_mut().enumerate().chain((index + 1..).zip(after)) {
-        outbound::seal(&batch, PortIndex(position as u32), port.split().1, &mut tally);
+    for (port, tx) in others {
+        outbound::seal(&batch, port, tx, &mut tally);
     }
     drop(batch);
     rx.release();
@@ -162,31 +172,22 @@ fn from_vpc<P: Port>(
 }
 
 fn from_wan<P: Port>(ports: &mut [P], index: usize, limit: usize, snapshot: &Snapshot, shared: &Shared) -> usize {
-    let (before, rest) = ports.split_at_mut(index);
-    let Some((receiving, after)) = rest.split_first_mut() else { return 0 };
-    let (rx, _) = receiving.split();
+    let Some((rx, mut leaving)) = apart(ports, index) else { return 0 };
     let count = rx.receive(limit);
     if count == 0 {
         return 0;
     }
     let mut tally = Tally::new(&shared.counters, count);
     let batch = inbound::classify(rx, count, snapshot, &shared.ike, &mut tally);
-    let mut leaving: ArrayVec<(usize, &mut P::Tx), MOST_PORTS> = before
-        .iter_mut()
-        .enumerate()
-        .chain((index + 1..).zip(after))
-        .map(|(position, port)| (position, port.split().1))
-        .collect();
     for turn in 0..leaving.len() {
         let (earlier, rest) = leaving.split_at_mut(turn);
-        let Some(((position, tx), later)) = rest.split_first_mut() else { break };
+        let Some(((port, tx), later)) = rest.split_first_mut() else { break };
         let elsewhere = |port: PortIndex, frame: &[u8]| {
             let mut others = earlier.iter_mut().chain(later.iter_mut());
-            let (_, tx) = others.find(|(position, _)| *position == port.position()).ok_or(DropReason::Transit)?;
+            let (_, tx) = others.find(|(other, _)| *other == port).ok_or(DropReason::Transit)?;
             copy(*tx, frame)
         };
-        let port = PortIndex(*position as u32);
-        inbound::open(&batch, port, *tx, snapshot, &shared.unresolved, &mut tally, elsewhere);
+        inbound::open(&batch, *port, *tx, snapshot, &shared.unresolved, &mut tally, elsewhere);
     }
     drop(batch);
     rx.release();
