@@ -483,6 +483,9 @@ impl Receive for XdpRx {
         self.held = unsafe { self.ring.consume(&mut self.batch[..limit.min(BATCH)]) };
         for frame in &self.batch[..self.held] {
             self.ledger.moves(frame, Owner::Kernel, Owner::User);
+            // Another core or the device wrote it. Asked for together, the misses of a whole batch overlap.
+            // SAFETY: the batch owns this frame, as in `frame`.
+            prefetch(unsafe { self.umem.data(frame) }.contents());
         }
         // With preferred busy polling interrupts are off, and it is we who make the driver look.
         if self.held == 0 && self.busy_poll {
@@ -513,6 +516,19 @@ impl Receive for XdpRx {
         // set by the kernel within one frame of this area.
         unsafe { self.umem.data(frame) }.contents()
     }
+}
+
+/// Has the start of a frame brought into the cache: its headers, and of a small packet all.
+#[inline]
+fn prefetch(frame: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in frame.chunks(64).take(2) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of any address has no effect that the program sees, and this one is readable.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = frame;
 }
 
 impl XdpTx {
