@@ -302,21 +302,27 @@ impl<'a> Hash<'a> {
         transmute!([self.key.powers[from], self.key.powers[from + 1]])
     }
 
+    /// Starts the sum of a chunk; what is returned is to be added to the chunk's first block.
+    #[inline]
+    #[target_feature(enable = "avx2,vpclmulqdq")]
+    fn begin(&mut self) -> (Sum, __m256i) {
+        let mut sum = Sum::new();
+        if !self.before_text {
+            return (sum, lower(self.pending));
+        }
+        self.before_text = false;
+        sum.add(lower(self.pending), self.powers(2 * PAIRS + 1));
+        (sum, _mm256_setzero_si256())
+    }
+
     /// Folds a chunk of ciphertext in.
     #[inline]
     #[target_feature(enable = "avx2,pclmulqdq,vpclmulqdq")]
-    fn chunk(&mut self, blocks: [__m256i; PAIRS]) {
-        let mut sum = Sum::new();
-        let mut first = reversed_pair(blocks[0]);
-        if self.before_text {
-            sum.add(lower(self.pending), self.powers(2 * PAIRS + 1));
-            self.before_text = false;
-        } else {
-            first = _mm256_xor_si256(first, lower(self.pending));
-        }
-        sum.add(first, self.powers(2 * PAIRS));
-        for (pair, blocks) in (1..PAIRS).rev().zip(&blocks[1..]) {
-            sum.add(reversed_pair(*blocks), self.powers(2 * pair));
+    fn chunk(&mut self, chunk: &[u8; CHUNK]) {
+        let (mut sum, mut first) = self.begin();
+        for (blocks, pair) in load(chunk).into_iter().zip((1..=PAIRS).rev()) {
+            sum.add(_mm256_xor_si256(reversed_pair(blocks), first), self.powers(2 * pair));
+            first = _mm256_setzero_si256();
         }
         self.pending = sum.reduced();
     }
@@ -340,6 +346,32 @@ impl<'a> Hash<'a> {
         }
         sum.reduced()
     }
+}
+
+/// Encrypts counter blocks while a chunk of ciphertext is folded into the hash. The two have nothing to do with each
+/// other; standing side by side they fill the processor's units better than one after the other.
+#[inline]
+#[target_feature(enable = "avx2,aes,pclmulqdq,vaes,vpclmulqdq")]
+fn encrypt_and_hash(
+    key: &Key,
+    mut state: [__m256i; PAIRS],
+    hash: &mut Hash<'_>,
+    chunk: &[u8; CHUNK],
+) -> [__m256i; PAIRS] {
+    let round_key = |round: usize| _mm256_broadcastsi128_si256(transmute!(key.round_keys[round]));
+    let (mut sum, mut first) = hash.begin();
+    state = state.map(|pair| _mm256_xor_si256(pair, round_key(0)));
+    // Ten rounds at least, and eight pairs to be hashed.
+    for (blocks, round) in load(chunk).into_iter().zip(1..) {
+        state = state.map(|pair| _mm256_aesenc_epi128(pair, round_key(round)));
+        sum.add(_mm256_xor_si256(reversed_pair(blocks), first), hash.powers(2 * (PAIRS + 1 - round)));
+        first = _mm256_setzero_si256();
+    }
+    for round in PAIRS + 1..key.rounds {
+        state = state.map(|pair| _mm256_aesenc_epi128(pair, round_key(round)));
+    }
+    hash.pending = sum.reduced();
+    state.map(|pair| _mm256_aesenclast_epi128(pair, round_key(key.rounds)))
 }
 
 /// A block in the lower lane: the one with the higher power.
@@ -415,10 +447,19 @@ fn seal(key: &Key, nonce: &[u8; NONCE], data: &[u8], source: &[u8], tail: &[u8],
     let (from, source_rest) = source.as_chunks::<CHUNK>();
     let (to, text_rest) = text.split_at_mut(from.len() * CHUNK);
     let (mut counter, mut hash) = (Counter::new(nonce), Hash::new(key, data));
+    // Each chunk is hashed while the next one is encrypted.
+    let mut sealed: Option<&[u8; CHUNK]> = None;
     for (from, to) in from.iter().zip(to.as_chunks_mut::<CHUNK>().0) {
-        let sealed = xor(load(from), encrypt_pairs(key, counter.next()));
-        *to = transmute!(sealed);
-        hash.chunk(sealed);
+        let counters = counter.next();
+        let stream = match sealed {
+            Some(chunk) => encrypt_and_hash(key, counters, &mut hash, chunk),
+            None => encrypt_pairs(key, counters),
+        };
+        *to = transmute!(xor(load(from), stream));
+        sealed = Some(to);
+    }
+    if let Some(chunk) = sealed {
+        hash.chunk(chunk);
     }
     let mut rest: Rest = [0; size_of::<Rest>()];
     rest[..source_rest.len()].copy_from_slice(source_rest);
@@ -437,9 +478,8 @@ fn open(key: &Key, nonce: &[u8; NONCE], data: &[u8], source: &[u8], sent: &[u8; 
     let (to, text_rest) = destination.split_at_mut(from.len() * CHUNK);
     let (mut counter, mut hash) = (Counter::new(nonce), Hash::new(key, data));
     for (from, to) in from.iter().zip(to.as_chunks_mut::<CHUNK>().0) {
-        let sealed = load(from);
-        hash.chunk(sealed);
-        *to = transmute!(xor(sealed, encrypt_pairs(key, counter.next())));
+        let stream = encrypt_and_hash(key, counter.next(), &mut hash, from);
+        *to = transmute!(xor(load(from), stream));
     }
     let mut rest: Rest = [0; size_of::<Rest>()];
     let length = source_rest.len();
