@@ -13,7 +13,7 @@ use std::arch::x86_64::{
     _mm_cvtsi128_si32, _mm_set_epi8, _mm_set_epi64x, _mm_shuffle_epi8, _mm_shuffle_epi32, _mm_xor_si128,
     _mm256_add_epi32, _mm256_aesenc_epi128, _mm256_aesenclast_epi128, _mm256_broadcastsi128_si256,
     _mm256_castsi256_si128, _mm256_clmulepi64_epi128, _mm256_extracti128_si256, _mm256_set_epi32, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_xor_si256,
+    _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_xor_si256,
 };
 
 use zerocopy::transmute;
@@ -44,12 +44,15 @@ pub struct Key {
     rounds: usize,
     /// `H^POWERS` first, `H` last, and a zero behind it for the empty lane of an odd last block.
     powers: [u128; POWERS + 1],
+    /// Of each power both halves added, for Karatsuba's middle product.
+    folded: [u128; POWERS + 1],
 }
 
 impl Drop for Key {
     fn drop(&mut self) {
         self.round_keys.zeroize();
         self.powers.zeroize();
+        self.folded.zeroize();
     }
 }
 
@@ -125,7 +128,7 @@ fn expand(key: &[u8]) -> Key {
         }
         schedule[i] = schedule[i - words] ^ word;
     }
-    let mut key = Key { round_keys: [0; MOST_ROUND_KEYS], rounds, powers: [0; POWERS + 1] };
+    let mut key = Key { round_keys: [0; MOST_ROUND_KEYS], rounds, powers: [0; POWERS + 1], folded: [0; POWERS + 1] };
     for (round_key, words) in key.round_keys.iter_mut().zip(schedule.as_chunks::<4>().0) {
         *round_key = words.iter().rev().fold(0, |value, word| value << 32 | u128::from(*word));
     }
@@ -137,8 +140,9 @@ fn expand(key: &[u8]) -> Key {
     let carry = 0_u128.wrapping_sub(hash >> 127);
     let hash = (hash << 1) ^ (carry & 0xc200_0000_0000_0000_0000_0000_0000_0001);
     let mut power = hash;
-    for slot in key.powers[..POWERS].iter_mut().rev() {
+    for (slot, folded) in key.powers[..POWERS].iter_mut().zip(&mut key.folded[..POWERS]).rev() {
         *slot = power;
+        *folded = power ^ power >> 64;
         power = multiply(power, hash);
     }
     key
@@ -255,14 +259,12 @@ impl Sum {
         Self { low: zero, middle: zero, high: zero }
     }
 
-    /// Adds two blocks, byte-reversed, each times its power.
+    /// Adds two blocks, byte-reversed, each times its power, by Karatsuba's three products.
     #[inline]
     #[target_feature(enable = "avx2,vpclmulqdq")]
-    fn add(&mut self, blocks: __m256i, powers: __m256i) {
-        let middle = _mm256_xor_si256(
-            _mm256_clmulepi64_epi128::<0x01>(blocks, powers),
-            _mm256_clmulepi64_epi128::<0x10>(blocks, powers),
-        );
+    fn add(&mut self, blocks: __m256i, (powers, folded): (__m256i, __m256i)) {
+        let halves = _mm256_xor_si256(blocks, _mm256_shuffle_epi32::<0x4e>(blocks));
+        let middle = _mm256_clmulepi64_epi128::<0x00>(halves, folded);
         self.low = _mm256_xor_si256(self.low, _mm256_clmulepi64_epi128::<0x00>(blocks, powers));
         self.middle = _mm256_xor_si256(self.middle, middle);
         self.high = _mm256_xor_si256(self.high, _mm256_clmulepi64_epi128::<0x11>(blocks, powers));
@@ -272,7 +274,8 @@ impl Sum {
     #[target_feature(enable = "avx2,pclmulqdq")]
     fn reduced(self) -> __m128i {
         let lanes = |sum| _mm_xor_si128(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
-        reduce(lanes(self.low), lanes(self.middle), lanes(self.high))
+        let (low, high) = (lanes(self.low), lanes(self.high));
+        reduce(low, _mm_xor_si128(lanes(self.middle), _mm_xor_si128(low, high)), high)
     }
 }
 
@@ -294,12 +297,13 @@ impl<'a> Hash<'a> {
         Self { key, pending: reversed(transmute!(block)), before_text: true }
     }
 
-    /// `H^power` and the power below it, which is nothing below the first.
+    /// `H^power` and the power below it, which is nothing below the first; and the halves of each added.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn powers(&self, power: usize) -> __m256i {
+    fn powers(&self, power: usize) -> (__m256i, __m256i) {
         let from = POWERS - power;
-        transmute!([self.key.powers[from], self.key.powers[from + 1]])
+        let pair = |powers: &[u128; POWERS + 1]| transmute!([powers[from], powers[from + 1]]);
+        (pair(&self.key.powers), pair(&self.key.folded))
     }
 
     /// Starts the sum of a chunk; what is returned is to be added to the chunk's first block.
