@@ -113,7 +113,10 @@ pub struct Open<'a> {
 /// Where a destination's length is not what [`Seal::destination`] says: the caller's own arithmetic.
 pub fn seal(batch: &mut [Seal<'_>]) {
     for position in 0..batch.len() {
-        prefetch(batch.get(position + 1).map_or(&[], |next| next.source));
+        if let Some(next) = batch.get(position + 1) {
+            prefetch(next.source);
+            prefetch(next.destination);
+        }
         let packet = &mut batch[position];
         packet.key.seal(
             &packet.nonce,
@@ -131,7 +134,10 @@ pub fn seal(batch: &mut [Seal<'_>]) {
 /// Where a length is not what [`Open`] says: the caller's own arithmetic.
 pub fn open(batch: &mut [Open<'_>]) {
     for position in 0..batch.len() {
-        prefetch(batch.get(position + 1).map_or(&[], |next| next.source));
+        if let Some(next) = batch.get(position + 1) {
+            prefetch(next.source);
+            prefetch(next.destination);
+        }
         let packet = &mut batch[position];
         let (text, tag) = packet.source.split_last_chunk::<TAG>().expect("the caller checks the length");
         packet.authentic =
