@@ -6,13 +6,7 @@ use crate::reason::{DownReason, Exchange, Protocol};
 
 impl IkeSa {
     pub(super) fn on_request(&mut self, header: Header, datagram: &[u8], path: Path, env: &mut Env<'_, '_>) -> Verdict {
-        let (first, plain) = match self.open(header, datagram) {
-            Ok(opened) => opened,
-            Err(closed) => {
-                Self::count_closed(&closed, env.counters);
-                return Verdict::Continue;
-            }
-        };
+        let Some((first, plain)) = self.open(header, datagram, env.counters) else { return Verdict::Continue };
         self.heard(path, env);
         let payloads = match Payloads::parse(first, &plain) {
             Ok(payloads) => payloads,
@@ -92,16 +86,9 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        match self.open(header, datagram) {
-            Ok((first, plain)) => {
-                if Payloads::parse(first, &plain).is_err() {
-                    env.counters.malformed += 1;
-                }
-            }
-            Err(closed) => {
-                Self::count_closed(&closed, env.counters);
-                return Verdict::Continue;
-            }
+        let Some((first, plain)) = self.open(header, datagram, env.counters) else { return Verdict::Continue };
+        if Payloads::parse(first, &plain).is_err() {
+            env.counters.malformed += 1;
         }
         self.heard(path, env);
         self.request = None;

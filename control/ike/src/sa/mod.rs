@@ -479,7 +479,18 @@ impl IkeSa {
     }
 
     /// Opens a protected message: the first payload's type and the payloads.
-    fn open(&self, header: Header, datagram: &[u8]) -> Result<(u8, Zeroizing<Vec<u8>>), Closed> {
+    fn open(&self, header: Header, datagram: &[u8], counters: &mut TunnelCounters) -> Option<(u8, Zeroizing<Vec<u8>>)> {
+        // RFC 7296 §2.21.4: nothing is believed of a message that stays closed. It is counted.
+        match self.try_open(header, datagram) {
+            Ok(opened) => return Some(opened),
+            Err(Closed::Malformed) => counters.malformed += 1,
+            Err(Closed::BadIntegrity) => counters.bad_integrity += 1,
+            Err(Closed::Unprotected) => counters.unprotected_errors += 1,
+        }
+        None
+    }
+
+    fn try_open(&self, header: Header, datagram: &[u8]) -> Result<(u8, Zeroizing<Vec<u8>>), Closed> {
         let bytes = datagram.get(crate::message::HEADER_BYTES..).ok_or(Closed::Malformed)?;
         let outer = Payloads::parse(header.next_payload, bytes).map_err(|_| Closed::Malformed)?;
         let (Some(encrypted), Some(secure)) = (outer.encrypted, self.secure.as_ref()) else {
@@ -488,15 +499,6 @@ impl IkeSa {
         let Encrypted { first, .. } = encrypted;
         let plain = secure.protection.open(datagram, &encrypted).map_err(|_| Closed::BadIntegrity)?;
         Ok((first, plain))
-    }
-
-    /// Counts a message that stayed closed. RFC 7296 §2.21.4: nothing in it is believed.
-    fn count_closed(closed: &Closed, counters: &mut TunnelCounters) {
-        match closed {
-            Closed::Malformed => counters.malformed += 1,
-            Closed::BadIntegrity => counters.bad_integrity += 1,
-            Closed::Unprotected => counters.unprotected_errors += 1,
-        }
     }
 
     fn liveness_due(&self, config: &TunnelConfig) -> Option<Instant> {

@@ -95,13 +95,7 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let (first, plain) = match self.open(header, datagram) {
-            Ok(opened) => opened,
-            Err(closed) => {
-                Self::count_closed(&closed, env.counters);
-                return Verdict::Continue;
-            }
-        };
+        let Some((first, plain)) = self.open(header, datagram, env.counters) else { return Verdict::Continue };
         env.counters.received += 1;
         let outcome = Payloads::parse(first, &plain)
             .map_err(|error| Refusal::syntax(Exchange::IkeAuth, error))
