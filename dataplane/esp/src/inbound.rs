@@ -1,6 +1,6 @@
 //! Opening: from ESP to inner packets.
 
-use aead::{Key, KeyLengthError, Suite};
+use aead::{Buffers, Key, KeyLengthError, Suite};
 use arrayvec::ArrayVec;
 use wire::{Protocol, Spi};
 use zeroize::Zeroizing;
@@ -137,8 +137,7 @@ impl<'a> Opening<'a> {
             key: &sa.key,
             nonce: nonce(*sa.salt, iv),
             associated_data: associated_data(sa.spi.value().to_be_bytes(), number, sa.extended),
-            source,
-            destination: &mut destination[..length],
+            buffers: Buffers::Apart { source, destination: &mut destination[..length] },
             authentic: false,
         });
         self.numbers.push((&sa.replay, number));
@@ -153,7 +152,7 @@ impl<'a> Opening<'a> {
             }
             // RFC 4303 §3.4.3: the window moves only after the integrity check.
             replay.commit(number).map_err(Refusal::Stale)?;
-            let [text @ .., padding, next_header] = &*packet.destination else { return Err(Refusal::BadPadding) };
+            let [text @ .., padding, next_header] = packet.buffers.destination() else { return Err(Refusal::BadPadding) };
             let length = text.len().checked_sub(usize::from(*padding)).ok_or(Refusal::BadPadding)?;
             Ok(Opened { length, next_header: Protocol(*next_header) })
         })

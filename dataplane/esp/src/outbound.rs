@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aead::{AssociatedData, Key, KeyLengthError, Suite, Tail};
+use aead::{AssociatedData, Buffers, Key, KeyLengthError, Nonce, Suite, Tail};
 use arrayvec::ArrayVec;
 use wire::{Packet, Spi};
 use zeroize::Zeroizing;
@@ -120,9 +120,8 @@ impl<'a> Sealing<'a> {
             key: &protection.key,
             nonce: nonce(*protection.salt, sequence.to_be_bytes()),
             associated_data: associated_data(index, sequence, protection.extended),
-            source: inner.bytes,
+            buffers: Buffers::Apart { source: inner.bytes, destination },
             tail: tail(inner),
-            destination,
         });
         length
     }
@@ -143,9 +142,9 @@ fn tail(inner: &Packet<'_>) -> Tail {
     Tail::new(bytes, padding + TRAILER)
 }
 
-pub(crate) fn nonce(salt: [u8; SALT], iv: [u8; IV]) -> [u8; aead::NONCE] {
+pub(crate) fn nonce(salt: [u8; SALT], iv: [u8; IV]) -> Nonce {
     let ([a, b, c, d], [e, f, g, h, i, j, k, l]) = (salt, iv);
-    [a, b, c, d, e, f, g, h, i, j, k, l]
+    Nonce::counter([a, b, c, d, e, f, g, h, i, j, k, l])
 }
 
 /// RFC 4106 §5: index and sequence number, all 64 bits of it where it is extended.
@@ -153,8 +152,8 @@ pub(crate) fn associated_data(index: [u8; 4], sequence: u64, extended: bool) -> 
     let [a, b, c, d] = index;
     let [e, f, g, h, i, j, k, l] = sequence.to_be_bytes();
     if extended {
-        AssociatedData::Extended([a, b, c, d, e, f, g, h, i, j, k, l])
+        AssociatedData::extended([a, b, c, d, e, f, g, h, i, j, k, l])
     } else {
-        AssociatedData::Short([a, b, c, d, i, j, k, l])
+        AssociatedData::short([a, b, c, d, i, j, k, l])
     }
 }

@@ -207,11 +207,10 @@ pub fn seal_text(key: &aead::Key, sa: &OutboundSa, number: u64, text: &[u8], enc
     let mut destination = vec![0; text.len() + aead::TAG];
     aead::seal(&mut [aead::Seal {
         key,
-        nonce,
-        associated_data: aead::AssociatedData::Extended(data),
-        source: text,
-        tail: aead::Tail::new([0; aead::MOST_TAIL], 0),
-        destination: &mut destination,
+        nonce: aead::Nonce::counter(nonce),
+        associated_data: aead::AssociatedData::extended(data),
+        buffers: aead::Buffers::Apart { source: text, destination: &mut destination },
+        tail: aead::Tail::EMPTY,
     }]);
     let esp = [&spi[..], &(number as u32).to_be_bytes(), &number.to_be_bytes(), &destination].concat();
     let (peer, own) = ([198, 51, 100, 2], [203, 0, 113, 1]);

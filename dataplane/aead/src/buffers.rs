@@ -1,0 +1,129 @@
+//! What the caller of a batch fills in.
+
+use crate::{MOST_TAIL, NONCE};
+
+/// Bytes of a cipher's block.
+const BLOCK: usize = 16;
+
+/// The value that makes two packets under one key differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nonce(pub(crate) [u8; BLOCK]);
+
+impl Nonce {
+    /// Of an AEAD: salt and explicit initialisation vector (RFC 4106 §4, RFC 7634 §2).
+    #[must_use]
+    pub fn counter(bytes: [u8; NONCE]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+        Self([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 1])
+    }
+
+    /// Of CBC: the initialisation vector, unpredictable (RFC 3602 §3). It is authenticated with the packet.
+    #[must_use]
+    pub fn block(bytes: [u8; BLOCK]) -> Self {
+        Self(bytes)
+    }
+}
+
+/// What is authenticated in clear (RFC 4106 §5): the security parameters index and the sequence number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AssociatedData {
+    /// Zeros behind `length`.
+    pub(crate) block: [u8; BLOCK],
+    pub(crate) length: usize,
+}
+
+impl AssociatedData {
+    /// Index and 32-bit sequence number.
+    #[must_use]
+    pub fn short(bytes: [u8; 8]) -> Self {
+        Self::new(&bytes)
+    }
+
+    /// Index and 64-bit sequence number. Under an HMAC the upper half is hashed behind the packet (RFC 4303 §2.2.1).
+    #[must_use]
+    pub fn extended(bytes: [u8; 12]) -> Self {
+        Self::new(&bytes)
+    }
+
+    /// Any bytes up to a block: published vectors have other lengths than ESP.
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let mut block = [0; BLOCK];
+        block[..bytes.len()].copy_from_slice(bytes);
+        Self { block, length: bytes.len() }
+    }
+
+    /// What an HMAC covers before the initialisation vector, and behind the ciphertext (RFC 4303 §2.2.1).
+    pub(crate) fn around(&self) -> ([u8; 8], &[u8]) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.block;
+        if self.length == NONCE {
+            ([a, b, c, d, i, j, k, l], &self.block[4..8])
+        } else {
+            ([a, b, c, d, e, f, g, h], &[])
+        }
+    }
+
+    /// The bytes that are authenticated.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.block[..self.length]
+    }
+}
+
+/// A few bytes of plaintext, held in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    pub(crate) bytes: [u8; MOST_TAIL],
+    pub(crate) length: usize,
+}
+
+impl Tail {
+    /// None.
+    pub const EMPTY: Tail = Tail { bytes: [0; MOST_TAIL], length: 0 };
+
+    /// The first `length` of `bytes`.
+    ///
+    /// # Panics
+    /// With more than [`MOST_TAIL`]: the caller's own arithmetic.
+    #[must_use]
+    pub fn new(bytes: [u8; MOST_TAIL], length: usize) -> Self {
+        assert!(length <= MOST_TAIL, "a tail of {length} bytes");
+        Self { bytes, length }
+    }
+
+    /// How many bytes there are.
+    // A tail that may be empty is nowhere asked whether it is.
+    #[allow(clippy::len_without_is_empty)]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// Where a packet's bytes come from and go to.
+#[derive(Debug)]
+pub enum Buffers<'a> {
+    /// From a place that is only read to another one.
+    Apart {
+        /// What is there.
+        source: &'a [u8],
+        /// Where the result goes.
+        destination: &'a mut [u8],
+    },
+    /// From a place to itself.
+    InPlace(&'a mut [u8]),
+}
+
+impl Buffers<'_> {
+    /// Where the result goes.
+    #[must_use]
+    pub fn destination(&self) -> &[u8] {
+        match self {
+            Self::Apart { destination, .. } => destination,
+            Self::InPlace(buffer) => buffer,
+        }
+    }
+}
