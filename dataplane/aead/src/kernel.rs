@@ -73,14 +73,12 @@ impl Kernel {
             }};
         }
         let has_128 = || has!("sse4.1" "ssse3" "aes" "pclmulqdq");
-        let has_256 = || has_128() && has!("avx2" "bmi2" "vaes" "vpclmulqdq");
+        let has_256 = || has_128() && has!("avx2" "bmi1" "bmi2" "vaes" "vpclmulqdq");
         match self {
             Self::Portable => true,
             Self::AesNi => has_128(),
             Self::Vaes256 => has_256(),
-            Self::Vaes512 => {
-                has_256() && has!("avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512ifma" "avx512vbmi")
-            }
+            Self::Vaes512 => has_256() && has!("avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512ifma" "avx512vbmi"),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Expanded keys.
 
-use std::fmt;
+use std::{fmt, mem};
 
+#[cfg(target_arch = "x86_64")]
+use crate::gcm;
 use crate::{Kernel, Suite, portable};
 
 /// A key of a length that its suite does not take.
@@ -25,6 +27,8 @@ pub struct Key {
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Schedule {
     Portable(portable::Key),
+    #[cfg(target_arch = "x86_64")]
+    Gcm(gcm::Key),
 }
 
 impl Key {
@@ -46,7 +50,16 @@ impl Key {
         if key.len() != suite.key_length() {
             return Err(wrong_length);
         }
-        let _ = kernel;
+        #[cfg(target_arch = "x86_64")]
+        if kernel >= Kernel::AesNi && kernel.is_available() {
+            let schedule = match suite {
+                Suite::Aes128Gcm16 | Suite::Aes192Gcm16 | Suite::Aes256Gcm16 => Some(Schedule::Gcm(gcm::Key::new(key))),
+                Suite::ChaCha20Poly1305 | Suite::AesCbc(..) => None,
+            };
+            if let Some(schedule) = schedule {
+                return Ok(Self { suite, kernel, schedule });
+            }
+        }
         let schedule = portable::Key::new(suite, key).ok_or(wrong_length)?;
         Ok(Self { suite, kernel: Kernel::Portable, schedule: Schedule::Portable(schedule) })
     }
@@ -63,10 +76,10 @@ impl Key {
         self.kernel
     }
 
-    /// Bytes of the suite's tag.
+    /// Whether one kernel works with both.
     #[inline]
-    pub(crate) fn tag_length(&self) -> usize {
-        self.suite.tag_length()
+    pub(crate) fn goes_with(&self, other: &Self) -> bool {
+        self.kernel == other.kernel && mem::discriminant(&self.schedule) == mem::discriminant(&other.schedule)
     }
 }
 

@@ -5,18 +5,18 @@
 //! Which instructions do the work is decided when a key is expanded, see [`Kernel`].
 
 mod buffers;
+#[cfg(target_arch = "x86_64")]
+mod gcm;
 mod kernel;
 mod key;
 mod packet;
 mod portable;
 mod suite;
 
-use arrayvec::ArrayVec;
-
 pub use buffers::{AssociatedData, Buffers, Nonce, Tail};
 pub use kernel::{Kernel, KernelError};
-pub use key::{Key, KeyLengthError};
 use key::Schedule;
+pub use key::{Key, KeyLengthError};
 use packet::Packet;
 pub use suite::{AesKey, Integrity, Suite};
 
@@ -29,8 +29,61 @@ pub const MOST_TAG: usize = 32;
 /// Most bytes of a [`Seal::tail`]: 255 bytes of padding, its length and the next header would be legal (RFC 4303 §2.4);
 /// alignment alone never needs more than this.
 pub const MOST_TAIL: usize = 20;
+/// Most bytes of a text with its tail: what an IP packet has at most, and a little more.
+pub const MOST_TEXT: usize = 1 << 16;
 /// Packets that are taken apart together; a longer batch is worked on in pieces.
 const PIECE: usize = 64;
+
+/// Runs the kernels' `$run` over a batch, a kernel at a time: all packets that go to the same kernel as the first one
+/// left, until none is left. A kernel is told their positions and takes them in itself, so that none is copied twice.
+macro_rules! take_apart {
+    ($batch:ident, $run:ident) => {
+        for piece in $batch.chunks_mut(PIECE) {
+            let mut left = u64::MAX >> (PIECE - piece.len());
+            while left != 0 {
+                let first = piece[left.trailing_zeros() as usize].key;
+                let chosen = left & same_kernel(first, piece.iter().map(|packet| packet.key));
+                left &= !chosen;
+                let packets = piece.as_mut_ptr();
+                macro_rules! run {
+                    ($schedule:path, $kernel:ident) => {
+                        $kernel::$run(first.kernel(), chosen, |position| {
+                            // SAFETY: what is chosen is in the piece, and a kernel takes each packet in once.
+                            let packet = unsafe { &mut *packets.add(position) };
+                            let $schedule(key) = &packet.key.schedule else { unreachable!("chosen by its schedule") };
+                            Packet::new(key, packet)
+                        })
+                    };
+                }
+                match &first.schedule {
+                    Schedule::Portable(_) => run!(Schedule::Portable, portable),
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: what is chosen is in the piece, with a key for the kernel to which the first one's goes.
+                    Schedule::Gcm(_) => unsafe { gcm::run(first.kernel(), chosen, packets) },
+                }
+            }
+        }
+    };
+}
+
+/// The positions of the bits that are set, in order.
+#[inline(always)]
+fn positions(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let position = bits.trailing_zeros() as usize;
+        bits &= bits.wrapping_sub(1);
+        (position < PIECE).then_some(position)
+    })
+}
+
+/// A bit for each key that goes to the kernel to which `first` goes.
+#[inline]
+fn same_kernel<'a>(first: &Key, keys: impl Iterator<Item = &'a Key>) -> u64 {
+    keys.zip(0..).fold(0, |same, (key, position)| {
+        let is_same = std::ptr::eq(key, first) || key.goes_with(first);
+        same | u64::from(is_same) << position
+    })
+}
 
 /// A packet to be sealed.
 #[derive(Debug)]
@@ -69,75 +122,15 @@ pub struct Open<'a> {
 /// # Panics
 /// Where a length is not what [`Seal`] says, or not a multiple of the block of CBC: the caller's own arithmetic.
 pub fn seal(batch: &mut [Seal<'_>]) {
-    for piece in batch.chunks_mut(PIECE) {
-        let mut left = every(piece.len());
-        while left != 0 {
-            let first = piece[left.trailing_zeros() as usize].key;
-            macro_rules! run {
-                ($schedule:path, $seal:path) => {{
-                    let mut packets = ArrayVec::<Packet<'_, _>, PIECE>::new();
-                    for (position, packet) in piece.iter_mut().enumerate() {
-                        if left & 1 << position != 0
-                            && let $schedule(key) = &packet.key.schedule
-                            && packet.key.kernel() == first.kernel()
-                        {
-                            packets.push(Packet::sealing(key, packet, position));
-                            left &= !(1 << position);
-                        }
-                    }
-                    $seal(first.kernel(), &mut packets);
-                }};
-            }
-            match &first.schedule {
-                Schedule::Portable(_) => run!(Schedule::Portable, portable::seal),
-            }
-        }
-    }
+    take_apart!(batch, seal);
 }
 
 /// Opens every packet of the batch and says of each whether it was [`Open::authentic`].
 ///
 /// # Panics
-/// Where a length is not what [`Open`] says, or not a multiple of the block of CBC: the caller's own arithmetic.
+/// Where a length is not what [`Open`] says: the caller's own arithmetic.
 pub fn open(batch: &mut [Open<'_>]) {
-    for piece in batch.chunks_mut(PIECE) {
-        let (mut left, mut authentic) = (every(piece.len()), 0);
-        while left != 0 {
-            let first = piece[left.trailing_zeros() as usize].key;
-            macro_rules! run {
-                ($schedule:path, $open:path) => {{
-                    let mut packets = ArrayVec::<Packet<'_, _>, PIECE>::new();
-                    for (position, packet) in piece.iter_mut().enumerate() {
-                        if left & 1 << position != 0
-                            && let $schedule(key) = &packet.key.schedule
-                            && packet.key.kernel() == first.kernel()
-                        {
-                            packets.push(Packet::opening(key, packet, position));
-                            left &= !(1 << position);
-                        }
-                    }
-                    $open(first.kernel(), &mut packets);
-                    for packet in &mut packets {
-                        authentic |= u64::from(packet.authentic) << packet.position;
-                        if !packet.authentic {
-                            packet.wipe();
-                        }
-                    }
-                }};
-            }
-            match &first.schedule {
-                Schedule::Portable(_) => run!(Schedule::Portable, portable::open),
-            }
-        }
-        for (position, packet) in piece.iter_mut().enumerate() {
-            packet.authentic = authentic & 1 << position != 0;
-        }
-    }
-}
-
-/// A bit for each of `count` packets, 64 at most.
-fn every(count: usize) -> u64 {
-    u64::MAX >> (PIECE - count)
+    take_apart!(batch, open);
 }
 
 #[cfg(test)]

@@ -3,108 +3,204 @@
 use std::marker::PhantomData;
 use std::ptr;
 
-use crate::{AssociatedData, Buffers, Open, Seal, Tail};
+use crate::{AssociatedData, Buffers, Key, MOST_TAIL, MOST_TEXT, Open, Seal, Tail};
+
+/// What a kernel makes of a key.
+pub(crate) trait Schedule {
+    /// Bytes of the tag.
+    fn tag_length(&self) -> usize;
+}
+
+/// Where a packet's bytes are; see [`Packet`] for what holds of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) source: *const u8,
+    pub(crate) destination: *mut u8,
+    /// Bytes at `source`: plaintext without tail, or ciphertext without tag.
+    pub(crate) length: usize,
+}
+
+/// A packet of a batch as the caller filled it in.
+pub(crate) trait Whole {
+    /// Whether it is to be sealed; else it is to be opened.
+    const SEAL: bool;
+    /// The key, with its suite.
+    fn key(&self) -> &Key;
+    /// Of an AEAD with a block counter of 1 behind it, as GCM has it; else the initialisation vector.
+    fn nonce(&self) -> &[u8; 16];
+    /// What is authenticated in clear.
+    fn data(&self) -> &AssociatedData;
+    /// The plaintext's end; empty when opening.
+    fn tail(&self) -> &Tail;
+    /// Where the caller looks for what opening found; null when sealing.
+    fn verdict(&mut self) -> *mut bool;
+    /// Where its bytes are, with a tag of so many bytes.
+    ///
+    /// # Panics
+    /// Where they are not as many as [`Seal`] or [`Open`] says.
+    fn place(&mut self, tag: usize) -> Place;
+}
+
+impl Whole for Seal<'_> {
+    const SEAL: bool = true;
+
+    #[inline(always)]
+    fn key(&self) -> &Key {
+        self.key
+    }
+
+    #[inline(always)]
+    fn nonce(&self) -> &[u8; 16] {
+        &self.nonce.0
+    }
+
+    #[inline(always)]
+    fn data(&self) -> &AssociatedData {
+        &self.associated_data
+    }
+
+    #[inline(always)]
+    fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    #[inline(always)]
+    fn verdict(&mut self) -> *mut bool {
+        ptr::null_mut()
+    }
+
+    #[inline(always)]
+    fn place(&mut self, tag: usize) -> Place {
+        let behind = self.tail.length + tag;
+        let place = match &mut self.buffers {
+            Buffers::Apart { source, destination } => {
+                assert_eq!(destination.len(), source.len() + behind, "destination");
+                Place { source: source.as_ptr(), destination: destination.as_mut_ptr(), length: source.len() }
+            }
+            Buffers::InPlace(buffer) => {
+                let length = buffer.len().checked_sub(behind).expect("room for tail and tag");
+                let destination = buffer.as_mut_ptr();
+                Place { source: destination.cast_const(), destination, length }
+            }
+        };
+        assert!(place.length <= MOST_TEXT - MOST_TAIL, "a text of {} bytes", place.length);
+        place
+    }
+}
+
+impl Whole for Open<'_> {
+    const SEAL: bool = false;
+
+    #[inline(always)]
+    fn key(&self) -> &Key {
+        self.key
+    }
+
+    #[inline(always)]
+    fn nonce(&self) -> &[u8; 16] {
+        &self.nonce.0
+    }
+
+    #[inline(always)]
+    fn data(&self) -> &AssociatedData {
+        &self.associated_data
+    }
+
+    #[inline(always)]
+    fn tail(&self) -> &Tail {
+        &Tail::EMPTY
+    }
+
+    #[inline(always)]
+    fn verdict(&mut self) -> *mut bool {
+        &raw mut self.authentic
+    }
+
+    #[inline(always)]
+    fn place(&mut self, tag: usize) -> Place {
+        let place = match &mut self.buffers {
+            Buffers::Apart { source, destination } => {
+                assert_eq!(destination.len() + tag, source.len(), "destination");
+                Place { source: source.as_ptr(), destination: destination.as_mut_ptr(), length: destination.len() }
+            }
+            Buffers::InPlace(buffer) => {
+                let length = buffer.len().checked_sub(tag).expect("a tag");
+                let destination = buffer.as_mut_ptr();
+                Place { source: destination.cast_const(), destination, length }
+            }
+        };
+        assert!(place.length <= MOST_TEXT - MOST_TAIL, "a text of {} bytes", place.length);
+        place
+    }
+}
 
 /// A packet with its key's schedule.
 ///
 /// Invariants, which every kernel rests on:
 /// - `source` is readable for `length` bytes; when opening, for the tag's bytes behind them, too;
 /// - `destination` is writable for `length` bytes; when sealing, for the tail's and the tag's bytes behind them, too;
-/// - the two are equal or do not overlap, and nothing else refers to what they point at during `'a`.
+/// - the two are equal or do not overlap, and nothing else refers to what they point at during `'a`;
+/// - text and tail are at most [`MOST_TEXT`] bytes, and there is no tail when opening.
 pub(crate) struct Packet<'a, K> {
     /// Round keys and the like.
     pub(crate) key: &'a K,
     /// Of an AEAD with a block counter of 1 behind it, as GCM has it; else the initialisation vector.
-    pub(crate) nonce: [u8; 16],
-    pub(crate) data: AssociatedData,
+    pub(crate) nonce: &'a [u8; 16],
+    pub(crate) data: &'a AssociatedData,
     pub(crate) source: *const u8,
     pub(crate) destination: *mut u8,
     /// Bytes at `source`: plaintext without tail, or ciphertext without tag.
     pub(crate) length: usize,
     /// Empty when opening.
-    pub(crate) tail: Tail,
-    /// What opening found.
+    pub(crate) tail: &'a Tail,
+    /// Where the caller looks for what opening found; null when sealing.
+    verdict: *mut bool,
+    /// What opening found, where it is not [settled](Self::settle) at once.
     pub(crate) authentic: bool,
-    /// Where it stands in the batch.
-    pub(crate) position: usize,
     buffers: PhantomData<&'a mut [u8]>,
 }
+
+impl<K> Clone for Packet<'_, K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for Packet<'_, K> {}
 
 impl<'a, K> Packet<'a, K> {
     /// Takes a packet in from the batch.
     ///
     /// # Panics
-    /// Where the buffers are not as long as [`Seal`] says.
-    #[inline]
-    pub(crate) fn sealing(key: &'a K, packet: &'a mut Seal<'_>, position: usize) -> Self {
-        let tag = packet.key.tag_length();
-        let (source, destination, length) = match &mut packet.buffers {
-            Buffers::Apart { source, destination } => {
-                assert_eq!(destination.len(), source.len() + packet.tail.length + tag, "destination");
-                (source.as_ptr(), destination.as_mut_ptr(), source.len())
-            }
-            Buffers::InPlace(buffer) => {
-                let length = buffer.len().checked_sub(packet.tail.length + tag).expect("room for tail and tag");
-                let destination = buffer.as_mut_ptr();
-                (destination.cast_const(), destination, length)
-            }
-        };
+    /// Where the buffers are not as long as it says.
+    pub(crate) fn new(key: &'a K, packet: &'a mut impl Whole) -> Self
+    where
+        K: Schedule,
+    {
+        let Place { source, destination, length } = packet.place(key.tag_length());
+        let verdict = packet.verdict();
         Self {
             key,
-            nonce: packet.nonce.0,
-            data: packet.associated_data,
+            nonce: packet.nonce(),
+            data: packet.data(),
             source,
             destination,
             length,
-            tail: packet.tail,
+            tail: packet.tail(),
+            verdict,
             authentic: false,
-            position,
-            buffers: PhantomData,
-        }
-    }
-
-    /// Takes a packet in from the batch.
-    ///
-    /// # Panics
-    /// Where the buffers are not as long as [`Open`] says.
-    #[inline]
-    pub(crate) fn opening(key: &'a K, packet: &'a mut Open<'_>, position: usize) -> Self {
-        let tag = packet.key.tag_length();
-        let (source, destination, length) = match &mut packet.buffers {
-            Buffers::Apart { source, destination } => {
-                assert_eq!(destination.len() + tag, source.len(), "destination");
-                (source.as_ptr(), destination.as_mut_ptr(), destination.len())
-            }
-            Buffers::InPlace(buffer) => {
-                let length = buffer.len().checked_sub(tag).expect("a tag");
-                let destination = buffer.as_mut_ptr();
-                (destination.cast_const(), destination, length)
-            }
-        };
-        Self {
-            key,
-            nonce: packet.nonce.0,
-            data: packet.associated_data,
-            source,
-            destination,
-            length,
-            tail: Tail::EMPTY,
-            authentic: false,
-            position,
             buffers: PhantomData,
         }
     }
 
     /// Bytes of the text, its tail included.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn text_length(&self) -> usize {
         self.length + self.tail.length
     }
 
-    /// The whole text at its destination, copied there, with the bytes behind it that `behind` counts.
-    ///
-    /// # Panics
-    /// Never, as long as `behind` is the tag's length when sealing and 0 when opening.
+    /// The whole text at its destination, copied there, with the bytes behind it that `behind` counts: the tag's when
+    /// sealing, none when opening.
     pub(crate) fn text(&mut self, behind: usize) -> &mut [u8] {
         // SAFETY: both are valid for `length` bytes; `copy` takes it that they may be equal.
         unsafe { ptr::copy(self.source, self.destination, self.length) };
@@ -116,15 +212,37 @@ impl<'a, K> Packet<'a, K> {
     }
 
     /// The tag that came with a packet to be opened.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tag<const N: usize>(&self) -> [u8; N] {
         // SAFETY: when opening, the tag's bytes are readable behind the ciphertext.
         unsafe { self.source.add(self.length).cast::<[u8; N]>().read_unaligned() }
     }
 
-    /// Leaves nothing of a packet that was not authentic.
-    pub(crate) fn wipe(&mut self) {
-        // SAFETY: `destination` is writable for the text's bytes.
-        unsafe { ptr::write_bytes(self.destination, 0, self.length) };
+    /// Says what opening found, and leaves nothing of a packet that was not authentic.
+    #[inline(always)]
+    pub(crate) fn settle(&mut self, authentic: bool) {
+        // SAFETY: the invariants.
+        unsafe { settle(self.verdict, self.destination, self.length, authentic) };
     }
+}
+
+/// Says what opening a packet found, and leaves nothing of one that was not authentic.
+///
+/// # Safety
+/// These are of a packet that is opened, under its invariants.
+#[inline(always)]
+pub(crate) unsafe fn settle(verdict: *mut bool, destination: *mut u8, length: usize, authentic: bool) {
+    // SAFETY: the caller's.
+    unsafe {
+        *verdict = authentic;
+        if !authentic {
+            wipe(destination, length);
+        }
+    }
+}
+
+#[cold]
+unsafe fn wipe(destination: *mut u8, length: usize) {
+    // SAFETY: the caller's.
+    unsafe { ptr::write_bytes(destination, 0, length) };
 }

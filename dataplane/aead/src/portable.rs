@@ -10,7 +10,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::{AesKey, AssociatedData, Integrity, Kernel, MOST_TAG, NONCE, Packet, Suite, TAG};
+use crate::{AesKey, AssociatedData, Integrity, Kernel, MOST_TAG, NONCE, Packet, Suite, TAG, packet, positions};
 
 /// Bytes of a block of AES.
 const BLOCK: usize = 16;
@@ -18,7 +18,7 @@ const BLOCK: usize = 16;
 /// An expanded key, wiped when dropped.
 // The schedules stand inline: one key is one stretch of memory, read without a pointer to follow.
 #[allow(clippy::large_enum_variant)]
-pub enum Key {
+pub(crate) enum Key {
     Aes128(Aes128Gcm),
     Aes192(AesGcm<Aes192, U12>),
     Aes256(Aes256Gcm),
@@ -43,24 +43,28 @@ pub enum Authentication {
     Sha512(Hmac<Sha512>),
 }
 
-/// Seals every packet.
-pub fn seal(_: Kernel, packets: &mut [Packet<'_, Key>]) {
-    packets.iter_mut().for_each(seal_packet);
+/// Seals the packets at the positions that are chosen.
+pub(crate) fn seal<'a>(_: Kernel, chosen: u64, packet: impl Fn(usize) -> Packet<'a, Key>) {
+    positions(chosen).for_each(|position| seal_packet(&mut packet(position)));
 }
 
-/// Opens every packet, and says of each whether it was authentic.
-pub fn open(_: Kernel, packets: &mut [Packet<'_, Key>]) {
-    packets.iter_mut().for_each(|packet| packet.authentic = open_packet(packet).is_some());
+/// Opens the packets at the positions that are chosen, and says of each whether it was authentic.
+pub(crate) fn open<'a>(_: Kernel, chosen: u64, packet: impl Fn(usize) -> Packet<'a, Key>) {
+    for position in positions(chosen) {
+        let mut packet = packet(position);
+        let authentic = open_packet(&mut packet).is_some();
+        packet.settle(authentic);
+    }
 }
 
 fn seal_packet(packet: &mut Packet<'_, Key>) {
-    let (key, iv, data) = (packet.key, packet.nonce, packet.data);
+    let (key, iv, data) = (packet.key, *packet.nonce, packet.data);
     if let Key::Cbc(cipher, authentication) = key {
         let length = authentication.tag_length();
         let text = packet.text(length);
         let (text, made) = text.split_at_mut(text.len() - length);
         cipher.encrypt(iv, text);
-        made.copy_from_slice(&authentication.tag(&data, &iv, text)[..length]);
+        made.copy_from_slice(&authentication.tag(data, &iv, text)[..length]);
         return;
     }
     let text = packet.text(TAG);
@@ -79,11 +83,11 @@ fn seal_packet(packet: &mut Packet<'_, Key>) {
 
 /// `None` where the tag is wrong.
 fn open_packet(packet: &mut Packet<'_, Key>) -> Option<()> {
-    let (key, iv, data) = (packet.key, packet.nonce, packet.data);
+    let (key, iv, data) = (packet.key, *packet.nonce, packet.data);
     if let Key::Cbc(cipher, authentication) = key {
         let (length, sent) = (authentication.tag_length(), authentication.sent(packet));
         let text = packet.text(0);
-        let made = authentication.tag(&data, &iv, text);
+        let made = authentication.tag(data, &iv, text);
         if !bool::from(made[..length].ct_eq(&sent[..length])) {
             return None;
         }
@@ -101,6 +105,15 @@ fn open_packet(packet: &mut Packet<'_, Key>) -> Option<()> {
         Key::Cbc(..) => unreachable!("opened above"),
     }
     .ok()
+}
+
+impl packet::Schedule for Key {
+    fn tag_length(&self) -> usize {
+        match self {
+            Self::Aes128(_) | Self::Aes192(_) | Self::Aes256(_) | Self::ChaCha20(_) => TAG,
+            Self::Cbc(_, authentication) => authentication.tag_length(),
+        }
+    }
 }
 
 impl Key {

@@ -2,40 +2,57 @@
 
 use std::arch::x86_64::__m128i;
 
+use crate::{MOST_TAIL, Tail};
+
+/// Most vectors into which a tail reaches, whatever their width: [`Lanes::END`].
+pub const MOST_END: usize = 3;
+
 /// A vector of one, two or four blocks of 16 bytes, one in each 128-bit lane.
 ///
 /// # Safety
-/// Every function wants the instructions of the kernel that the vector belongs to; pointers as each one says.
+/// Every function wants the instructions of the kernel that the vector belongs to, and pointers that are valid for
+/// what its words say is read or written.
 pub trait Lanes: Copy {
     /// Blocks in a vector.
     const LANES: usize;
     /// Bytes in a vector.
     const BYTES: usize = 16 * Self::LANES;
+    /// Whether there are so few registers that a text is rather loaded again when it is hashed.
+    const RELOADS: bool;
+    /// Vectors into which a tail reaches at most: all before them are whole without it.
+    const END: usize = 1 + MOST_TAIL.div_ceil(Self::BYTES);
 
     /// All zeros.
     unsafe fn zero() -> Self;
-    /// The block at `from` in every lane.
+    /// A block in every lane.
     unsafe fn broadcast(from: *const u128) -> Self;
+    /// The same, of a block at any alignment.
+    unsafe fn broadcast_bytes(from: &[u8; 16]) -> Self;
     /// The first `LANES` of four blocks.
     unsafe fn gather(blocks: [__m128i; 4]) -> Self;
-    /// The first `LANES` of the blocks at four pointers.
-    unsafe fn gather_from(blocks: [*const u128; 4]) -> Self;
     /// `BYTES` bytes, at any alignment.
     unsafe fn load(from: *const u8) -> Self;
-    /// The first `count` bytes, at most `BYTES`, and zeros behind them.
-    unsafe fn load_first(from: *const u8, count: usize) -> Self;
+    /// Blocks that follow each other in memory.
+    unsafe fn load_blocks(from: *const u128) -> Self;
+    /// The last `count` vectors of a text, at most `END`: `left` bytes and those of the tail, zeros behind them.
+    unsafe fn load_end(from: *const u8, left: usize, tail: Option<&Tail>, count: usize) -> [Self; MOST_END];
     /// `BYTES` bytes, at any alignment.
     unsafe fn store(self, to: *mut u8);
     /// The first `count` bytes, at most `BYTES`.
     unsafe fn store_first(self, to: *mut u8, count: usize);
-    /// The first `count` bytes, and zeros behind them.
+    /// The first `count` bytes, at most `BYTES`, and zeros behind them.
     unsafe fn first(self, count: usize) -> Self;
-    /// The block in one lane.
-    unsafe fn lane(self, lane: usize) -> __m128i;
-    /// The block in the last lane.
-    unsafe fn last_lane(self) -> __m128i;
+    /// The block in a lane.
+    unsafe fn lanes(self) -> [__m128i; 4];
 
+    /// The same; but the compiler computes what it is pinned after and before in the order in which it is written. It
+    /// would otherwise gather what belongs together, and take apart what was to stand side by side.
+    unsafe fn pinned(self) -> Self;
+
+    /// The sum, which is exclusive or.
     unsafe fn xor(self, other: Self) -> Self;
+    /// The sum of three.
+    unsafe fn xor3(self, second: Self, third: Self) -> Self;
     /// One round of AES on each lane.
     unsafe fn round(self, key: Self) -> Self;
     /// The last round of AES on each lane.
@@ -44,26 +61,14 @@ pub trait Lanes: Copy {
     unsafe fn multiply_low(self, other: Self) -> Self;
     /// The product of the upper halves of each lane.
     unsafe fn multiply_high(self, other: Self) -> Self;
-    /// The product of this one's lower half of each lane with the other's upper half.
-    unsafe fn multiply_low_high(self, other: Self) -> Self;
     /// The halves of each lane, exchanged.
     unsafe fn swapped(self) -> Self;
-    /// The lower half of each lane in its upper half, zeros below.
-    unsafe fn low_to_high(self) -> Self;
-    /// The upper half of each lane in its lower half, zeros above.
-    unsafe fn high_to_low(self) -> Self;
     /// The bytes of each lane in reverse.
     unsafe fn reversed(self) -> Self;
-    /// The last four bytes of each lane in reverse: a counter in the processor's order, as GCM wants it.
-    unsafe fn counter_reversed(self) -> Self;
-    /// 32-bit words added.
-    unsafe fn add_words(self, other: Self) -> Self;
-    /// In lane `i` the sum (exclusive or) over the lanes of the `i`th of the first `LANES` vectors.
+    /// Each 64-bit number of bytes as one of bits.
+    unsafe fn bits_of_bytes(self) -> Self;
+    /// In lane `i` the sum over the lanes of the `i`th of the first `LANES` vectors.
     unsafe fn sum_lanes(vectors: [Self; 4]) -> Self;
-    /// The sum over the lanes of one vector.
-    unsafe fn sum(self) -> __m128i;
-    /// A block in the first lane, zeros in the others.
-    unsafe fn first_lane(block: __m128i) -> Self;
-    /// A bit for each lane that is all zeros.
+    /// Bit `i` says whether lane `i` is all zeros.
     unsafe fn zero_lanes(self) -> u32;
 }

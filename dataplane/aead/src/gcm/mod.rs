@@ -1,0 +1,56 @@
+//! AES-GCM (SP 800-38D) by the instructions of x86, over vectors of one, two or four blocks.
+//!
+//! Every packet's text goes through the AES rounds and into GHASH a few vectors at a time, each lane for itself, the sum
+//! of the products unreduced; see `stream`. As many packets as a vector has lanes then share what is left of the hash,
+//! its reduction and the tags; see `batch`. Nothing here branches or indexes on a secret.
+
+mod batch;
+mod counter;
+mod hash;
+mod key;
+mod lanes;
+mod lanes_128;
+mod lanes_256;
+mod lanes_512;
+mod stream;
+
+pub use key::Key;
+
+use crate::Kernel;
+use crate::packet::Whole;
+use lanes_128::Block;
+use lanes_256::Pair;
+use lanes_512::Quad;
+
+/// Seals or opens the packets at the positions that are chosen.
+///
+/// # Safety
+/// At these positions are packets whose keys are of this module and this kernel.
+pub(crate) unsafe fn run<W: Whole>(kernel: Kernel, chosen: u64, packets: *mut W) {
+    // SAFETY: keys for a kernel are only made where the processor has its instructions; the caller's.
+    unsafe {
+        match kernel {
+            Kernel::Vaes512 => run_512(chosen, packets),
+            Kernel::Vaes256 => run_256(chosen, packets),
+            Kernel::Portable | Kernel::AesNi => run_128(chosen, packets),
+        }
+    }
+}
+
+#[target_feature(enable = "sse4.1,ssse3,aes,pclmulqdq")]
+unsafe fn run_128<W: Whole>(chosen: u64, packets: *mut W) {
+    // SAFETY: the instructions are enabled; the caller's.
+    unsafe { batch::run::<Block, W, 8>(chosen, packets) }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
+unsafe fn run_256<W: Whole>(chosen: u64, packets: *mut W) {
+    // SAFETY: the instructions are enabled; the caller's.
+    unsafe { batch::run::<Pair, W, 8>(chosen, packets) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
+unsafe fn run_512<W: Whole>(chosen: u64, packets: *mut W) {
+    // SAFETY: the instructions are enabled; the caller's.
+    unsafe { batch::run::<Quad, W, 6>(chosen, packets) }
+}

@@ -1,0 +1,303 @@
+//! One packet's text through AES-CTR and into GHASH.
+
+use std::marker::PhantomData;
+use std::ptr;
+
+use super::counter::Counter;
+use super::hash::{Hash, Unfinished};
+use super::key::{Key, MOST_ROUND_KEYS};
+use super::lanes::{Lanes, MOST_END};
+use crate::Tail;
+use crate::packet::Whole;
+
+/// Says `$body` for rounds 1 to 9, which every key has: a loop would perhaps not be unrolled, and what stands in registers
+/// would go through memory.
+macro_rules! each_of_nine {
+    ($round:ident => $body:block) => {
+        each_of_nine!(@ $round $body 1 2 3 4 5 6 7 8 9)
+    };
+    (@ $round:ident $body:block $($number:literal)*) => {
+        $({
+            let $round: usize = $number;
+            $body
+        })*
+    };
+}
+
+/// `KEYS` round keys, in every lane.
+#[derive(Clone, Copy)]
+pub struct RoundKeys<'a, V, const KEYS: usize>(&'a [u128; MOST_ROUND_KEYS], PhantomData<V>);
+
+impl<'a, V: Lanes, const KEYS: usize> RoundKeys<'a, V, KEYS> {
+    #[inline(always)]
+    pub fn new(key: &'a Key) -> Self {
+        Self(&key.round_keys, PhantomData)
+    }
+
+    #[inline(always)]
+    pub unsafe fn at(&self, round: usize) -> V {
+        // SAFETY: the trait's contract.
+        unsafe { V::broadcast(&self.0[round]) }
+    }
+
+    /// All rounds on states that have the first key added.
+    #[inline(always)]
+    pub unsafe fn encrypt<const N: usize>(&self, mut states: [V; N]) -> [V; N] {
+        // SAFETY: the trait's contract.
+        unsafe {
+            for round in 1..KEYS - 1 {
+                for state in &mut states {
+                    *state = state.round(self.at(round));
+                }
+            }
+            for state in &mut states {
+                *state = state.last_round(self.at(KEYS - 1));
+            }
+            states
+        }
+    }
+
+    /// The same while `H` vectors of text are added to the hash. The two have nothing to do with each other; standing
+    /// side by side they fill the processor's units better than one after the other.
+    #[inline(always)]
+    unsafe fn encrypt_and_hash<const N: usize, const H: usize>(
+        &self,
+        mut states: [V; N],
+        hash: &mut Hash<'_, V>,
+        text: Ciphertext<V, H>,
+    ) -> [V; N] {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let units = H.div_ceil(2);
+            let apart = 9 / units;
+            each_of_nine!(round => {
+                for state in &mut states {
+                    *state = state.round(self.at(round)).pinned();
+                }
+                let unit = (round - 1) / apart;
+                if (round - 1) % apart == 0 && unit < units {
+                    if H % 2 == 0 {
+                        hash.add_pair([text.at(2 * unit), text.at(2 * unit + 1)]);
+                    } else if unit == 0 {
+                        hash.add(text.at(0));
+                    } else {
+                        hash.add_pair([text.at(2 * unit - 1), text.at(2 * unit)]);
+                    }
+                    hash.pin();
+                }
+            });
+            for round in 10..KEYS - 1 {
+                for state in &mut states {
+                    *state = state.round(self.at(round));
+                }
+            }
+            for state in &mut states {
+                *state = state.last_round(self.at(KEYS - 1));
+            }
+            states
+        }
+    }
+}
+
+/// Vectors to be hashed: in registers, or to be loaded again where these are few.
+#[derive(Clone, Copy)]
+struct Ciphertext<V, const N: usize> {
+    vectors: [V; N],
+    again: *const u8,
+}
+
+impl<V: Lanes, const N: usize> Ciphertext<V, N> {
+    #[inline(always)]
+    unsafe fn at(&self, position: usize) -> V {
+        if V::RELOADS && !self.again.is_null() {
+            // SAFETY: the vectors stand there.
+            return unsafe { V::load(self.again.add(position * V::BYTES)) };
+        }
+        self.vectors[position]
+    }
+}
+
+/// A text to be encrypted or decrypted, and to be hashed.
+///
+/// The packet's invariants hold for source and destination.
+pub struct Text<'a> {
+    pub key: &'a Key,
+    pub nonce: &'a [u8; 16],
+    /// The block of associated data.
+    pub data: &'a [u8; 16],
+    pub source: *const u8,
+    pub destination: *mut u8,
+    /// Bytes at the source.
+    pub length: usize,
+    /// Bytes that follow them, when sealing.
+    pub tail: Option<&'a Tail>,
+}
+
+/// What is still to be done of a text.
+struct Rest<'a, V, W, const KEYS: usize, const N: usize> {
+    keys: RoundKeys<'a, V, KEYS>,
+    counter: Counter<V>,
+    hash: Hash<'a, V>,
+    source: *const u8,
+    destination: *mut u8,
+    /// A chunk that is sealed and not yet hashed.
+    behind: Option<Ciphertext<V, N>>,
+    whole: PhantomData<W>,
+}
+
+impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, V, W, KEYS, N> {
+    /// A chunk of whole vectors. When sealing, each is hashed while the next one is encrypted.
+    #[inline(always)]
+    unsafe fn chunk(&mut self) {
+        // SAFETY: the caller has so many vectors left. In place, all is loaded before it is stored upon.
+        unsafe {
+            let mut texts = [V::zero(); N];
+            if !V::RELOADS {
+                for (i, text) in texts.iter_mut().enumerate() {
+                    *text = V::load(self.source.add(i * V::BYTES));
+                }
+            }
+            let hashed = if W::SEAL { self.behind } else { Some(Ciphertext { vectors: texts, again: self.source }) };
+            let states = self.counter.next::<N>();
+            let stream = match hashed {
+                Some(hashed) => self.keys.encrypt_and_hash(states, &mut self.hash, hashed),
+                None => self.keys.encrypt(states),
+            };
+            for (i, (text, stream)) in texts.iter_mut().zip(stream).enumerate() {
+                if V::RELOADS {
+                    *text = V::load(self.source.add(i * V::BYTES));
+                }
+                *text = text.xor(stream);
+                text.store(self.destination.add(i * V::BYTES));
+            }
+            if W::SEAL {
+                self.behind = Some(Ciphertext { vectors: texts, again: self.destination });
+            }
+            self.source = self.source.add(N * V::BYTES);
+            self.destination = self.destination.add(N * V::BYTES);
+            if hashed.is_some() {
+                self.hash.turn();
+            }
+        }
+    }
+
+    /// Four whole vectors, fewer than a chunk.
+    #[inline(always)]
+    unsafe fn four(&mut self) {
+        // SAFETY: as in `chunk`.
+        unsafe {
+            let stream = self.keys.encrypt(self.counter.next::<4>());
+            self.catch_up();
+            let mut hashed = [V::zero(); 4];
+            for (i, (hashed, stream)) in hashed.iter_mut().zip(stream).enumerate() {
+                let source = V::load(self.source.add(i * V::BYTES));
+                let text = source.xor(stream);
+                text.store(self.destination.add(i * V::BYTES));
+                *hashed = if W::SEAL { text } else { source };
+            }
+            let [a, b, c, d] = hashed;
+            self.hash.add_pair([a, b]);
+            self.hash.add_pair([c, d]);
+            self.source = self.source.add(4 * V::BYTES);
+            self.destination = self.destination.add(4 * V::BYTES);
+        }
+    }
+
+    /// Hashes what is sealed and not yet hashed.
+    #[inline(always)]
+    unsafe fn catch_up(&mut self) {
+        if let Some(behind) = self.behind.take() {
+            // SAFETY: the trait's contract.
+            unsafe {
+                for i in 0..N / 2 {
+                    self.hash.add_pair([behind.at(2 * i), behind.at(2 * i + 1)]);
+                }
+                self.hash.turn();
+            }
+        }
+    }
+
+    /// The last `M` vectors: `left` bytes at the source and the tail.
+    #[inline(always)]
+    unsafe fn last<const M: usize>(mut self, left: usize, tail: Option<&Tail>) -> Unfinished<V> {
+        let end = M.min(V::END);
+        let whole = M - end;
+        // SAFETY: the caller has these bytes left, and they fill M vectors, the last one perhaps in part.
+        unsafe {
+            let at = whole * V::BYTES;
+            let ends = V::load_end(self.source.add(at), left - at, tail, end);
+            let mut texts = [V::zero(); M];
+            for (i, text) in texts.iter_mut().enumerate() {
+                *text = if i < whole { V::load(self.source.add(i * V::BYTES)) } else { ends[(i - whole) % MOST_END] };
+            }
+            let states = self.counter.next::<M>();
+            let stream = if !W::SEAL {
+                self.keys.encrypt_and_hash(states, &mut self.hash, Ciphertext { vectors: texts, again: ptr::null() })
+            } else if let Some(behind) = self.behind.take() {
+                let stream = self.keys.encrypt_and_hash(states, &mut self.hash, behind);
+                self.hash.turn();
+                stream
+            } else {
+                self.keys.encrypt(states)
+            };
+            let length = left + tail.map_or(0, Tail::len) - (M - 1) * V::BYTES;
+            for (i, (text, stream)) in texts.iter_mut().zip(stream).enumerate() {
+                *text = text.xor(stream);
+                let to = self.destination.add(i * V::BYTES);
+                if i + 1 < M {
+                    text.store(to);
+                } else {
+                    text.store_first(to, length);
+                    *text = text.first(length);
+                }
+            }
+            if W::SEAL { self.hash.finish(texts) } else { self.hash.finish_empty() }
+        }
+    }
+}
+
+/// Encrypts or decrypts a packet's text and hashes its ciphertext, `N` vectors in a chunk.
+///
+/// # Safety
+/// The instructions of `V`; the text's invariants; a key of `KEYS` round keys.
+#[inline(always)]
+pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(text: Text<'_>) -> Unfinished<V> {
+    let length = text.length + text.tail.map_or(0, Tail::len);
+    let keys = RoundKeys::new(text.key);
+    // SAFETY: the text's invariants say that what is read and written here is its own.
+    unsafe {
+        let mut rest = Rest::<V, W, KEYS, N> {
+            keys,
+            counter: Counter::new(text.nonce, keys.at(0)),
+            hash: Hash::new(text.key, text.data, length.div_ceil(16)),
+            source: text.source,
+            destination: text.destination,
+            behind: None,
+            whole: PhantomData,
+        };
+        if length == 0 {
+            return rest.hash.finish_empty();
+        }
+        // All vectors but those that the tail reaches into, and at least one, are left to the end.
+        let mut vectors = length.div_ceil(V::BYTES);
+        let chunks = (text.length / V::BYTES).min(vectors - 1) / N;
+        for _ in 0..chunks {
+            rest.chunk();
+        }
+        vectors -= chunks * N;
+        let mut left = text.length - chunks * N * V::BYTES;
+        if N == 8 && vectors > 6 {
+            rest.four();
+            (vectors, left) = (vectors - 4, left - 4 * V::BYTES);
+        }
+        match vectors {
+            1 => rest.last::<1>(left, text.tail),
+            2 => rest.last::<2>(left, text.tail),
+            3 => rest.last::<3>(left, text.tail),
+            4 => rest.last::<4>(left, text.tail),
+            5 => rest.last::<5>(left, text.tail),
+            6 => rest.last::<6>(left, text.tail),
+            _ => rest.last::<7>(left, text.tail),
+        }
+    }
+}
