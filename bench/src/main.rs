@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod environment;
+mod median;
 mod veth;
 
 use clap::{Parser, Subcommand};
