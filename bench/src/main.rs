@@ -1,7 +1,9 @@
 //! `bordergate-bench`: one subcommand per question, one JSON object per figure.
 #![forbid(unsafe_code)]
 
+mod aead;
 mod environment;
+mod median;
 mod veth;
 
 use clap::{Parser, Subcommand};
@@ -19,10 +21,14 @@ enum Question {
     /// How close does Bordergate come to plain AF_XDP forwarding on the same veth chain, and how far beyond
     /// strongSwan's userspace ESP? Needs root, and strongSwan for its figures.
     Veth(veth::Arguments),
+    /// How many cycles does sealing and opening a packet take, beside the libraries that others use? Needs Intel's
+    /// library (Debian's libipsec-mb1) for its figures.
+    Aead(aead::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().question {
         Question::Veth(arguments) => veth::run(&arguments),
+        Question::Aead(arguments) => aead::run(&arguments),
     }
 }

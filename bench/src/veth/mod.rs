@@ -19,6 +19,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::environment::Environment;
+use crate::median::{median, median_ratio, rounded};
 use chain::Chain;
 use device::{Device, Kind};
 use load::{Load, Measured, Pace};
@@ -139,10 +140,8 @@ fn figures(
     };
     let median_of = |kind: Kind, value: &dyn Fn(&Measured) -> f64| median(values(kind, value)?);
     let cycles = |round: &Measured| round.busy_nanoseconds_per_packet() * cycles_per_nanosecond;
-    // Of the same round: what slowed one down then slowed the other down too.
     let ratio_to = |other: Kind, value: &dyn Fn(&Measured) -> f64| {
-        let (own, other) = (values(Kind::Bordergate, value)?, values(other, value)?);
-        median(own.iter().zip(other).map(|(own, other)| own / other).collect()).map(rounded)
+        median_ratio(&values(Kind::Bordergate, value)?, &values(other, value)?).map(rounded)
     };
     let figure = |kind: Kind| {
         let per_second = median_of(kind, &Measured::per_second)?;
@@ -178,15 +177,6 @@ fn figures(
         })
     };
     Kind::ALL.into_iter().filter_map(figure).collect()
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }
 
 fn print(figure: &Figure, json: bool) {
