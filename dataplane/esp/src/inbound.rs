@@ -152,7 +152,9 @@ impl<'a> Opening<'a> {
             }
             // RFC 4303 §3.4.3: the window moves only after the integrity check.
             replay.commit(number).map_err(Refusal::Stale)?;
-            let [text @ .., padding, next_header] = packet.buffers.destination() else { return Err(Refusal::BadPadding) };
+            let [text @ .., padding, next_header] = packet.buffers.destination() else {
+                return Err(Refusal::BadPadding);
+            };
             let length = text.len().checked_sub(usize::from(*padding)).ok_or(Refusal::BadPadding)?;
             Ok(Opened { length, next_header: Protocol(*next_header) })
         })
