@@ -47,7 +47,8 @@ pub fn fitting_tail(suite: Suite, length: usize, wanted: usize) -> usize {
 
 /// The end of a text as a tail.
 pub fn tail(bytes: &[u8]) -> Tail {
-    let mut tail = [0; MOST_TAIL];
+    // What is behind the length is nobody's: it must not matter.
+    let mut tail = [0xee; MOST_TAIL];
     tail[..bytes.len()].copy_from_slice(bytes);
     Tail::new(tail, bytes.len())
 }
