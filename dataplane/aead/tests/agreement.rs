@@ -209,7 +209,7 @@ fn agree(batch: &[Plan]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1200, ..ProptestConfig::default() })]
 
     #[test]
     fn kernels_agree(batch in batches()) {
