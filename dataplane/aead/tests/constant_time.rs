@@ -9,6 +9,10 @@ mod packets;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod single_step {
     use std::arch::asm;
+    use std::arch::x86_64::{
+        __cpuid_count, _mm256_cvtsi256_si32, _mm256_i32gather_epi32, _mm256_set_epi32, _mm512_cvtsi512_si32,
+        _mm512_i32gather_epi32, _mm512_set_epi32,
+    };
     use std::collections::HashMap;
     use std::fmt::Write as _;
     use std::hint::black_box;
@@ -43,6 +47,10 @@ mod single_step {
         LeakyBranch,
         /// Has to be caught: an index that is secret.
         LeakyIndex,
+        /// Has to be caught: an index that is secret in the last place of a vector of 256 bits.
+        LeakyGather256,
+        /// The same of 512 bits.
+        LeakyGather512,
         /// Has to be caught: a division, whose time depends on its operands.
         LeakyDivision,
     }
@@ -175,6 +183,14 @@ mod single_step {
             Work::LeakyIndex => {
                 black_box(watch.over(|| leaky_index(black_box(&room.key))));
             }
+            Work::LeakyGather256 => {
+                // SAFETY: the processor has AVX2, or this work is not asked for.
+                black_box(watch.over(|| unsafe { leaky_gather_256(black_box(&room.key)) }));
+            }
+            Work::LeakyGather512 => {
+                // SAFETY: the processor has AVX-512, or this work is not asked for.
+                black_box(watch.over(|| unsafe { leaky_gather_512(black_box(&room.key)) }));
+            }
             Work::LeakyDivision => {
                 black_box(watch.over(|| 1_000_003 / (1 + u64::from(black_box(room.key[0])))));
             }
@@ -192,6 +208,30 @@ mod single_step {
     fn leaky_index(key: &[u8]) -> u8 {
         static TABLE: [u8; 256] = [1; 256];
         black_box(&TABLE)[usize::from(key[0])]
+    }
+
+    static WORDS: [i32; 256] = [1; 256];
+
+    /// # Safety
+    /// Wants AVX2.
+    #[target_feature(enable = "avx2")]
+    #[inline(never)]
+    unsafe fn leaky_gather_256(key: &[u8]) -> i32 {
+        let places = _mm256_set_epi32(i32::from(key[0]), 0, 0, 0, 0, 0, 0, 0);
+        // SAFETY: a byte is no place outside of the table.
+        let words = unsafe { _mm256_i32gather_epi32::<4>(black_box(&WORDS).as_ptr(), black_box(places)) };
+        _mm256_cvtsi256_si32(words)
+    }
+
+    /// # Safety
+    /// Wants AVX-512F.
+    #[target_feature(enable = "avx512f")]
+    #[inline(never)]
+    unsafe fn leaky_gather_512(key: &[u8]) -> i32 {
+        let places = _mm512_set_epi32(i32::from(key[0]), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        // SAFETY: a byte is no place outside of the table.
+        let words = unsafe { _mm512_i32gather_epi32::<4>(black_box(places), black_box(&WORDS).as_ptr()) };
+        _mm512_cvtsi512_si32(words)
     }
 
     /// Notes what this thread executes.
@@ -237,7 +277,8 @@ mod single_step {
         }
 
         /// Notes what is about to be executed.
-        fn note(&mut self, registers: &[i64; 23]) {
+        fn note(&mut self, context: &libc::mcontext_t) {
+            let registers = &context.gregs;
             let at = registers[libc::REG_RIP as usize] as u64;
             let factory = &mut self.factory;
             let (instruction, memory) = self.instructions.entry(at).or_insert_with(|| {
@@ -250,8 +291,14 @@ mod single_step {
             // Their time depends on what they divide.
             let divides = matches!(instruction.mnemonic(), Mnemonic::Div | Mnemonic::Idiv);
             for used in &*memory {
-                let address = used.virtual_address(0, |register, _, _| value(registers, register));
-                let address = address.unwrap_or_else(|| panic!("an address out of a vector: {}", text(instruction)));
+                // A gather's addresses are in a vector; those of all of its places are noted, masked ones, too.
+                if used.index().is_vector_register() {
+                    vector(context, used.index()).chunks(8).for_each(|part| {
+                        note(u64::from_le_bytes(part.try_into().expect("vectors are of whole words")));
+                    });
+                }
+                let address = used.virtual_address(0, |register, _, _| Some(value(registers, register).unwrap_or(0)));
+                let address = address.expect("no register is without a value");
                 note(address);
                 if divides {
                     let size = used.memory_size().size();
@@ -277,7 +324,7 @@ mod single_step {
         let watch = unsafe { WATCH.load(Relaxed).as_mut() }.expect("a watch");
         // SAFETY: the kernel hands over the context of the thread that was stopped.
         let context = unsafe { &*context.cast::<libc::ucontext_t>() };
-        watch.note(&context.uc_mcontext.gregs);
+        watch.note(&context.uc_mcontext);
     }
 
     /// The instruction at an address of this process.
@@ -293,7 +340,7 @@ mod single_step {
         decode(15.min(PAGE - at % PAGE)).or_else(|| decode(15)).unwrap_or_else(|| panic!("no instruction at {at:#x}"))
     }
 
-    /// What a register holds that addresses are made of; `None` of a vector, which no kernel may take addresses from.
+    /// What a register holds that addresses are made of; `None` of a vector.
     fn value(registers: &[i64; 23], register: Register) -> Option<u64> {
         let index = match register.full_register() {
             Register::RAX => libc::REG_RAX,
@@ -318,6 +365,30 @@ mod single_step {
             _ => return None,
         };
         Some(registers[index as usize] as u64)
+    }
+
+    /// The bytes of a vector that was saved for the handler, as XSAVE lays them out.
+    fn vector(context: &libc::mcontext_t, register: Register) -> Vec<u8> {
+        let area = context.fpregs.cast::<u8>().cast_const();
+        let (number, size) = (register.number(), register.size());
+        // Where a component stands is asked of the processor: the upper halves of the first sixteen vectors, the upper
+        // halves of these, and all of the other sixteen (Intel's manual, volume 1, §13.5).
+        let component = |which| __cpuid_count(0xd, which).ebx as usize;
+        let parts = if number < 16 {
+            [(160 + 16 * number, 16), (component(2) + 16 * number, 16), (component(6) + 32 * number, 32)]
+        } else {
+            [(component(7) + 64 * (number - 16), 64), (0, 0), (0, 0)]
+        };
+        let mut bytes = Vec::with_capacity(64);
+        for (offset, length) in parts {
+            let length = length.min(size - bytes.len());
+            if length != 0 {
+                // SAFETY: the kernel has saved all vectors that the processor has, and it has one of this size, for an
+                // instruction is about to use it.
+                bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(area.add(offset), length) });
+            }
+        }
+        bytes
     }
 
     fn text(instruction: &Instruction) -> String {
@@ -407,7 +478,10 @@ mod single_step {
         let mut total = 0;
         let (suite, kernel) = (Suite::Aes128Gcm16, Kernel::Portable);
         let secrets_of_leaks = secrets(suite, kernel);
-        for work in [Work::LeakyBranch, Work::LeakyIndex, Work::LeakyDivision] {
+        let mut leaky = vec![Work::LeakyBranch, Work::LeakyIndex, Work::LeakyDivision];
+        leaky.extend(is_x86_feature_detected!("avx2").then_some(Work::LeakyGather256));
+        leaky.extend(is_x86_feature_detected!("avx512f").then_some(Work::LeakyGather512));
+        for work in leaky {
             match compare(&mut watch, (work, suite, kernel), &secrets_of_leaks, &mut Room::new(suite)) {
                 (_, None) => leaks.push(format!("{work:?} was not caught")),
                 (_, Some(how)) => println!("{work:?} was caught: {how}"),
