@@ -36,17 +36,23 @@ impl AssociatedData {
     /// Index and 32-bit sequence number.
     #[must_use]
     pub fn short(bytes: [u8; 8]) -> Self {
-        Self::new(&bytes)
+        Self::padded(&bytes)
     }
 
     /// Index and 64-bit sequence number. Under an HMAC the upper half is hashed behind the packet (RFC 4303 §2.2.1).
     #[must_use]
     pub fn extended(bytes: [u8; 12]) -> Self {
-        Self::new(&bytes)
+        Self::padded(&bytes)
     }
 
-    /// Any bytes up to a block: published vectors have other lengths than ESP.
-    pub(crate) fn new(bytes: &[u8]) -> Self {
+    /// Any bytes up to a block, as published vectors have them; `None` with more. An HMAC knows only the two lengths
+    /// above.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() <= BLOCK).then(|| Self::padded(bytes))
+    }
+
+    fn padded(bytes: &[u8]) -> Self {
         let mut block = [0; BLOCK];
         block[..bytes.len()].copy_from_slice(bytes);
         Self { block, length: bytes.len() }

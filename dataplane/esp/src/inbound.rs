@@ -1,15 +1,13 @@
 //! Opening: from ESP to inner packets.
 
-use aead::{Buffers, Key, KeyLengthError, Suite};
+use aead::{Buffers, KeyLengthError, Nonce, Suite};
 use arrayvec::ArrayVec;
 use wire::{Protocol, Spi};
-use zeroize::Zeroizing;
 
-use crate::outbound::{associated_data, nonce};
-use crate::{ALIGNMENT, BATCH, IV, ReplayWindow, SALT, Stale, TRAILER};
+use crate::transform::Transform;
+use crate::{BATCH, ReplayWindow, SALT, Stale};
 
-/// What an inbound SA is made of.
-#[derive(Debug)]
+/// What an inbound SA is made of. Its key is not to be shown, so it has no `Debug`.
 pub struct Inbound<'a> {
     /// The index that we chose.
     pub spi: Spi,
@@ -17,7 +15,7 @@ pub struct Inbound<'a> {
     pub suite: Suite,
     /// The key, [`Suite::key_length`] bytes.
     pub key: &'a [u8],
-    /// The nonce's fixed part (RFC 4106 §4).
+    /// The nonce's fixed part (RFC 4106 §4, RFC 7634 §2); CBC has none and looks at nothing here.
     pub salt: [u8; SALT],
     /// Whether sequence numbers are 64 bits long.
     pub extended: bool,
@@ -29,16 +27,14 @@ pub struct Inbound<'a> {
 #[derive(Debug)]
 pub struct InboundSa {
     spi: Spi,
-    salt: Zeroizing<[u8; SALT]>,
-    extended: bool,
     replay: ReplayWindow,
-    key: Key,
+    transform: Transform,
 }
 
 /// Why a packet is not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Too short, or not aligned as RFC 4303 §2.4 wants it.
+    /// Too short, or not aligned as RFC 4303 §2.4 or the cipher wants it.
     Malformed,
     /// Its sequence number was not accepted.
     Stale(Stale),
@@ -64,10 +60,8 @@ impl InboundSa {
     /// Where the key's length is not the suite's.
     pub fn new(parts: Inbound<'_>) -> Result<Self, KeyLengthError> {
         Ok(Self {
-            key: Key::new(parts.suite, parts.key)?,
+            transform: Transform::new(parts.suite, parts.key, parts.salt, parts.spi, parts.extended)?,
             spi: parts.spi,
-            salt: Zeroizing::new(parts.salt),
-            extended: parts.extended,
             replay: ReplayWindow::new(parts.replay_window, parts.extended),
         })
     }
@@ -89,14 +83,12 @@ impl InboundSa {
     /// [`Refusal::Malformed`] or [`Refusal::Stale`].
     pub fn admit<'a>(&'a self, esp: &'a [u8]) -> Result<Admitted<'a>, Refusal> {
         let (_, low) = wire::esp::header(esp).ok_or(Refusal::Malformed)?;
-        let (iv, source) = esp[wire::esp::HEADER..].split_first_chunk::<IV>().ok_or(Refusal::Malformed)?;
-        let length = source.len().checked_sub(aead::TAG).ok_or(Refusal::Malformed)?;
-        if length < TRAILER || !length.is_multiple_of(ALIGNMENT) {
-            return Err(Refusal::Malformed);
-        }
+        let (iv, source) = esp[wire::esp::HEADER..].split_at_checked(self.transform.iv).ok_or(Refusal::Malformed)?;
+        let nonce = self.transform.read_iv(iv).ok_or(Refusal::Malformed)?;
+        let length = self.transform.opened_length(source).ok_or(Refusal::Malformed)?;
         let number = self.replay.infer(low).map_err(Refusal::Stale)?;
         self.replay.check(number).map_err(Refusal::Stale)?;
-        Ok(Admitted { sa: self, number, iv: *iv, source, length })
+        Ok(Admitted { sa: self, number, nonce, source, length })
     }
 }
 
@@ -105,7 +97,7 @@ impl InboundSa {
 pub struct Admitted<'a> {
     sa: &'a InboundSa,
     number: u64,
-    iv: [u8; IV],
+    nonce: Nonce,
     source: &'a [u8],
     length: usize,
 }
@@ -132,11 +124,11 @@ impl<'a> Opening<'a> {
     /// Where `destination` is shorter than [`Admitted::opened_length`], or with more than [`BATCH`] packets: the
     /// caller's own arithmetic.
     pub fn push(&mut self, admitted: Admitted<'a>, destination: &'a mut [u8]) {
-        let Admitted { sa, number, iv, source, length } = admitted;
+        let Admitted { sa, number, nonce, source, length } = admitted;
         self.packets.push(aead::Open {
-            key: &sa.key,
-            nonce: nonce(*sa.salt, iv),
-            associated_data: associated_data(sa.spi.value().to_be_bytes(), number, sa.extended),
+            key: &sa.transform.key,
+            nonce,
+            associated_data: sa.transform.associated_data(number),
             buffers: Buffers::Apart { source, destination: &mut destination[..length] },
             authentic: false,
         });
@@ -152,7 +144,9 @@ impl<'a> Opening<'a> {
             }
             // RFC 4303 §3.4.3: the window moves only after the integrity check.
             replay.commit(number).map_err(Refusal::Stale)?;
-            let [text @ .., padding, next_header] = packet.buffers.destination() else { return Err(Refusal::BadPadding) };
+            let [text @ .., padding, next_header] = packet.buffers.destination() else {
+                return Err(Refusal::BadPadding);
+            };
             let length = text.len().checked_sub(usize::from(*padding)).ok_or(Refusal::BadPadding)?;
             Ok(Opened { length, next_header: Protocol(*next_header) })
         })

@@ -1,4 +1,5 @@
-//! ESP in tunnel mode (RFC 4303) with AES-GCM (RFC 4106), raw or in UDP (RFC 3948), over batches.
+//! ESP in tunnel mode (RFC 4303), raw or in UDP (RFC 3948), over batches: with AES-GCM (RFC 4106), ChaCha20-Poly1305
+//! (RFC 7634), or AES-CBC and an HMAC (RFC 3602, RFC 2404, RFC 4868).
 //!
 //! [`OutboundSa`] and [`InboundSa`] are shared by all workers: whatever changes with a packet is an atomic, so an SA
 //! needs no owner, no lock and no hand-over. [`Sealing`] and [`Opening`] collect a batch and run it through `aead`
@@ -10,6 +11,7 @@ mod outbound;
 mod outer;
 mod replay;
 mod sequence;
+mod transform;
 
 pub use inbound::{Admitted, Inbound, InboundSa, Opened, Opening, Refusal};
 pub use outbound::{Outbound, OutboundSa, Sealing};
@@ -19,13 +21,9 @@ pub use sequence::{Exhausted, SequenceCounter};
 
 /// Most packets of a batch.
 pub const BATCH: usize = 64;
-/// Bytes of the explicit initialisation vector (RFC 4106 §3.1).
-const IV: usize = 8;
 /// Bytes of pad length and next header (RFC 4303 §2).
 const TRAILER: usize = 2;
-/// RFC 4303 §2.4: pad length and next header end on a 4-byte boundary.
-const ALIGNMENT: usize = 4;
-/// Bytes of the salt, the key material behind the key (RFC 4106 §8.1).
+/// Bytes of the salt, the key material behind the key (RFC 4106 §8.1, RFC 7634 §2).
 pub const SALT: usize = 4;
 
 #[cfg(test)]

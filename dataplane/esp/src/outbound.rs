@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use aead::{AssociatedData, Buffers, Key, KeyLengthError, Nonce, Suite, Tail};
+use aead::{Buffers, KeyLengthError, Suite};
 use arrayvec::ArrayVec;
 use wire::{Packet, Spi};
-use zeroize::Zeroizing;
 
-use crate::{ALIGNMENT, BATCH, Exhausted, IV, OuterHeader, SALT, SequenceCounter, TRAILER};
+use crate::transform::Transform;
+use crate::{BATCH, Exhausted, OuterHeader, SALT, SequenceCounter};
 
-/// What an outbound SA is made of.
-#[derive(Debug)]
+/// What an outbound SA is made of. Its key is not to be shown, so it has no `Debug`.
 pub struct Outbound<'a> {
     /// The index that the peer chose.
     pub spi: Spi,
@@ -18,7 +17,7 @@ pub struct Outbound<'a> {
     pub suite: Suite,
     /// The key, [`Suite::key_length`] bytes.
     pub key: &'a [u8],
-    /// The nonce's fixed part (RFC 4106 §4).
+    /// The nonce's fixed part (RFC 4106 §4, RFC 7634 §2); CBC has none and looks at nothing here.
     pub salt: [u8; SALT],
     /// Whether sequence numbers are 64 bits long.
     pub extended: bool,
@@ -37,10 +36,8 @@ pub struct OutboundSa {
 #[derive(Debug)]
 struct Protection {
     spi: Spi,
-    salt: Zeroizing<[u8; SALT]>,
-    extended: bool,
     sequence: SequenceCounter,
-    key: Key,
+    transform: Transform,
 }
 
 impl OutboundSa {
@@ -50,10 +47,8 @@ impl OutboundSa {
     /// Where the key's length is not the suite's.
     pub fn new(parts: Outbound<'_>) -> Result<Self, KeyLengthError> {
         let protection = Protection {
-            key: Key::new(parts.suite, parts.key)?,
+            transform: Transform::new(parts.suite, parts.key, parts.salt, parts.spi, parts.extended)?,
             spi: parts.spi,
-            salt: Zeroizing::new(parts.salt),
-            extended: parts.extended,
             sequence: SequenceCounter::new(parts.extended),
         };
         Ok(Self { outer: parts.outer, protection: Arc::new(protection) })
@@ -77,7 +72,7 @@ impl OutboundSa {
     /// Bytes of the packet, from the outer header to the tag, that carries an inner packet of `inner` bytes.
     #[must_use]
     pub fn sealed_length(&self, inner: usize) -> usize {
-        self.outer.length() + wire::esp::HEADER + IV + (inner + TRAILER).next_multiple_of(ALIGNMENT) + aead::TAG
+        self.outer.length() + self.protection.transform.sealed_length(inner)
     }
 
     /// The index that the peer chose.
@@ -108,20 +103,16 @@ impl<'a> Sealing<'a> {
         let length = sa.sealed_length(inner.bytes.len());
         let (outer, esp) = packet[..length].split_at_mut(sa.outer.length());
         sa.outer.write(outer, esp.len() as u16, inner.traffic_class);
+        let transform = &sa.protection.transform;
         let (header, rest) = esp.split_at_mut(wire::esp::HEADER);
-        let (iv, destination) = rest.split_at_mut(IV);
-        let protection = &*sa.protection;
-        let index = protection.spi.value().to_be_bytes();
-        header[..4].copy_from_slice(&index);
-        header[4..].copy_from_slice(&(sequence as u32).to_be_bytes());
-        // RFC 4106 §3.1: any value that does not repeat will do, and the sequence number does not.
-        iv.copy_from_slice(&sequence.to_be_bytes());
+        let (iv, destination) = rest.split_at_mut(transform.iv);
+        transform.write_header(sequence, header);
         self.0.push(aead::Seal {
-            key: &protection.key,
-            nonce: nonce(*protection.salt, sequence.to_be_bytes()),
-            associated_data: associated_data(index, sequence, protection.extended),
+            key: &transform.key,
+            nonce: transform.write_iv(sequence, iv),
+            associated_data: transform.associated_data(sequence),
             buffers: Buffers::Apart { source: inner.bytes, destination },
-            tail: tail(inner),
+            tail: transform.tail(inner),
         });
         length
     }
@@ -129,31 +120,5 @@ impl<'a> Sealing<'a> {
     /// Seals the batch.
     pub fn finish(mut self) {
         aead::seal(&mut self.0);
-    }
-}
-
-/// RFC 4303 §2.4: padding bytes count up from 1; then their number and what the packet carries.
-fn tail(inner: &Packet<'_>) -> Tail {
-    let content = inner.bytes.len() + TRAILER;
-    let padding = content.next_multiple_of(ALIGNMENT) - content;
-    let mut bytes = [1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    bytes[padding] = padding as u8;
-    bytes[padding + 1] = inner.tunnel_protocol().0;
-    Tail::new(bytes, padding + TRAILER)
-}
-
-pub(crate) fn nonce(salt: [u8; SALT], iv: [u8; IV]) -> Nonce {
-    let ([a, b, c, d], [e, f, g, h, i, j, k, l]) = (salt, iv);
-    Nonce::counter([a, b, c, d, e, f, g, h, i, j, k, l])
-}
-
-/// RFC 4106 §5: index and sequence number, all 64 bits of it where it is extended.
-pub(crate) fn associated_data(index: [u8; 4], sequence: u64, extended: bool) -> AssociatedData {
-    let [a, b, c, d] = index;
-    let [e, f, g, h, i, j, k, l] = sequence.to_be_bytes();
-    if extended {
-        AssociatedData::extended([a, b, c, d, e, f, g, h, i, j, k, l])
-    } else {
-        AssociatedData::short([a, b, c, d, i, j, k, l])
     }
 }

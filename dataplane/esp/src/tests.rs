@@ -18,20 +18,15 @@ const UDP_V4: &str = "45b8007c000040004011d381cb007101c6336402119482350068000012
 const RAW_V6: &str = "6b8000000060324020010db800000000000000000000000120010db800000000000000000000000212345678000000020000000100000002447a86473f62edb8580c5d652e410534c5002f13b6da4e51bb907d492bd6bf55fb7cf5219e367770cb80299d59ed5c7fcfbee0ec956ce3509cffaaf5f0f3906cf32d54d1792bbcc20980327ef53044e2";
 
 const SEQUENCE: u64 = 0x1_0000_0002;
+const SALT_BYTES: [u8; SALT] = [0xa0, 0xa1, 0xa2, 0xa3];
 
 fn outbound(suite: Suite, source: &str, destination: &str, encapsulation: Option<Encapsulation>) -> OutboundSa {
     let outer =
         OuterHeader::new(source.parse::<IpAddr>().unwrap(), destination.parse::<IpAddr>().unwrap(), encapsulation);
     let key: Vec<u8> = (0..suite.key_length() as u8).collect();
-    OutboundSa::new(Outbound {
-        spi: Spi::new(0x1234_5678).unwrap(),
-        suite,
-        key: &key,
-        salt: [0xa0, 0xa1, 0xa2, 0xa3],
-        extended: true,
-        outer: outer.unwrap(),
-    })
-    .unwrap()
+    let spi = Spi::new(0x1234_5678).unwrap();
+    OutboundSa::new(Outbound { spi, suite, key: &key, salt: SALT_BYTES, extended: true, outer: outer.unwrap() })
+        .unwrap()
 }
 
 fn sealed(sa: &OutboundSa, sequence: u64, inner: &[u8]) -> Vec<u8> {
@@ -130,10 +125,132 @@ fn opens_the_published_packets() {
     assert_eq!(opened(&sa, &[&packet]), [Ok((hex(inner), Protocol(1)))]);
 }
 
+/// RFC 7634 appendix A: a whole ESP packet.
+#[test]
+fn opens_the_published_packet_of_chacha20_poly1305() {
+    let key: Vec<u8> = (0x80..0xa0).collect();
+    let sa = inbound(Suite::ChaCha20Poly1305, &key, SALT_BYTES, 0x0102_0304, false);
+    let packet = hex(concat!(
+        "01020304000000051011121314151617",
+        "24039428b97f417e3c13753a4f05087b67c352e6a7fab1b982d466ef407ae5c614ee8099d52844eb61aa95dfab4c02f7",
+        "2aa71e7c4c4f64c9befe2facc638e8f3cbec163fac469b502773f6fb94e664da9165b82829f641e0",
+        "76aaa8266b7fb0f7b11b369907e1ad43"
+    ));
+    let inner = "45000054a6f200004001e778c6336405c000020508005b7a3a080000553bec100007362708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031323334353637";
+    assert_eq!(opened(&sa, &[&packet]), [Ok((hex(inner), Protocol::IPV4))]);
+}
+
+/// An ESP packet that another implementation made.
+struct Made {
+    suite: Suite,
+    key: Vec<u8>,
+    extended: bool,
+    inner: Vec<u8>,
+    packet: Vec<u8>,
+}
+
+impl Made {
+    fn all() -> Vec<Self> {
+        let lines = include_str!("../tests/packets.txt").lines().filter(|line| !line.starts_with('#'));
+        let made = lines.map(|line| {
+            let [suite, key, number, inner, packet] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            Self {
+                suite: Suite::ALL.into_iter().find(|known| known.name() == suite).unwrap(),
+                key: hex(key),
+                extended: number == "extended",
+                inner: hex(inner),
+                packet: hex(packet),
+            }
+        });
+        made.collect()
+    }
+
+    fn spi(&self) -> u32 {
+        u32::from_be_bytes(*self.packet.first_chunk().unwrap())
+    }
+
+    fn next_header(&self) -> Protocol {
+        if self.inner[0] >> 4 == 4 { Protocol::IPV4 } else { Protocol::IPV6 }
+    }
+
+    /// With a window that its number is in.
+    fn inbound(&self) -> InboundSa {
+        let sa = inbound(self.suite, &self.key, SALT_BYTES, self.spi(), self.extended);
+        if self.extended {
+            sa.skip_to(SEQUENCE - 1);
+        }
+        sa
+    }
+}
+
+#[test]
+fn every_suite_seals_what_another_implementation_seals() {
+    let mut suites = Vec::new();
+    // The RFC's own packets have initialisation vectors that are not ours.
+    for made in Made::all().iter().filter(|made| made.spi() == 0x1234_5678) {
+        let outer = OuterHeader::new([203, 0, 113, 1].into(), [198, 51, 100, 2].into(), None).unwrap();
+        let (spi, key, extended) = (Spi::new(made.spi()).unwrap(), &made.key, made.extended);
+        let sa = OutboundSa::new(Outbound { spi, suite: made.suite, key, salt: SALT_BYTES, extended, outer }).unwrap();
+        let number = if extended { SEQUENCE } else { SEQUENCE & 0xffff_ffff };
+        assert_eq!(sealed(&sa, number, &made.inner)[20..], made.packet, "{}, extended: {extended}", made.suite);
+        suites.push(made.suite);
+    }
+    suites.dedup();
+    assert_eq!(suites, Suite::ALL);
+}
+
+#[test]
+fn every_suite_opens_what_another_implementation_seals() {
+    let made = Made::all();
+    let associations: Vec<InboundSa> = made.iter().map(Made::inbound).collect();
+    for (made, sa) in made.iter().zip(&associations) {
+        let expected = [Ok((made.inner.clone(), made.next_header()))];
+        assert_eq!(opened(sa, &[&made.packet]), expected, "{}, extended: {}", made.suite, made.extended);
+    }
+
+    // And all of them in one batch.
+    let associations: Vec<InboundSa> = made.iter().map(Made::inbound).collect();
+    let mut frames = vec![vec![0xee; 4096]; made.len()];
+    let mut opening = Opening::default();
+    for ((made, sa), frame) in made.iter().zip(&associations).zip(&mut frames) {
+        opening.push(sa.admit(&made.packet).unwrap(), frame);
+    }
+    let results: Vec<Opened> = opening.finish().map(Result::unwrap).collect();
+    for ((made, opened), frame) in made.iter().zip(results).zip(frames) {
+        assert_eq!((&frame[..opened.length], opened.next_header), (&*made.inner, made.next_header()), "{}", made.suite);
+    }
+}
+
+/// A packet is looked at before it is opened: it has room for all its parts, and a text that ends on a boundary.
+#[test]
+fn impossible_lengths_are_refused_unopened() {
+    for suite in Suite::ALL {
+        let (_, sa) = pair(suite);
+        let around = wire::esp::HEADER + suite.iv_length() + suite.tag_length();
+        for length in 0..around + 70 {
+            let mut packet = vec![0; length];
+            if let Some(sequence) = packet.get_mut(4..8) {
+                sequence.copy_from_slice(&[0, 0, 0, 1]);
+            }
+            let possible = length > around && (length - around).is_multiple_of(suite.alignment());
+            let expected = if possible { Refusal::NotAuthentic } else { Refusal::Malformed };
+            assert_eq!(opened(&sa, &[&packet]), [Err(expected)], "{length} bytes of {suite}");
+        }
+    }
+}
+
 fn pair(suite: Suite) -> (OutboundSa, InboundSa) {
     let key: Vec<u8> = (0..suite.key_length() as u8).collect();
-    let inbound = inbound(suite, &key, [0xa0, 0xa1, 0xa2, 0xa3], 0x1234_5678, true);
+    let inbound = inbound(suite, &key, SALT_BYTES, 0x1234_5678, true);
     (outbound(suite, "203.0.113.1", "198.51.100.2", None), inbound)
+}
+
+#[test]
+fn debug_shows_no_salt() {
+    let (out, sa) = pair(Suite::Aes128Gcm16);
+    for shown in [format!("{out:?}"), format!("{sa:?}")] {
+        assert!(shown.contains("redacted") && !shown.contains("160, 161"), "{shown}");
+    }
 }
 
 #[test]
@@ -167,10 +284,33 @@ fn a_forged_packet_does_not_move_the_window() {
     assert!(opened(&sa, &[&honest])[0].is_ok());
 }
 
+/// An IPv6 packet without a next header.
+fn carrier(payload: usize) -> Vec<u8> {
+    let header = hex("6000000000003b4020010db800010000000000000000000220010db8000200000000000000000002");
+    let mut inner: Vec<u8> = header.into_iter().chain((0..payload).map(|i| (i * 7) as u8)).collect();
+    inner[4..6].copy_from_slice(&(payload as u16).to_be_bytes());
+    inner
+}
+
 proptest! {
     #[test]
-    fn every_truncation_and_every_flipped_bit_is_refused(length in 0_usize..200, bit in 0_usize..8) {
-        let (out, sa) = pair(Suite::Aes256Gcm16);
+    fn every_suite_takes_every_length(suite in proptest::sample::select(Suite::ALL.to_vec()), payload in 0_usize..300) {
+        let (out, sa) = pair(suite);
+        let inner = carrier(payload);
+        let packet = sealed(&out, 1, &inner);
+        prop_assert_eq!(packet.len(), out.sealed_length(inner.len()));
+        // RFC 4303 §2.4: no more padding than it takes.
+        let text = packet.len() - 20 - wire::esp::HEADER - suite.iv_length() - suite.tag_length();
+        prop_assert!(text.is_multiple_of(suite.alignment()));
+        prop_assert!((2..suite.alignment() + 2).contains(&(text - inner.len())));
+        prop_assert_eq!(opened(&sa, &[&packet[20..]]), [Ok((inner, Protocol::IPV6))]);
+    }
+
+    #[test]
+    fn every_truncation_and_every_flipped_bit_is_refused(
+        suite in proptest::sample::select(Suite::ALL.to_vec()), length in 0_usize..200, bit in 0_usize..8,
+    ) {
+        let (out, sa) = pair(suite);
         let packet = sealed(&out, 1, &hex(INNER_V6))[20..].to_vec();
         let cut = &packet[..length.min(packet.len() - 1)];
         prop_assert!(opened(&sa, &[cut])[0].is_err());
@@ -182,8 +322,10 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let (_, sa) = pair(Suite::Aes128Gcm16);
+    fn arbitrary_bytes_never_panic(
+        suite in proptest::sample::select(Suite::ALL.to_vec()), bytes in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let (_, sa) = pair(suite);
         prop_assert!(opened(&sa, &[&bytes])[0].is_err());
     }
 }

@@ -1,0 +1,153 @@
+//! Transforms: how a suite shapes an ESP packet (RFC 4303 §2).
+
+use std::fmt;
+
+use aead::{AssociatedData, Buffers, Key, KeyLengthError, MOST_TAG, Nonce, Seal, Suite, Tail};
+use wire::{Packet, Spi};
+use zeroize::Zeroizing;
+
+use crate::{SALT, TRAILER};
+
+/// A key with all that its suite says about packets, worked out when the SA is made.
+#[derive(Debug)]
+pub struct Transform {
+    pub key: Key,
+    index: [u8; 4],
+    extended: bool,
+    start: Start,
+    /// Bytes of the initialisation vector.
+    pub iv: usize,
+    /// Bytes of the integrity check value.
+    tag: usize,
+    /// The plaintext's alignment, a power of two, less 1.
+    mask: usize,
+}
+
+/// How a packet's initialisation vector becomes the cipher's start.
+enum Start {
+    /// Behind a salt, which only the two ends know (RFC 4106 §4, RFC 7634 §2).
+    Salted(Zeroizing<[u8; SALT]>),
+    /// As it is (RFC 3602 §3).
+    Plain,
+}
+
+impl Transform {
+    /// Expands the key.
+    ///
+    /// # Errors
+    /// Where the key's length is not the suite's.
+    pub fn new(suite: Suite, key: &[u8], salt: [u8; SALT], spi: Spi, extended: bool) -> Result<Self, KeyLengthError> {
+        let alignment = suite.alignment();
+        // What follows rests on it: a multiple of the alignment has room for the trailer unless it is none.
+        assert!(alignment.is_power_of_two() && alignment >= TRAILER);
+        Ok(Self {
+            key: Key::new(suite, key)?,
+            index: spi.value().to_be_bytes(),
+            extended,
+            start: if suite.salt_length() == 0 { Start::Plain } else { Start::Salted(Zeroizing::new(salt)) },
+            iv: suite.iv_length(),
+            tag: suite.tag_length(),
+            mask: alignment - 1,
+        })
+    }
+
+    /// Bytes from the ESP header to the integrity check value of a packet that carries `inner` bytes.
+    #[inline]
+    pub fn sealed_length(&self, inner: usize) -> usize {
+        wire::esp::HEADER + self.iv + ((inner + TRAILER + self.mask) & !self.mask) + self.tag
+    }
+
+    /// Bytes of the ciphertext in what follows the initialisation vector; `None` where it has an impossible length.
+    #[inline]
+    pub fn opened_length(&self, source: &[u8]) -> Option<usize> {
+        // RFC 4303 §2.4: pad length and next header end on a boundary. Nothing is a multiple, too, and has no trailer.
+        source.len().checked_sub(self.tag).filter(|length| *length != 0 && length & self.mask == 0)
+    }
+
+    /// Writes the header of a packet.
+    #[inline]
+    pub fn write_header(&self, sequence: u64, header: &mut [u8]) {
+        header[..4].copy_from_slice(&self.index);
+        header[4..].copy_from_slice(&(sequence as u32).to_be_bytes());
+    }
+
+    /// Writes the initialisation vector of a packet, [`Transform::iv`] bytes, and returns what the cipher starts with.
+    #[inline]
+    pub fn write_iv(&self, sequence: u64, iv: &mut [u8]) -> Nonce {
+        match &self.start {
+            Start::Salted(salt) => {
+                // RFC 4106 §3.1: any value that does not repeat will do, and the sequence number does not.
+                let bytes = sequence.to_be_bytes();
+                iv.copy_from_slice(&bytes);
+                salted(salt, bytes)
+            }
+            Start::Plain => {
+                let block = unpredictable(&self.key, sequence);
+                iv.copy_from_slice(&block);
+                Nonce::block(block)
+            }
+        }
+    }
+
+    /// What the cipher starts with; `None` unless `iv` has [`Transform::iv`] bytes.
+    #[inline]
+    pub fn read_iv(&self, iv: &[u8]) -> Option<Nonce> {
+        match &self.start {
+            Start::Salted(salt) => iv.try_into().ok().map(|bytes| salted(salt, bytes)),
+            Start::Plain => iv.try_into().ok().map(Nonce::block),
+        }
+    }
+
+    /// RFC 4303 §2.4: padding bytes count up from 1; then their number and what the packet carries.
+    #[inline]
+    pub fn tail(&self, inner: &Packet<'_>) -> Tail {
+        let padding = (inner.bytes.len() + TRAILER).wrapping_neg() & self.mask;
+        let mut bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0, 0];
+        bytes[padding] = padding as u8;
+        bytes[padding + 1] = inner.tunnel_protocol().0;
+        Tail::new(bytes, padding + TRAILER)
+    }
+
+    /// RFC 4106 §5, RFC 4303 §2.2.1: index and sequence number, all 64 bits of it where it is extended.
+    #[inline]
+    pub fn associated_data(&self, sequence: u64) -> AssociatedData {
+        let [a, b, c, d] = self.index;
+        let [e, f, g, h, i, j, k, l] = sequence.to_be_bytes();
+        if self.extended {
+            AssociatedData::extended([a, b, c, d, e, f, g, h, i, j, k, l])
+        } else {
+            AssociatedData::short([a, b, c, d, i, j, k, l])
+        }
+    }
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Salted(_) => "Salted(redacted)",
+            Self::Plain => "Plain",
+        })
+    }
+}
+
+fn salted(salt: &[u8; SALT], iv: [u8; 8]) -> Nonce {
+    let ([a, b, c, d], [e, f, g, h, i, j, k, l]) = (*salt, iv);
+    Nonce::counter([a, b, c, d, e, f, g, h, i, j, k, l])
+}
+
+/// RFC 3602 §3: nobody may know the vector beforehand. A number that does not repeat, enciphered under the key, is such a
+/// one (NIST SP 800-38A, appendix C).
+fn unpredictable(key: &Key, number: u64) -> [u8; 16] {
+    // A block sealed under a vector of zeros is that block enciphered, with a tag behind it that nobody needs.
+    let source = u128::from(number).to_be_bytes();
+    let mut sealed = [0; 16 + MOST_TAG];
+    let (block, _) = sealed.split_at_mut(16 + key.suite().tag_length());
+    aead::seal(&mut [Seal {
+        key,
+        nonce: Nonce::block([0; 16]),
+        associated_data: AssociatedData::short([0; 8]),
+        buffers: Buffers::Apart { source: &source, destination: block },
+        tail: Tail::EMPTY,
+    }]);
+    *sealed.first_chunk().expect("longer")
+}
