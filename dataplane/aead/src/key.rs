@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(target_arch = "x86_64")]
+use crate::cbc;
 use crate::{Kernel, Suite, portable};
 
 /// A key of a length that its suite does not take.
@@ -25,6 +27,8 @@ pub struct Key {
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Schedule {
     Portable(portable::Key),
+    #[cfg(target_arch = "x86_64")]
+    Cbc(cbc::Key),
 }
 
 impl Key {
@@ -46,6 +50,14 @@ impl Key {
         if key.len() != suite.key_length() {
             return Err(wrong_length);
         }
+        #[cfg(target_arch = "x86_64")]
+        if let Suite::AesCbc(length, integrity) = suite
+            && let Some(kernel) = Kernel::available().filter(|available| *available <= kernel).next_back()
+            && kernel >= Kernel::AesNi
+        {
+            let schedule = Schedule::Cbc(cbc::Key::new(length, integrity, key));
+            return Ok(Self { suite, kernel, schedule });
+        }
         let _ = kernel;
         let schedule = portable::Key::new(suite, key).ok_or(wrong_length)?;
         Ok(Self { suite, kernel: Kernel::Portable, schedule: Schedule::Portable(schedule) })
@@ -61,6 +73,25 @@ impl Key {
     #[must_use]
     pub fn kernel(&self) -> Kernel {
         self.kernel
+    }
+
+    /// Of CBC: an initialisation vector that nobody foresees, from a number that is never used twice with the key, such as
+    /// the packet's. The number's block, enciphered under the key (NIST SP 800-38A appendix C, RFC 3602 §3).
+    ///
+    /// `None` for other suites, which want none.
+    #[must_use]
+    pub fn initialisation_vector(&self, number: u64) -> Option<[u8; 16]> {
+        let mut block = [0; 16];
+        block[8..].copy_from_slice(&number.to_be_bytes());
+        match &self.schedule {
+            Schedule::Portable(portable::Key::Cbc(cipher, _)) => {
+                cipher.encrypt_block(&mut block);
+                Some(block)
+            }
+            Schedule::Portable(_) => None,
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Cbc(key) => Some(key.encrypt_block(block)),
+        }
     }
 
     /// Bytes of the suite's tag.

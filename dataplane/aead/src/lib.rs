@@ -5,6 +5,8 @@
 //! Which instructions do the work is decided when a key is expanded, see [`Kernel`].
 
 mod buffers;
+#[cfg(target_arch = "x86_64")]
+mod cbc;
 mod kernel;
 mod key;
 mod packet;
@@ -90,6 +92,8 @@ pub fn seal(batch: &mut [Seal<'_>]) {
             }
             match &first.schedule {
                 Schedule::Portable(_) => run!(Schedule::Portable, portable::seal),
+                #[cfg(target_arch = "x86_64")]
+                Schedule::Cbc(_) => run!(Schedule::Cbc, cbc::seal),
             }
         }
     }
@@ -127,6 +131,8 @@ pub fn open(batch: &mut [Open<'_>]) {
             }
             match &first.schedule {
                 Schedule::Portable(_) => run!(Schedule::Portable, portable::open),
+                #[cfg(target_arch = "x86_64")]
+                Schedule::Cbc(_) => run!(Schedule::Cbc, cbc::open),
             }
         }
         for (position, packet) in piece.iter_mut().enumerate() {

@@ -81,6 +81,10 @@ fn seal_packet(packet: &mut Packet<'_, Key>) {
 fn open_packet(packet: &mut Packet<'_, Key>) -> Option<()> {
     let (key, iv, data) = (packet.key, packet.nonce, packet.data);
     if let Key::Cbc(cipher, authentication) = key {
+        // No whole number of blocks: nobody sealed that.
+        if !packet.length.is_multiple_of(BLOCK) {
+            return None;
+        }
         let (length, sent) = (authentication.tag_length(), authentication.sent(packet));
         let text = packet.text(0);
         let made = authentication.tag(&data, &iv, text);

@@ -1,0 +1,392 @@
+//! AES-CBC (RFC 3602, NIST SP 800-38A §6.2). Encryption is serial within a text, so that many texts go side by side, each
+//! in a lane; decryption is not.
+
+use std::arch::x86_64::*;
+use std::ptr;
+
+use zeroize::Zeroize;
+
+use super::blocks::Blocks;
+use crate::{Kernel, Tail};
+
+/// Bytes of a block.
+const BLOCK: usize = 16;
+/// Round keys of the longest key, the first one counted.
+const MOST_ROUND_KEYS: usize = 15;
+/// Vectors that are worked on at once, at most: enough that none waits for the one before.
+const MOST_VECTORS: usize = 8;
+/// Blocks in those, at most.
+const MOST_LANES: usize = 4 * MOST_VECTORS;
+/// Blocks that lanes without a text work through at once, at most.
+const MOST_IDLE: usize = 64;
+
+/// The round keys of a cipher and of its inverse, zeroised when dropped.
+pub struct RoundKeys {
+    /// Rounds: round keys but the first.
+    rounds: usize,
+    encrypt: [[u8; BLOCK]; MOST_ROUND_KEYS],
+    /// For the equivalent inverse cipher, in the order in which it takes them (FIPS 197 §5.3.5).
+    decrypt: [[u8; BLOCK]; MOST_ROUND_KEYS],
+}
+
+/// A text to be worked on.
+///
+/// Invariants: `source` is readable and `destination` writable for `length` bytes, `destination` for those of the tail,
+/// too; the two are equal or do not overlap, and nothing else refers to them during `'a`.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    pub keys: &'a RoundKeys,
+    pub iv: [u8; BLOCK],
+    pub source: *const u8,
+    pub destination: *mut u8,
+    /// Bytes at `source`.
+    pub length: usize,
+    /// What is encrypted behind them; with it, the text is a multiple of 16 bytes long.
+    pub tail: &'a Tail,
+}
+
+impl RoundKeys {
+    /// From a key of 16, 24 or 32 bytes.
+    ///
+    /// # Safety
+    /// The processor has AES-NI.
+    #[target_feature(enable = "aes,sse4.1")]
+    pub fn new(key: &[u8]) -> Self {
+        let mut schedule = [0u32; 4 * MOST_ROUND_KEYS];
+        let (taken, rounds) = (key.len() / 4, key.len() / 4 + 6);
+        for (word, bytes) in schedule.iter_mut().zip(key.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        // FIPS 197 §5.2. The instruction is SubWord, and RotWord after it; its own round constant is not used, for that
+        // would have to be an immediate.
+        let mut constant = 1u8;
+        for i in taken..4 * (rounds + 1) {
+            let before = schedule[i - 1];
+            let substituted = _mm_aeskeygenassist_si128::<0>(_mm_set1_epi32(before.cast_signed()));
+            let mixed = if i % taken == 0 {
+                let rotated = _mm_extract_epi32::<1>(substituted).cast_unsigned() ^ u32::from(constant);
+                constant = constant << 1 ^ if constant & 0x80 != 0 { 0x1b } else { 0 };
+                rotated
+            } else if taken == 8 && i % taken == 4 {
+                _mm_cvtsi128_si32(substituted).cast_unsigned()
+            } else {
+                before
+            };
+            schedule[i] = schedule[i - taken] ^ mixed;
+        }
+        let (mut encrypt, mut decrypt) = ([[0; BLOCK]; MOST_ROUND_KEYS], [[0; BLOCK]; MOST_ROUND_KEYS]);
+        for (key, words) in encrypt.iter_mut().zip(schedule.as_chunks::<4>().0) {
+            *key = zerocopy::transmute!(*words);
+        }
+        for (i, key) in decrypt.iter_mut().enumerate().take(rounds + 1) {
+            let forward: __m128i = zerocopy::transmute!(encrypt[rounds - i]);
+            let inner = (1..rounds).contains(&i);
+            *key = zerocopy::transmute!(if inner { _mm_aesimc_si128(forward) } else { forward });
+        }
+        schedule.zeroize();
+        let keys = Self { rounds, encrypt, decrypt };
+        encrypt.zeroize();
+        decrypt.zeroize();
+        keys
+    }
+
+    /// One block.
+    ///
+    /// # Safety
+    /// The processor has AES-NI.
+    #[target_feature(enable = "aes,sse4.1")]
+    pub fn encrypt_block(&self, block: [u8; BLOCK]) -> [u8; BLOCK] {
+        let [first, inner @ .., last] = &self.encrypt[..=self.rounds] else { unreachable!("ten rounds at least") };
+        let key = |key: &[u8; BLOCK]| -> __m128i { zerocopy::transmute!(*key) };
+        let mut state = _mm_xor_si128(zerocopy::transmute!(block), key(first));
+        for round in inner {
+            state = _mm_aesenc_si128(state, key(round));
+        }
+        zerocopy::transmute!(_mm_aesenclast_si128(state, key(last)))
+    }
+}
+
+impl Drop for RoundKeys {
+    fn drop(&mut self) {
+        self.encrypt.zeroize();
+        self.decrypt.zeroize();
+    }
+}
+
+/// The lanes' side of encryption: what the vectors work on.
+#[repr(C, align(64))]
+struct Lanes {
+    /// Round keys as the vectors take them: those of all lanes, vector by vector; or those of one vector for all.
+    keys: [[u8; BLOCK]; MOST_ROUND_KEYS * MOST_LANES],
+    /// What is added to the next block: the initialisation vector, then the ciphertext before it.
+    chain: [[u8; BLOCK]; MOST_LANES],
+    source: [*const u8; MOST_LANES],
+    destination: [*mut u8; MOST_LANES],
+    rounds: usize,
+}
+
+/// A lane at work.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    text: Text<'a>,
+    /// Where its own blocks stand.
+    place: usize,
+    /// Blocks at hand.
+    left: usize,
+    /// Blocks behind those, put together of what remains and of the tail.
+    last: usize,
+}
+
+/// Encrypts texts, not empty, under keys of one length; best the longest first.
+pub fn encrypt<'a>(kernel: Kernel, mut texts: impl Iterator<Item = Text<'a>> + Clone) {
+    let Some(first) = texts.clone().next() else { return };
+    let shared = texts.clone().all(|text| ptr::eq(text.keys, first.keys));
+    let (width, run): (usize, unsafe fn(&mut Lanes, usize, usize)) = match (kernel, shared) {
+        (Kernel::Vaes512, true) => (4, encrypt_512::<true>),
+        (Kernel::Vaes512, false) => (4, encrypt_512::<false>),
+        (Kernel::Vaes256, true) => (2, encrypt_256::<true>),
+        (Kernel::Vaes256, false) => (2, encrypt_256::<false>),
+        (Kernel::AesNi | Kernel::Portable, true) => (1, encrypt_128::<true>),
+        (Kernel::AesNi | Kernel::Portable, false) => (1, encrypt_128::<false>),
+    };
+    let mut idle = [[0u8; BLOCK]; MOST_IDLE];
+    let idle = idle.as_mut_ptr().cast::<u8>();
+    let mut lanes = Lanes {
+        keys: [[0; BLOCK]; MOST_ROUND_KEYS * MOST_LANES],
+        chain: [[0; BLOCK]; MOST_LANES],
+        source: [idle; MOST_LANES],
+        destination: [idle; MOST_LANES],
+        rounds: first.keys.rounds,
+    };
+    if shared {
+        for (vector, key) in lanes.keys.chunks_exact_mut(width).zip(&first.keys.encrypt) {
+            vector.fill(*key);
+        }
+    }
+    let mut last = [[[0u8; BLOCK]; 2]; MOST_LANES];
+    // Only a pointer: the lanes keep some while others are written through.
+    let last = last.as_mut_ptr();
+    let mut work: [Option<Work<'a>>; MOST_LANES] = [None; MOST_LANES];
+    let mut active = 0usize;
+    let mut take = |lanes: &mut Lanes, lane: usize, place: usize| {
+        let text = texts.next()?;
+        lanes.chain[lane] = text.iv;
+        lanes.destination[lane] = text.destination;
+        if !shared {
+            lanes.set_keys(lane, width, text.keys);
+        }
+        // SAFETY: `place` is one of `MOST_LANES`, and its text has ended.
+        let last = unsafe { &mut *last.wrapping_add(place) };
+        let (left, behind) = (text.length / BLOCK, text.end(last.as_flattened_mut()));
+        let own = left == 0;
+        lanes.source[lane] = if own { last.as_flattened().as_ptr() } else { text.source };
+        Some(Work { text, place, left: if own { behind } else { left }, last: if own { 0 } else { behind } })
+    };
+    for (lane, work) in work.iter_mut().enumerate().take(width * MOST_VECTORS) {
+        *work = take(&mut lanes, lane, lane);
+        if work.is_none() {
+            break;
+        }
+        active += 1;
+    }
+    while active > 0 {
+        let vectors = match active.div_ceil(width) {
+            1 => 1,
+            2..=4 => 4,
+            _ => MOST_VECTORS,
+        };
+        let left = work.iter().take(active).flatten().map(|work| work.left).min().unwrap_or(0);
+        let count = if active < vectors * width { left.min(MOST_IDLE) } else { left };
+        // SAFETY: a key is of this kernel only where the processor has its instructions. The lanes' pointers are good for
+        // the blocks that are left of their texts, those of idle lanes for `MOST_IDLE`.
+        unsafe { run(&mut lanes, vectors, count) };
+        // Backwards: what takes the place of a lane that has ended was looked at before.
+        for lane in (0..active).rev() {
+            let Some(at) = &mut work[lane] else { continue };
+            at.left -= count;
+            lanes.destination[lane] = lanes.destination[lane].wrapping_add(count * BLOCK);
+            if at.left > 0 {
+                lanes.source[lane] = lanes.source[lane].wrapping_add(count * BLOCK);
+            } else if at.last > 0 {
+                lanes.source[lane] = last.wrapping_add(at.place).cast();
+                (at.left, at.last) = (at.last, 0);
+            } else {
+                let place = at.place;
+                work[lane] = take(&mut lanes, lane, place);
+                if work[lane].is_none() {
+                    active -= 1;
+                    work[lane] = work[active];
+                    lanes.chain[lane] = lanes.chain[active];
+                    lanes.source[lane] = lanes.source[active];
+                    lanes.destination[lane] = lanes.destination[active];
+                    if !shared && let Some(moved) = &work[lane] {
+                        lanes.set_keys(lane, width, moved.text.keys);
+                    }
+                    lanes.source[active] = idle;
+                    lanes.destination[active] = idle;
+                }
+            }
+        }
+    }
+    lanes.keys.as_flattened_mut().zeroize();
+}
+
+impl Text<'_> {
+    /// Puts the last blocks together, of what does not fill a block and of the tail; how many there are, two at most.
+    #[inline]
+    fn end(&self, last: &mut [u8]) -> usize {
+        let (rest, tail) = (self.length % BLOCK, self.tail.bytes());
+        // SAFETY: `source` is readable for `length` bytes, and what is put together is ours alone.
+        let rest = unsafe { std::slice::from_raw_parts(self.source.add(self.length - rest), rest) };
+        let end = rest.len() + tail.len();
+        if end > 0 {
+            last[..rest.len()].copy_from_slice(rest);
+            last[rest.len()..end].copy_from_slice(tail);
+        }
+        end / BLOCK
+    }
+}
+
+impl Lanes {
+    /// Puts a lane's round keys where its vector takes them from.
+    #[inline]
+    fn set_keys(&mut self, lane: usize, width: usize, keys: &RoundKeys) {
+        let vector = &mut self.keys[lane / width * MOST_ROUND_KEYS * width..][..MOST_ROUND_KEYS * width];
+        for (round, key) in vector.chunks_exact_mut(width).zip(&keys.encrypt) {
+            round[lane % width] = *key;
+        }
+    }
+}
+
+macro_rules! encrypt_by {
+    ($name:ident, $vector:ty, $features:literal) => {
+        /// The next `count` blocks of each lane of the first `vectors`: 1, 4 or 8.
+        ///
+        /// # Safety
+        /// The lanes' pointers are good for as many blocks.
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const SHARED: bool>(lanes: &mut Lanes, vectors: usize, count: usize) {
+            // SAFETY: the caller's; the features are enabled here.
+            unsafe {
+                match vectors {
+                    1 => encrypt_blocks::<$vector, SHARED, 1>(lanes, count),
+                    4 => encrypt_blocks::<$vector, SHARED, 4>(lanes, count),
+                    _ => encrypt_blocks::<$vector, SHARED, MOST_VECTORS>(lanes, count),
+                }
+            }
+        }
+    };
+}
+
+encrypt_by!(encrypt_512, __m512i, "avx512f,avx512bw,avx512dq,avx512vl,vaes");
+encrypt_by!(encrypt_256, __m256i, "avx2,vaes");
+encrypt_by!(encrypt_128, __m128i, "aes,sse4.1");
+
+/// The next `count` blocks of the first `V` vectors' lanes.
+///
+/// # Safety
+/// The vector's instructions; the lanes' pointers are good for as many blocks.
+#[inline(always)]
+unsafe fn encrypt_blocks<B: Blocks, const SHARED: bool, const V: usize>(lanes: &mut Lanes, count: usize) {
+    let keys = lanes.keys.as_ptr();
+    // SAFETY: the caller's; the keys of `V` vectors, or of one, stand in `keys`.
+    unsafe {
+        let key = |vector: usize, round: usize| {
+            let vector = if SHARED { 0 } else { vector };
+            keys.add((vector * MOST_ROUND_KEYS + round) * B::LANES).cast::<u8>()
+        };
+        let mut state = [B::load(key(0, 0)); V];
+        for v in 0..V {
+            state[v] = B::load(lanes.chain.as_ptr().add(v * B::LANES).cast());
+        }
+        for at in 0..count {
+            for v in 0..V {
+                let text = B::gather(lanes.source.as_ptr().add(v * B::LANES), at * BLOCK);
+                state[v] = state[v].xor3(text, B::load(key(v, 0)));
+            }
+            for round in 1..lanes.rounds {
+                for v in 0..V {
+                    state[v] = state[v].round(B::load(key(v, round)));
+                }
+            }
+            for v in 0..V {
+                state[v] = state[v].last_round(B::load(key(v, lanes.rounds)));
+                state[v].scatter(lanes.destination.as_ptr().add(v * B::LANES), at * BLOCK);
+            }
+        }
+        for v in 0..V {
+            state[v].store(lanes.chain.as_mut_ptr().add(v * B::LANES).cast());
+        }
+    }
+}
+
+/// Decrypts a text of whole blocks, without a tail.
+pub fn decrypt(kernel: Kernel, text: &Text<'_>) {
+    // SAFETY: a key is of this kernel only where the processor has its instructions.
+    unsafe {
+        match kernel {
+            Kernel::Vaes512 => decrypt_512(text),
+            Kernel::Vaes256 => decrypt_256(text),
+            Kernel::AesNi | Kernel::Portable => decrypt_128(text),
+        }
+    }
+}
+
+macro_rules! decrypt_by {
+    ($name:ident, $vector:ty, $vectors:literal, $features:literal) => {
+        #[target_feature(enable = $features)]
+        fn $name(text: &Text<'_>) {
+            let (mut at, mut before) = (0, text.iv);
+            // SAFETY: the features are enabled here, and a text's pointers good for its length.
+            unsafe {
+                decrypt_blocks::<$vector, $vectors>(text, &mut at, &mut before);
+                if <$vector>::LANES > 1 {
+                    decrypt_blocks::<$vector, 1>(text, &mut at, &mut before);
+                }
+                decrypt_blocks::<__m128i, 1>(text, &mut at, &mut before);
+            }
+        }
+    };
+}
+
+decrypt_by!(decrypt_512, __m512i, 4, "avx512f,avx512bw,avx512dq,avx512vl,vaes");
+decrypt_by!(decrypt_256, __m256i, 4, "avx2,vaes,aes");
+decrypt_by!(decrypt_128, __m128i, 8, "aes,sse4.1");
+
+/// Decrypts, `V` vectors at once, as much as fills them, from `at` on; `before` is the ciphertext's block before.
+///
+/// # Safety
+/// The vector's instructions; the text's pointers good for its length.
+#[inline(always)]
+unsafe fn decrypt_blocks<B: Blocks, const V: usize>(text: &Text<'_>, at: &mut usize, before: &mut [u8; BLOCK]) {
+    let (keys, step) = (text.keys, V * B::LANES * BLOCK);
+    // SAFETY: the caller's.
+    unsafe {
+        let mut chain = B::broadcast(before);
+        let first = B::broadcast(&keys.decrypt[0]);
+        let last = B::broadcast(&keys.decrypt[keys.rounds.min(MOST_ROUND_KEYS - 1)]);
+        while text.length - *at >= step {
+            let mut state = [first; V];
+            let mut behind = [first; V];
+            for v in 0..V {
+                let block = B::load(text.source.add(*at + v * B::LANES * BLOCK));
+                behind[v] = block.behind(chain);
+                state[v] = block.xor(first);
+                chain = block;
+            }
+            for round in 1..keys.rounds.min(MOST_ROUND_KEYS - 1) {
+                let key = B::broadcast(&keys.decrypt[round]);
+                for v in 0..V {
+                    state[v] = state[v].inverse_round(key);
+                }
+            }
+            for v in 0..V {
+                // Added before instead of after the last round: one step less to wait for.
+                let plain = state[v].last_inverse_round(last.xor(behind[v]));
+                plain.store(text.destination.add(*at + v * B::LANES * BLOCK));
+            }
+            *at += step;
+        }
+        _mm_storeu_si128(before.as_mut_ptr().cast(), chain.last());
+    }
+}
