@@ -117,24 +117,12 @@ impl Drop for RoundKeys {
 #[repr(C, align(64))]
 struct Lanes {
     /// Round keys as the vectors take them: those of all lanes, vector by vector; or those of one vector for all.
-    keys: [[u8; BLOCK]; MOST_ROUND_KEYS * MOST_LANES],
+    keys: [u128; MOST_ROUND_KEYS * MOST_LANES],
     /// What is added to the next block: the initialisation vector, then the ciphertext before it.
     chain: [[u8; BLOCK]; MOST_LANES],
     source: [*const u8; MOST_LANES],
     destination: [*mut u8; MOST_LANES],
     rounds: usize,
-}
-
-/// A lane at work.
-#[derive(Clone, Copy)]
-struct Work<'a> {
-    text: Text<'a>,
-    /// Where its own blocks stand.
-    place: usize,
-    /// Blocks at hand.
-    left: usize,
-    /// Blocks behind those, put together of what remains and of the tail.
-    last: usize,
 }
 
 /// Encrypts texts, not empty, under keys of one length; best the longest first.
@@ -152,7 +140,7 @@ pub fn encrypt<'a>(kernel: Kernel, mut texts: impl Iterator<Item = Text<'a>> + C
     let mut idle = [[0u8; BLOCK]; MOST_IDLE];
     let idle = idle.as_mut_ptr().cast::<u8>();
     let mut lanes = Lanes {
-        keys: [[0; BLOCK]; MOST_ROUND_KEYS * MOST_LANES],
+        keys: [0; MOST_ROUND_KEYS * MOST_LANES],
         chain: [[0; BLOCK]; MOST_LANES],
         source: [idle; MOST_LANES],
         destination: [idle; MOST_LANES],
@@ -160,75 +148,95 @@ pub fn encrypt<'a>(kernel: Kernel, mut texts: impl Iterator<Item = Text<'a>> + C
     };
     if shared {
         for (vector, key) in lanes.keys.chunks_exact_mut(width).zip(&first.keys.encrypt) {
-            vector.fill(*key);
+            vector.fill(u128::from_ne_bytes(*key));
         }
     }
     let mut last = [[[0u8; BLOCK]; 2]; MOST_LANES];
     // Only a pointer: the lanes keep some while others are written through.
     let last = last.as_mut_ptr();
-    let mut work: [Option<Work<'a>>; MOST_LANES] = [None; MOST_LANES];
+    // Of each lane: blocks at hand, blocks behind those that stand in its place in `last`, that place, and the keys.
+    let (mut left, mut behind) = ([0usize; MOST_LANES], [0usize; MOST_LANES]);
+    let mut place: [usize; MOST_LANES] = std::array::from_fn(|lane| lane);
+    let mut keys = [first.keys; MOST_LANES];
+    let mut next = texts.next();
     let mut active = 0usize;
-    let mut take = |lanes: &mut Lanes, lane: usize, place: usize| {
-        let text = texts.next()?;
-        lanes.chain[lane] = text.iv;
-        lanes.destination[lane] = text.destination;
-        if !shared {
-            lanes.set_keys(lane, width, text.keys);
+    loop {
+        // A new lane, or the first of those that have ended, takes the next text.
+        let mut lane = 0;
+        while let Some(text) = next {
+            while lane < active && left[lane] > 0 {
+                lane += 1;
+            }
+            if lane == width * MOST_VECTORS {
+                break;
+            }
+            active = active.max(lane + 1);
+            lanes.chain[lane] = text.iv;
+            lanes.destination[lane] = text.destination;
+            keys[lane] = text.keys;
+            if !shared {
+                lanes.set_keys(lane, width, text.keys);
+            }
+            // SAFETY: `place` is one of `MOST_LANES`, and the text that used it has ended.
+            let last = unsafe { &mut *last.wrapping_add(place[lane]) };
+            (left[lane], behind[lane]) = (text.length / BLOCK, text.end(last.as_flattened_mut()));
+            lanes.source[lane] = text.source;
+            if left[lane] == 0 {
+                (left[lane], behind[lane]) = (behind[lane], 0);
+                lanes.source[lane] = last.as_flattened().as_ptr();
+            }
+            next = texts.next();
         }
-        // SAFETY: `place` is one of `MOST_LANES`, and its text has ended.
-        let last = unsafe { &mut *last.wrapping_add(place) };
-        let (left, behind) = (text.length / BLOCK, text.end(last.as_flattened_mut()));
-        let own = left == 0;
-        lanes.source[lane] = if own { last.as_flattened().as_ptr() } else { text.source };
-        Some(Work { text, place, left: if own { behind } else { left }, last: if own { 0 } else { behind } })
-    };
-    for (lane, work) in work.iter_mut().enumerate().take(width * MOST_VECTORS) {
-        *work = take(&mut lanes, lane, lane);
-        if work.is_none() {
+        // Where there is none, the last lane takes the place of one that has ended.
+        while lane < active {
+            if left[lane] > 0 {
+                lane += 1;
+                continue;
+            }
+            active -= 1;
+            left[lane] = left[active];
+            if lane < active {
+                behind[lane] = behind[active];
+                place.swap(lane, active);
+                keys[lane] = keys[active];
+                lanes.chain[lane] = lanes.chain[active];
+                lanes.source[lane] = lanes.source[active];
+                lanes.destination[lane] = lanes.destination[active];
+                if !shared {
+                    lanes.set_keys(lane, width, keys[lane]);
+                }
+            }
+            lanes.source[active] = idle;
+            lanes.destination[active] = idle;
+        }
+        if active == 0 {
             break;
         }
-        active += 1;
-    }
-    while active > 0 {
         let vectors = match active.div_ceil(width) {
             1 => 1,
             2..=4 => 4,
             _ => MOST_VECTORS,
         };
-        let left = work.iter().take(active).flatten().map(|work| work.left).min().unwrap_or(0);
-        let count = if active < vectors * width { left.min(MOST_IDLE) } else { left };
+        let least = left.iter().take(active).fold(usize::MAX, |least, left| least.min(*left));
+        let count = if active < vectors * width { least.min(MOST_IDLE) } else { least };
         // SAFETY: a key is of this kernel only where the processor has its instructions. The lanes' pointers are good for
         // the blocks that are left of their texts, those of idle lanes for `MOST_IDLE`.
         unsafe { run(&mut lanes, vectors, count) };
-        // Backwards: what takes the place of a lane that has ended was looked at before.
-        for lane in (0..active).rev() {
-            let Some(at) = &mut work[lane] else { continue };
-            at.left -= count;
+        for lane in 0..active {
+            left[lane] -= count;
+            lanes.source[lane] = lanes.source[lane].wrapping_add(count * BLOCK);
             lanes.destination[lane] = lanes.destination[lane].wrapping_add(count * BLOCK);
-            if at.left > 0 {
-                lanes.source[lane] = lanes.source[lane].wrapping_add(count * BLOCK);
-            } else if at.last > 0 {
-                lanes.source[lane] = last.wrapping_add(at.place).cast();
-                (at.left, at.last) = (at.last, 0);
-            } else {
-                let place = at.place;
-                work[lane] = take(&mut lanes, lane, place);
-                if work[lane].is_none() {
-                    active -= 1;
-                    work[lane] = work[active];
-                    lanes.chain[lane] = lanes.chain[active];
-                    lanes.source[lane] = lanes.source[active];
-                    lanes.destination[lane] = lanes.destination[active];
-                    if !shared && let Some(moved) = &work[lane] {
-                        lanes.set_keys(lane, width, moved.text.keys);
-                    }
-                    lanes.source[active] = idle;
-                    lanes.destination[active] = idle;
-                }
+            if left[lane] == 0 && behind[lane] > 0 {
+                lanes.source[lane] = last.wrapping_add(place[lane]).cast();
+                (left[lane], behind[lane]) = (behind[lane], 0);
             }
         }
     }
-    lanes.keys.as_flattened_mut().zeroize();
+    if shared {
+        lanes.keys[..MOST_ROUND_KEYS * width].zeroize();
+    } else {
+        lanes.keys.zeroize();
+    }
 }
 
 impl Text<'_> {
@@ -253,7 +261,7 @@ impl Lanes {
     fn set_keys(&mut self, lane: usize, width: usize, keys: &RoundKeys) {
         let vector = &mut self.keys[lane / width * MOST_ROUND_KEYS * width..][..MOST_ROUND_KEYS * width];
         for (round, key) in vector.chunks_exact_mut(width).zip(&keys.encrypt) {
-            round[lane % width] = *key;
+            round[lane % width] = u128::from_ne_bytes(*key);
         }
     }
 }

@@ -167,17 +167,15 @@ enum Then {
     Done,
 }
 
-/// A lane at work.
-#[derive(Clone, Copy)]
-struct Work<'a> {
-    message: Message<'a>,
+/// What the lanes are at.
+struct Work<const L: usize> {
     /// Which of the messages it is.
-    number: usize,
-    /// Where its own blocks stand.
-    place: usize,
+    number: [usize; L],
+    /// Where the blocks stand that the lane puts together itself.
+    place: [usize; L],
     /// Blocks at hand.
-    left: usize,
-    then: Then,
+    left: [usize; L],
+    then: [Then; L],
 }
 
 /// Authenticates the messages that `queue` numbers, best the longest first; `message` shows each, and `done` is told each
@@ -188,64 +186,74 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
     message: impl Fn(usize) -> Message<'a>,
     mut done: impl FnMut(usize, &[u8; MOST_TAG]),
 ) {
+    let Some(mut next) = queue.next() else { return };
     let mut lanes = Lanes::<H::Word, L>::new();
-    let mut work: [Option<Work<'a>>; L] = [None; L];
+    let mut work = Work { number: [0; L], place: std::array::from_fn(|i| i), left: [0; L], then: [Then::Done; L] };
     let mut staged = Staged([0; STAGED]);
     let places = Places::<L>(staged.0.as_mut_ptr(), PhantomData);
-    let mut take = |lanes: &mut Lanes<H::Word, L>, lane: usize, place: usize| {
-        let number = queue.next()?;
-        let message = message(number);
+    let mut waiting = true;
+    // The lane takes the next message.
+    let mut take = |lanes: &mut Lanes<H::Word, L>, work: &mut Work<L>, lane: usize| {
+        let message = message(next);
         lanes.set_state(lane, message.chaining.inner.map(H::Word::truncated));
-        let (left, then) = message.begin(places.at(place), H::BLOCK);
-        lanes.next[lane] = places.start(place);
-        Some(Work { message, number, place, left, then })
-    };
-    for (lane, work) in work.iter_mut().enumerate() {
-        *work = take(&mut lanes, lane, lane);
-        if work.is_none() {
-            break;
+        (work.left[lane], work.then[lane]) = message.begin(places.at(work.place[lane]), H::BLOCK);
+        lanes.next[lane] = places.start(work.place[lane]);
+        work.number[lane] = next;
+        match queue.next() {
+            Some(number) => {
+                next = number;
+                true
+            }
+            None => false,
         }
+    };
+    while waiting && lanes.active < L {
+        let lane = lanes.active;
+        waiting = take(&mut lanes, &mut work, lane);
         lanes.active += 1;
     }
     while lanes.active > 0 {
-        let left = work.iter().take(lanes.active).flatten().map(|work| work.left);
-        let count = left.min().unwrap_or(0);
+        let count = work.left.iter().take(lanes.active).fold(usize::MAX, |least, left| least.min(*left));
         H::compress(engine, &mut lanes, count);
         // Backwards: what takes the place of a lane that has ended was looked at before.
         for lane in (0..lanes.active).rev() {
-            let Some(at) = &mut work[lane] else { continue };
-            at.left -= count;
-            if at.left > 0 {
+            work.left[lane] -= count;
+            if work.left[lane] > 0 {
                 lanes.next[lane] = lanes.next[lane].wrapping_add(count * H::BLOCK);
                 continue;
             }
-            match at.then {
+            let message = message(work.number[lane]);
+            let place = work.place[lane];
+            match work.then[lane] {
                 Then::Middle => {
-                    (at.left, at.then) = (at.message.middle(H::BLOCK), Then::End);
-                    lanes.next[lane] = at.message.text.wrapping_add(H::BLOCK - BEFORE);
+                    (work.left[lane], work.then[lane]) = (message.middle(H::BLOCK), Then::End);
+                    lanes.next[lane] = message.text.wrapping_add(H::BLOCK - BEFORE);
                 }
                 Then::End => {
-                    (at.left, at.then) = (at.message.end(places.at(at.place), H::BLOCK), Then::Outer);
-                    lanes.next[lane] = places.start(at.place);
+                    (work.left[lane], work.then[lane]) = (message.end(places.at(place), H::BLOCK), Then::Outer);
+                    lanes.next[lane] = places.start(place).wrapping_add(H::BLOCK);
                 }
                 Then::Outer => {
-                    let chaining = at.message.chaining;
-                    outer(places.at(at.place), lanes.state(lane), chaining.digest, H::BLOCK);
-                    (at.left, at.then) = (1, Then::Done);
-                    lanes.set_state(lane, chaining.outer.map(H::Word::truncated));
-                    lanes.next[lane] = places.start(at.place);
+                    outer(places.at(place), lanes.state(lane), message.chaining.digest, H::BLOCK);
+                    (work.left[lane], work.then[lane]) = (1, Then::Done);
+                    lanes.set_state(lane, message.chaining.outer.map(H::Word::truncated));
+                    lanes.next[lane] = places.start(place);
                 }
                 Then::Done => {
-                    let (number, place) = (at.number, at.place);
                     let mut code = [0; MOST_TAG];
                     write_words(&mut code, lanes.state(lane), H::BLOCK / 16);
-                    done(number, &code);
-                    work[lane] = take(&mut lanes, lane, place);
-                    if work[lane].is_none() {
-                        lanes.active -= 1;
-                        work[lane] = work[lanes.active];
-                        lanes.set_state(lane, lanes.state(lanes.active));
-                        lanes.next[lane] = lanes.next[lanes.active];
+                    done(work.number[lane], &code);
+                    if waiting {
+                        waiting = take(&mut lanes, &mut work, lane);
+                    } else {
+                        let last = lanes.active - 1;
+                        lanes.active = last;
+                        lanes.set_state(lane, lanes.state(last));
+                        lanes.next[lane] = lanes.next[last];
+                        work.number[lane] = work.number[last];
+                        work.place[lane] = work.place[last];
+                        work.left[lane] = work.left[last];
+                        work.then[lane] = work.then[last];
                     }
                 }
             }
@@ -255,7 +263,7 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
 
 impl Message<'_> {
     /// Puts the first blocks together: how many there are, and what follows.
-    #[inline]
+    #[inline(always)]
     fn begin(&self, staged: &mut [u8], block: usize) -> (usize, Then) {
         staged[..8].copy_from_slice(&self.before);
         staged[8..BEFORE].copy_from_slice(&self.iv);
@@ -270,30 +278,32 @@ impl Message<'_> {
     }
 
     /// Blocks that stand whole in the ciphertext: one at least, where there is a middle.
-    #[inline]
+    #[inline(always)]
     fn middle(&self, block: usize) -> usize {
         (BEFORE + self.length) / block - 1
     }
 
-    /// Puts the last blocks together: how many there are.
-    #[inline]
+    /// Puts the last blocks together, from the second block of the place on: how many there are.
+    #[inline(always)]
     fn end(&self, staged: &mut [u8], block: usize) -> usize {
         let filled = (BEFORE + self.length) % block;
-        self.copy_text(self.length - filled, &mut staged[..filled]);
-        self.pad(staged, filled, block)
+        // As many bytes as a block has, whatever is wanted of them: a copy of a fixed length. Those in front of the second
+        // block are not looked at. Where there is an end, the text is longer than a block.
+        self.copy_text(self.length - block, &mut staged[filled..][..block]);
+        self.pad(&mut staged[block..], filled, block)
     }
 
-    /// Copies ciphertext from `offset` on; 8 bytes more than a multiple of 16, or none but the 8 that stand before.
-    #[inline]
+    /// Copies ciphertext from `offset` on.
+    #[inline(always)]
     fn copy_text(&self, offset: usize, to: &mut [u8]) {
-        assert!(offset + to.len() <= self.length);
+        assert!(offset <= self.length && to.len() <= self.length - offset);
         // SAFETY: `text` is readable for `length` bytes, and what is staged is ours alone.
         unsafe { ptr::copy_nonoverlapping(self.text.add(offset), to.as_mut_ptr(), to.len()) };
     }
 
     /// FIPS 180-4 §5.1: the upper half of the number, a bit, zeros, and the count of bits, behind what is filled, 8 bytes
     /// more than a multiple of 16. How many blocks there are.
-    #[inline]
+    #[inline(always)]
     fn pad(&self, staged: &mut [u8], filled: usize, block: usize) -> usize {
         let mut bit = [0x80, 0, 0, 0, 0, 0, 0, 0];
         let mut length = block + BEFORE + self.length;
@@ -302,26 +312,29 @@ impl Message<'_> {
             length += after.len();
         }
         let end = (filled + 8 + block / 8).next_multiple_of(block);
-        staged[filled..filled + 8].copy_from_slice(&bit);
-        for zeros in staged[filled + 8..end].chunks_exact_mut(8) {
-            zeros.copy_from_slice(&[0; 8]);
-        }
-        staged[end - 8..end].copy_from_slice(&(8 * length as u64).to_be_bytes());
+        staged[filled..][..8].copy_from_slice(&bit);
+        // A block of zeros is more than enough, and a fixed length.
+        staged[filled + 8..][..block].fill(0);
+        staged[end - 8..][..8].copy_from_slice(&(8 * length as u64).to_be_bytes());
         end / block
     }
 }
 
 /// Puts the block of the outer hash together: the inner one's `digest` bytes, padded (RFC 2104 §2, FIPS 180-4 §5.1).
-#[inline]
+#[inline(always)]
 fn outer<W: Word>(staged: &mut [u8], inner: [W; 8], digest: usize, block: usize) {
-    write_words(&mut staged[..64], inner, block / 16);
-    staged[digest..block].fill(0);
+    staged[..block].fill(0);
+    write_words(&mut staged[..block / 2], inner, block / 16);
+    // SHA-1 and SHA-384 have less words than there are.
+    if digest < block / 2 {
+        staged[digest..block / 2].fill(0);
+    }
     staged[digest] = 0x80;
     staged[block - 8..block].copy_from_slice(&(8 * (block + digest) as u64).to_be_bytes());
 }
 
 /// Words of `length` bytes, as many as there is room for.
-#[inline]
+#[inline(always)]
 fn write_words<W: Word>(to: &mut [u8], words: [W; 8], length: usize) {
     for (bytes, word) in to.chunks_exact_mut(length).zip(words) {
         bytes.copy_from_slice(&word.bytes()[..length]);
