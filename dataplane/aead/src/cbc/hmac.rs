@@ -71,6 +71,17 @@ impl Chaining {
     }
 }
 
+/// Where the hash starts, for its examples.
+#[cfg(test)]
+pub fn start(integrity: Integrity) -> [u64; 8] {
+    match integrity {
+        Integrity::HmacSha1 => std::array::from_fn(|i| START_1.get(i).copied().map_or(0, u64::from)),
+        Integrity::HmacSha256 => START_256.map(u64::from),
+        Integrity::HmacSha384 => START_384,
+        Integrity::HmacSha512 => START_512,
+    }
+}
+
 /// The padded key's block.
 fn absorb<const BLOCK: usize>(key: &[u8], pad: u8, compress: impl FnOnce(&[[u8; BLOCK]])) {
     let mut block = [[pad; BLOCK]];

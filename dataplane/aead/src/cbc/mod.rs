@@ -155,9 +155,10 @@ fn is_tag(packet: &Packet<'_, Key>, code: &[u8; MOST_TAG]) -> bool {
 fn starts_with<const N: usize>(code: &[u8; MOST_TAG], tag: [u8; N]) -> bool {
     let (code, _) = code[..N].as_chunks::<4>();
     let (tag, _) = tag.as_chunks::<4>();
-    let differing = code.iter().zip(tag).fold(0, |differing, (made, sent)| {
-        differing | (u32::from_ne_bytes(*made) ^ u32::from_ne_bytes(*sent))
-    });
+    let differing = code
+        .iter()
+        .zip(tag)
+        .fold(0, |differing, (made, sent)| differing | (u32::from_ne_bytes(*made) ^ u32::from_ne_bytes(*sent)));
     differing.ct_eq(&0).into()
 }
 
