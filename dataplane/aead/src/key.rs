@@ -52,7 +52,7 @@ impl Key {
         }
         #[cfg(target_arch = "x86_64")]
         if let Suite::AesCbc(length, integrity) = suite
-            && let Some(kernel) = Kernel::available().filter(|available| *available <= kernel).next_back()
+            && let Some(kernel) = Kernel::available().rfind(|available| *available <= kernel)
             && kernel >= Kernel::AesNi
         {
             let schedule = Schedule::Cbc(cbc::Key::new(length, integrity, key));

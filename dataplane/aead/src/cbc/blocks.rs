@@ -1,5 +1,8 @@
 //! Vectors of blocks: what CBC is written over, once for every width.
 
+// The intrinsics are many, and their names are their own.
+#![allow(clippy::wildcard_imports)]
+
 use std::arch::x86_64::*;
 
 /// A vector of one, two or four blocks of 16 bytes, one in each 128-bit lane.

@@ -1,6 +1,11 @@
 //! AES-CBC (RFC 3602, NIST SP 800-38A §6.2). Encryption is serial within a text, so that many texts go side by side, each
 //! in a lane; decryption is not.
 
+// The intrinsics are many, and their names are their own.
+#![allow(clippy::wildcard_imports)]
+// Indices run over several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::arch::x86_64::*;
 use std::ptr;
 
@@ -18,7 +23,7 @@ const MOST_VECTORS: usize = 8;
 /// Blocks in those, at most.
 const MOST_LANES: usize = 4 * MOST_VECTORS;
 /// Blocks that lanes without a text work through at once, at most.
-const MOST_IDLE: usize = 64;
+const MOST_IDLE: usize = 16;
 
 /// The round keys of a cipher and of its inverse, zeroised when dropped.
 pub struct RoundKeys {
@@ -47,9 +52,6 @@ pub struct Text<'a> {
 
 impl RoundKeys {
     /// From a key of 16, 24 or 32 bytes.
-    ///
-    /// # Safety
-    /// The processor has AES-NI.
     #[target_feature(enable = "aes,sse4.1")]
     pub fn new(key: &[u8]) -> Self {
         let mut schedule = [0u32; 4 * MOST_ROUND_KEYS];
@@ -91,9 +93,7 @@ impl RoundKeys {
     }
 
     /// One block.
-    ///
-    /// # Safety
-    /// The processor has AES-NI.
+    #[inline]
     #[target_feature(enable = "aes,sse4.1")]
     pub fn encrypt_block(&self, block: [u8; BLOCK]) -> [u8; BLOCK] {
         let [first, inner @ .., last] = &self.encrypt[..=self.rounds] else { unreachable!("ten rounds at least") };
@@ -115,9 +115,9 @@ impl Drop for RoundKeys {
 
 /// The lanes' side of encryption: what the vectors work on.
 #[repr(C, align(64))]
-struct Lanes {
+struct Lanes<const KEYS: usize> {
     /// Round keys as the vectors take them: those of all lanes, vector by vector; or those of one vector for all.
-    keys: [u128; MOST_ROUND_KEYS * MOST_LANES],
+    keys: [u128; KEYS],
     /// What is added to the next block: the initialisation vector, then the ciphertext before it.
     chain: [[u8; BLOCK]; MOST_LANES],
     source: [*const u8; MOST_LANES],
@@ -125,29 +125,61 @@ struct Lanes {
     rounds: usize,
 }
 
+/// Room for the round keys of one vector, which all lanes share.
+const SHARED: usize = MOST_ROUND_KEYS * 4;
+/// Room for each lane's own.
+const EACH: usize = MOST_ROUND_KEYS * MOST_LANES;
+
 /// Encrypts texts, not empty, under keys of one length; best the longest first.
-pub fn encrypt<'a>(kernel: Kernel, mut texts: impl Iterator<Item = Text<'a>> + Clone) {
-    let Some(first) = texts.clone().next() else { return };
-    let shared = texts.clone().all(|text| ptr::eq(text.keys, first.keys));
-    let (width, run): (usize, unsafe fn(&mut Lanes, usize, usize)) = match (kernel, shared) {
-        (Kernel::Vaes512, true) => (4, encrypt_512::<true>),
-        (Kernel::Vaes512, false) => (4, encrypt_512::<false>),
-        (Kernel::Vaes256, true) => (2, encrypt_256::<true>),
-        (Kernel::Vaes256, false) => (2, encrypt_256::<false>),
-        (Kernel::AesNi | Kernel::Portable, true) => (1, encrypt_128::<true>),
-        (Kernel::AesNi | Kernel::Portable, false) => (1, encrypt_128::<false>),
+pub fn encrypt<'a>(kernel: Kernel, texts: impl Iterator<Item = Text<'a>> + Clone) {
+    let mut rest = texts.clone();
+    let Some(first) = rest.next() else { return };
+    if rest.next().is_none() {
+        // SAFETY: a key is of any kernel only where the processor has AES-NI.
+        unsafe { encrypt_alone(&first) };
+    } else if texts.clone().all(|text| ptr::eq(text.keys, first.keys)) {
+        encrypt_in::<SHARED>(kernel, first.keys, texts);
+    } else {
+        encrypt_in::<EACH>(kernel, first.keys, texts);
+    }
+}
+
+/// One text: there is nothing to set lanes up for.
+#[target_feature(enable = "aes,sse4.1")]
+fn encrypt_alone(text: &Text<'_>) {
+    let mut last = [0; 2 * BLOCK];
+    let (blocks, behind) = (text.length / BLOCK, text.end(&mut last));
+    let mut chain = text.iv;
+    for at in 0..blocks + behind {
+        let from =
+            if at < blocks { text.source.wrapping_add(at * BLOCK) } else { last[(at - blocks) * BLOCK..].as_ptr() };
+        // SAFETY: `source` is readable for its whole blocks, `last` for those behind, and `destination` writable for all.
+        unsafe {
+            let block = _mm_xor_si128(_mm_loadu_si128(from.cast()), zerocopy::transmute!(chain));
+            chain = text.keys.encrypt_block(zerocopy::transmute!(block));
+            text.destination.add(at * BLOCK).cast::<[u8; BLOCK]>().write_unaligned(chain);
+        }
+    }
+}
+
+/// With that much room for round keys; `shared` are those of all texts, where it is no more than [`SHARED`].
+fn encrypt_in<'a, const KEYS: usize>(kernel: Kernel, shared: &'a RoundKeys, mut texts: impl Iterator<Item = Text<'a>>) {
+    let (width, run): (usize, unsafe fn(&mut Lanes<KEYS>, usize, usize)) = match kernel {
+        Kernel::Vaes512 => (4, encrypt_512),
+        Kernel::Vaes256 => (2, encrypt_256),
+        Kernel::AesNi | Kernel::Portable => (1, encrypt_128),
     };
     let mut idle = [[0u8; BLOCK]; MOST_IDLE];
     let idle = idle.as_mut_ptr().cast::<u8>();
     let mut lanes = Lanes {
-        keys: [0; MOST_ROUND_KEYS * MOST_LANES],
+        keys: [0; KEYS],
         chain: [[0; BLOCK]; MOST_LANES],
         source: [idle; MOST_LANES],
         destination: [idle; MOST_LANES],
-        rounds: first.keys.rounds,
+        rounds: shared.rounds,
     };
-    if shared {
-        for (vector, key) in lanes.keys.chunks_exact_mut(width).zip(&first.keys.encrypt) {
+    if KEYS == SHARED {
+        for (vector, key) in lanes.keys.chunks_exact_mut(width).zip(&shared.encrypt) {
             vector.fill(u128::from_ne_bytes(*key));
         }
     }
@@ -157,7 +189,7 @@ pub fn encrypt<'a>(kernel: Kernel, mut texts: impl Iterator<Item = Text<'a>> + C
     // Of each lane: blocks at hand, blocks behind those that stand in its place in `last`, that place, and the keys.
     let (mut left, mut behind) = ([0usize; MOST_LANES], [0usize; MOST_LANES]);
     let mut place: [usize; MOST_LANES] = std::array::from_fn(|lane| lane);
-    let mut keys = [first.keys; MOST_LANES];
+    let mut keys = [shared; MOST_LANES];
     let mut next = texts.next();
     let mut active = 0usize;
     loop {
@@ -174,7 +206,7 @@ pub fn encrypt<'a>(kernel: Kernel, mut texts: impl Iterator<Item = Text<'a>> + C
             lanes.chain[lane] = text.iv;
             lanes.destination[lane] = text.destination;
             keys[lane] = text.keys;
-            if !shared {
+            if KEYS != SHARED {
                 lanes.set_keys(lane, width, text.keys);
             }
             // SAFETY: `place` is one of `MOST_LANES`, and the text that used it has ended.
@@ -202,7 +234,7 @@ pub fn encrypt<'a>(kernel: Kernel, mut texts: impl Iterator<Item = Text<'a>> + C
                 lanes.chain[lane] = lanes.chain[active];
                 lanes.source[lane] = lanes.source[active];
                 lanes.destination[lane] = lanes.destination[active];
-                if !shared {
+                if KEYS != SHARED {
                     lanes.set_keys(lane, width, keys[lane]);
                 }
             }
@@ -232,11 +264,7 @@ pub fn encrypt<'a>(kernel: Kernel, mut texts: impl Iterator<Item = Text<'a>> + C
             }
         }
     }
-    if shared {
-        lanes.keys[..MOST_ROUND_KEYS * width].zeroize();
-    } else {
-        lanes.keys.zeroize();
-    }
+    lanes.keys.zeroize();
 }
 
 impl Text<'_> {
@@ -255,7 +283,7 @@ impl Text<'_> {
     }
 }
 
-impl Lanes {
+impl<const KEYS: usize> Lanes<KEYS> {
     /// Puts a lane's round keys where its vector takes them from.
     #[inline]
     fn set_keys(&mut self, lane: usize, width: usize, keys: &RoundKeys) {
@@ -273,13 +301,13 @@ macro_rules! encrypt_by {
         /// # Safety
         /// The lanes' pointers are good for as many blocks.
         #[target_feature(enable = $features)]
-        unsafe fn $name<const SHARED: bool>(lanes: &mut Lanes, vectors: usize, count: usize) {
+        unsafe fn $name<const KEYS: usize>(lanes: &mut Lanes<KEYS>, vectors: usize, count: usize) {
             // SAFETY: the caller's; the features are enabled here.
             unsafe {
                 match vectors {
-                    1 => encrypt_blocks::<$vector, SHARED, 1>(lanes, count),
-                    4 => encrypt_blocks::<$vector, SHARED, 4>(lanes, count),
-                    _ => encrypt_blocks::<$vector, SHARED, MOST_VECTORS>(lanes, count),
+                    1 => encrypt_blocks::<$vector, KEYS, 1>(lanes, count),
+                    4 => encrypt_blocks::<$vector, KEYS, 4>(lanes, count),
+                    _ => encrypt_blocks::<$vector, KEYS, MOST_VECTORS>(lanes, count),
                 }
             }
         }
@@ -295,12 +323,12 @@ encrypt_by!(encrypt_128, __m128i, "aes,sse4.1");
 /// # Safety
 /// The vector's instructions; the lanes' pointers are good for as many blocks.
 #[inline(always)]
-unsafe fn encrypt_blocks<B: Blocks, const SHARED: bool, const V: usize>(lanes: &mut Lanes, count: usize) {
+unsafe fn encrypt_blocks<B: Blocks, const KEYS: usize, const V: usize>(lanes: &mut Lanes<KEYS>, count: usize) {
     let keys = lanes.keys.as_ptr();
     // SAFETY: the caller's; the keys of `V` vectors, or of one, stand in `keys`.
     unsafe {
         let key = |vector: usize, round: usize| {
-            let vector = if SHARED { 0 } else { vector };
+            let vector = if KEYS == SHARED { 0 } else { vector };
             keys.add((vector * MOST_ROUND_KEYS + round) * B::LANES).cast::<u8>()
         };
         let mut state = [B::load(key(0, 0)); V];

@@ -2,6 +2,7 @@
 
 use std::arch::is_x86_feature_detected;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ptr;
 
 use super::hmac::Chaining;
@@ -189,8 +190,8 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
     let Some(mut next) = queue.next() else { return };
     let mut lanes = Lanes::<H::Word, L>::new();
     let mut work = Work { number: [0; L], place: std::array::from_fn(|i| i), left: [0; L], then: [Then::Done; L] };
-    let mut staged = Staged([0; STAGED]);
-    let places = Places::<L>(staged.0.as_mut_ptr(), PhantomData);
+    let mut staged = Staged(MaybeUninit::uninit());
+    let places = Places::<L>(staged.0.as_mut_ptr().cast(), PhantomData);
     let mut waiting = true;
     // The lane takes the next message.
     let mut take = |lanes: &mut Lanes<H::Word, L>, work: &mut Work<L>, lane: usize| {
@@ -209,6 +210,7 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
     };
     while waiting && lanes.active < L {
         let lane = lanes.active;
+        places.clear(lane);
         waiting = take(&mut lanes, &mut work, lane);
         lanes.active += 1;
     }
@@ -241,7 +243,7 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
                 }
                 Then::Done => {
                     let mut code = [0; MOST_TAG];
-                    write_words(&mut code, lanes.state(lane), H::BLOCK / 16);
+                    write_words(&mut code, lanes.state(lane));
                     done(work.number[lane], &code);
                     if waiting {
                         waiting = take(&mut lanes, &mut work, lane);
@@ -324,7 +326,7 @@ impl Message<'_> {
 #[inline(always)]
 fn outer<W: Word>(staged: &mut [u8], inner: [W; 8], digest: usize, block: usize) {
     staged[..block].fill(0);
-    write_words(&mut staged[..block / 2], inner, block / 16);
+    write_words(&mut staged[..block / 2], inner);
     // SHA-1 and SHA-384 have less words than there are.
     if digest < block / 2 {
         staged[digest..block / 2].fill(0);
@@ -333,17 +335,17 @@ fn outer<W: Word>(staged: &mut [u8], inner: [W; 8], digest: usize, block: usize)
     staged[block - 8..block].copy_from_slice(&(8 * (block + digest) as u64).to_be_bytes());
 }
 
-/// Words of `length` bytes, as many as there is room for.
+/// As many words as there is room for.
 #[inline(always)]
-fn write_words<W: Word>(to: &mut [u8], words: [W; 8], length: usize) {
-    for (bytes, word) in to.chunks_exact_mut(length).zip(words) {
-        bytes.copy_from_slice(&word.bytes()[..length]);
+fn write_words<W: Word>(to: &mut [u8], words: [W; 8]) {
+    for (bytes, word) in to.chunks_exact_mut(size_of::<W>()).zip(words) {
+        bytes.copy_from_slice(&word.bytes()[..size_of::<W>()]);
     }
 }
 
 /// Blocks that lanes put together themselves.
 #[repr(C, align(64))]
-struct Staged([u8; STAGED]);
+struct Staged(MaybeUninit<[u8; STAGED]>);
 
 /// A piece of [`Staged`] for each of `L` lanes. Only pointers: the lanes keep some while others are written through.
 struct Places<'a, const L: usize>(*mut u8, PhantomData<&'a mut Staged>);
@@ -354,11 +356,20 @@ impl<const L: usize> Places<'_, L> {
         self.0.wrapping_add(STAGED / L * place)
     }
 
+    /// Makes a place ready: those of lanes that never come to work stay as they are.
+    #[inline]
+    fn clear(&self, place: usize) {
+        assert!(place < L);
+        // SAFETY: within the piece, one of `L`.
+        unsafe { ptr::write_bytes(self.0.add(STAGED / L * place), 0, STAGED / L) };
+    }
+
+    /// A place that was made ready.
     #[allow(clippy::mut_from_ref)]
     #[inline]
     fn at(&self, place: usize) -> &mut [u8] {
         assert!(place < L);
-        // SAFETY: within the piece, one of `L`; the caller drops it before another is made.
+        // SAFETY: within the piece, one of `L`, and cleared before; the caller drops it before another is made.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(STAGED / L * place), STAGED / L) }
     }
 }

@@ -1,5 +1,8 @@
 //! SHA-1, a message in each lane (FIPS 180-4 §6.1).
 
+// Indices run over several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use super::hash::{Engine, Hash, Lanes};
 use super::sha_ni;
 use super::words::{Narrow256, Narrow512, Words};
@@ -38,10 +41,10 @@ unsafe fn schedule<V: Words<Word = u32>, const T: usize>(words: &mut [V; 16]) {
     unsafe { words[T % 16] = words[T % 16].xor(back_14.xor3(back_8, back_3)).rotate_right(32 - 1) }
 }
 
-/// `count` blocks of each of `V::LANES` messages.
+/// `count` blocks of the message in each lane.
 ///
 /// # Safety
-/// The vector's instructions; `states` and `blocks` good for `V::LANES` lanes; the pointers readable for `count` blocks.
+/// The vector's instructions; `states` and `blocks` good for the vector's lanes; the pointers readable for `count` blocks.
 #[inline(always)]
 unsafe fn compress<V: Words<Word = u32>>(states: *mut [u32; 16], blocks: *const *const u8, count: usize) {
     // SAFETY: the caller's.

@@ -1,5 +1,8 @@
 //! SHA-256 and SHA-512, a message in each lane (FIPS 180-4 §6.2, §6.4).
 
+// Indices run over several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use super::hash::{Engine, Hash, Lanes};
 use super::sha_ni;
 use super::words::{Narrow256, Narrow512, Wide256, Wide512, Words};
@@ -84,10 +87,10 @@ unsafe fn schedule<V: Sha2Words, const I: usize>(words: &mut [V; 16]) {
     }
 }
 
-/// `count` blocks of each of `V::LANES` messages; `state` is that of `L` lanes from the first of these on.
+/// `count` blocks of the message in each lane; `state` is that of `L` lanes from the first of these on.
 ///
 /// # Safety
-/// The vector's instructions; `states` and `blocks` good for `V::LANES` lanes; the pointers readable for `count` blocks.
+/// The vector's instructions; `states` and `blocks` good for the vector's lanes; the pointers readable for `count` blocks.
 #[inline(always)]
 unsafe fn compress<V: Sha2Words, const L: usize>(
     states: *mut [V::Word; L],

@@ -1,6 +1,11 @@
 //! SHA-1 and SHA-256 by the processor's own instructions, two messages at a time: their latency is twice what they keep
 //! the unit busy for.
 
+// The intrinsics are many, and their names are their own.
+#![allow(clippy::wildcard_imports)]
+// Indices run over several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::arch::x86_64::*;
 
 use super::hash::Lanes;

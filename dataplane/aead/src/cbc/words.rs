@@ -3,6 +3,9 @@
 //! One lane holds a word of one message, so that a vector operation does the same step of as many messages as there are
 //! lanes.
 
+// The intrinsics are many, and their names are their own.
+#![allow(clippy::wildcard_imports)]
+
 use std::arch::x86_64::*;
 
 /// A vector with a word of a different message in each lane.
@@ -12,12 +15,9 @@ use std::arch::x86_64::*;
 pub trait Words: Copy {
     /// 32 or 64 bits.
     type Word: Copy;
-    /// Words in a vector.
-    const LANES: usize;
-
-    /// `LANES` words, at any alignment.
+    /// A word for each lane, at any alignment.
     unsafe fn load(from: *const Self::Word) -> Self;
-    /// `LANES` words, at any alignment.
+    /// A word for each lane, at any alignment.
     unsafe fn store(self, to: *mut Self::Word);
     /// One word in every lane.
     unsafe fn splat(word: Self::Word) -> Self;
@@ -33,7 +33,7 @@ pub trait Words: Copy {
     unsafe fn choose(self, b: Self, c: Self) -> Self;
     /// Maj of FIPS 180-4 §4.1.
     unsafe fn majority(self, b: Self, c: Self) -> Self;
-    /// The sixteen big-endian words of a block, from `LANES` pointers, each readable for a block `offset` bytes on.
+    /// The sixteen big-endian words of a block, from a pointer for each lane, readable for a block `offset` bytes on.
     unsafe fn message(blocks: *const *const u8, offset: usize) -> [Self; 16];
 }
 
@@ -61,9 +61,8 @@ const CHOOSE: i32 = 0xca;
 const MAJORITY: i32 = 0xe8;
 
 macro_rules! logic_512 {
-    ($word:ty, $lanes:literal, $splat:ident, $add:ident, $rotate:ident, $shift:ident) => {
+    ($word:ty, $splat:ident, $add:ident, $rotate:ident, $shift:ident) => {
         type Word = $word;
-        const LANES: usize = $lanes;
 
         #[inline(always)]
         unsafe fn load(from: *const $word) -> Self {
@@ -128,7 +127,7 @@ macro_rules! logic_512 {
 }
 
 impl Words for Narrow512 {
-    logic_512!(u32, 16, _mm512_set1_epi32, _mm512_add_epi32, _mm512_rorv_epi32, _mm512_srl_epi32);
+    logic_512!(u32, _mm512_set1_epi32, _mm512_add_epi32, _mm512_rorv_epi32, _mm512_srl_epi32);
 
     #[inline(always)]
     unsafe fn message(blocks: *const *const u8, offset: usize) -> [Self; 16] {
@@ -152,7 +151,7 @@ impl Words for Narrow512 {
 }
 
 impl Words for Wide512 {
-    logic_512!(u64, 8, _mm512_set1_epi64, _mm512_add_epi64, _mm512_rorv_epi64, _mm512_srl_epi64);
+    logic_512!(u64, _mm512_set1_epi64, _mm512_add_epi64, _mm512_rorv_epi64, _mm512_srl_epi64);
 
     #[inline(always)]
     unsafe fn message(blocks: *const *const u8, offset: usize) -> [Self; 16] {
@@ -178,9 +177,8 @@ impl Words for Wide512 {
 }
 
 macro_rules! logic_256 {
-    ($word:ty, $lanes:literal, $splat:ident, $add:ident, $left:ident, $right:ident) => {
+    ($word:ty, $splat:ident, $add:ident, $left:ident, $right:ident) => {
         type Word = $word;
-        const LANES: usize = $lanes;
 
         #[inline(always)]
         unsafe fn load(from: *const $word) -> Self {
@@ -252,7 +250,7 @@ macro_rules! logic_256 {
 }
 
 impl Words for Narrow256 {
-    logic_256!(u32, 8, _mm256_set1_epi32, _mm256_add_epi32, _mm256_sll_epi32, _mm256_srl_epi32);
+    logic_256!(u32, _mm256_set1_epi32, _mm256_add_epi32, _mm256_sll_epi32, _mm256_srl_epi32);
 
     #[inline(always)]
     unsafe fn message(blocks: *const *const u8, offset: usize) -> [Self; 16] {
@@ -273,7 +271,7 @@ impl Words for Narrow256 {
 }
 
 impl Words for Wide256 {
-    logic_256!(u64, 4, _mm256_set1_epi64x, _mm256_add_epi64, _mm256_sll_epi64, _mm256_srl_epi64);
+    logic_256!(u64, _mm256_set1_epi64x, _mm256_add_epi64, _mm256_sll_epi64, _mm256_srl_epi64);
 
     #[inline(always)]
     unsafe fn message(blocks: *const *const u8, offset: usize) -> [Self; 16] {
