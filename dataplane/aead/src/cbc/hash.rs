@@ -46,6 +46,12 @@ pub trait Hash<const L: usize> {
 
     /// Takes in the next `count` blocks of each active lane.
     fn compress(engine: Engine, lanes: &mut Lanes<Self::Word, L>, count: usize);
+
+    /// Whether vectors hash so many lanes.
+    fn is_by_vectors(engine: Engine, active: usize) -> bool;
+
+    /// Takes in one block of each active lane, of which row `i` holds word `i`, where [`is_by_vectors`](Self::is_by_vectors).
+    fn compress_words(lanes: &mut Lanes<Self::Word, L>, words: &[[Self::Word; L]; 16]);
 }
 
 /// A word of a hash.
@@ -217,6 +223,12 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
     while lanes.active > 0 {
         let count = work.left.iter().take(lanes.active).fold(usize::MAX, |least, left| least.min(*left));
         H::compress(engine, &mut lanes, count);
+        // Packets of one length come to the outer hash together. The inner ones' words are in rows already.
+        if H::is_by_vectors(engine, lanes.active)
+            && (0..lanes.active).all(|lane| work.left[lane] == count && matches!(work.then[lane], Then::Outer))
+        {
+            outer_together::<H, L>(&mut lanes, &mut work, |number| message(number).chaining);
+        }
         // Backwards: what takes the place of a lane that has ended was looked at before.
         for lane in (0..lanes.active).rev() {
             work.left[lane] -= count;
@@ -320,6 +332,30 @@ impl Message<'_> {
         staged[end - 8..][..8].copy_from_slice(&(8 * length as u64).to_be_bytes());
         end / block
     }
+}
+
+/// The outer hash of all lanes at once, where their digests are of one length: SHA-384 and SHA-512 share lanes.
+#[inline]
+fn outer_together<'a, H: Hash<L>, const L: usize>(
+    lanes: &mut Lanes<H::Word, L>,
+    work: &mut Work<L>,
+    chaining: impl Fn(usize) -> &'a Chaining,
+) {
+    let digest = chaining(work.number[0]).digest;
+    if (1..lanes.active).any(|lane| chaining(work.number[lane]).digest != digest) {
+        return;
+    }
+    // RFC 2104 §2, FIPS 180-4 §5.1: the digest, a bit, zeros, and the count of bits.
+    let mut words = [[H::Word::default(); L]; 16];
+    let length = digest / size_of::<H::Word>();
+    words[..length].copy_from_slice(&lanes.states[..length]);
+    words[length] = [H::Word::truncated(1 << (8 * size_of::<H::Word>() - 1)); L];
+    words[15] = [H::Word::truncated(8 * (H::BLOCK + digest) as u64); L];
+    for lane in 0..lanes.active {
+        lanes.set_state(lane, chaining(work.number[lane]).outer.map(H::Word::truncated));
+        work.then[lane] = Then::Done;
+    }
+    H::compress_words(lanes, &words);
 }
 
 /// Puts the block of the outer hash together: the inner one's `digest` bytes, padded (RFC 2104 §2, FIPS 180-4 §5.1).

@@ -52,23 +52,7 @@ unsafe fn compress<V: Words<Word = u32>>(states: *mut [u32; 16], blocks: *const 
         let row = |i: usize| states.add(i).cast::<u32>();
         let mut state: [V; 5] = std::array::from_fn(|i| V::load(row(i)));
         for at in 0..count {
-            let mut words = V::message(blocks, at * 64);
-            macro_rules! twenty {
-                ($quarter:literal) => {
-                    twenty!($quarter, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19)
-                };
-                ($quarter:literal, $($number:literal)*) => {$({
-                    const T: usize = 20 * $quarter + $number;
-                    round::<V, $quarter, $number>(&mut state, words[T % 16]);
-                    if T < 64 {
-                        schedule::<V, T>(&mut words);
-                    }
-                })*};
-            }
-            twenty!(0);
-            twenty!(1);
-            twenty!(2);
-            twenty!(3);
+            state = absorb(state, V::message(blocks, at * 64));
             for i in 0..5 {
                 state[i] = state[i].add(V::load(row(i)));
                 state[i].store(row(i));
@@ -77,11 +61,49 @@ unsafe fn compress<V: Words<Word = u32>>(states: *mut [u32; 16], blocks: *const 
     }
 }
 
+/// The rounds of one block (FIPS 180-4 §6.1.2 steps 1 to 3).
+#[inline(always)]
+unsafe fn absorb<V: Words<Word = u32>>(mut state: [V; 5], mut words: [V; 16]) -> [V; 5] {
+    macro_rules! twenty {
+        ($quarter:literal) => {
+            twenty!($quarter, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19)
+        };
+        ($quarter:literal, $($number:literal)*) => {$({
+            const T: usize = 20 * $quarter + $number;
+            round::<V, $quarter, $number>(&mut state, words[T % 16]);
+            if T < 64 {
+                schedule::<V, T>(&mut words);
+            }
+        })*};
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        twenty!(0);
+        twenty!(1);
+        twenty!(2);
+        twenty!(3);
+    }
+    state
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn narrow_512(lanes: &mut Lanes<u32, 16>, count: usize) {
     lanes.fill_idle(lanes.active);
     // SAFETY: the features are enabled here; every lane's pointer is readable for `count` blocks, as `Lanes` says.
     unsafe { compress::<Narrow512>(lanes.states.as_mut_ptr(), lanes.next.as_ptr(), count) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn narrow_512_words(lanes: &mut Lanes<u32, 16>, words: &[[u32; 16]; 16]) {
+    // SAFETY: the features are enabled here; a row is a vector.
+    unsafe {
+        let loaded: [Narrow512; 16] = std::array::from_fn(|i| Narrow512::load(words[i].as_ptr()));
+        let mut state: [Narrow512; 5] = std::array::from_fn(|i| Narrow512::load(lanes.states[i].as_ptr()));
+        state = absorb(state, loaded);
+        for i in 0..5 {
+            state[i].add(Narrow512::load(lanes.states[i].as_ptr())).store(lanes.states[i].as_mut_ptr());
+        }
+    }
 }
 
 #[target_feature(enable = "avx2")]
@@ -95,20 +117,31 @@ fn narrow_256(lanes: &mut Lanes<u32, 16>, count: usize) {
 }
 
 /// With so few messages left, the SHA extensions, two messages at a time, are faster than sixteen lanes that idle.
-const FEW: usize = 6;
+const FEW: usize = 8;
+/// So many messages in vectors of eight are faster than by the SHA extensions.
+const MANY: usize = 13;
 
 impl Hash<16> for Sha1 {
     type Word = u32;
     const BLOCK: usize = 64;
 
+    fn is_by_vectors(engine: Engine, active: usize) -> bool {
+        engine.avx512 && !(engine.sha && active <= FEW)
+    }
+
+    fn compress_words(lanes: &mut Lanes<u32, 16>, words: &[[u32; 16]; 16]) {
+        // SAFETY: it is by vectors, so the processor was found to have them.
+        unsafe { narrow_512_words(lanes, words) }
+    }
+
     fn compress(engine: Engine, lanes: &mut Lanes<u32, 16>, count: usize) {
         // SAFETY: an engine has only what the processor was found to have.
         unsafe {
-            if engine.avx512 && !(engine.sha && lanes.active <= FEW) {
+            if Self::is_by_vectors(engine, lanes.active) {
                 narrow_512(lanes, count);
-            } else if engine.sha {
+            } else if engine.sha && !(engine.avx2 && lanes.active >= MANY) {
                 sha_ni::sha1(lanes, count);
-            } else if engine.avx2 {
+            } else if engine.avx2 && lanes.active > 1 {
                 narrow_256(lanes, count);
             } else {
                 lanes.one_by_one(count, ::sha1::block_api::compress);

@@ -104,29 +104,66 @@ unsafe fn compress<V: Sha2Words, const L: usize>(
         let row = |i: usize| states.add(i).cast::<V::Word>();
         let mut state: [V; 8] = std::array::from_fn(|i| V::load(row(i)));
         for at in 0..count {
-            let mut words = V::message(blocks, at * block);
-            let (rounds, _) = constants.as_chunks::<16>();
-            let (last, rest) = rounds.split_last().unwrap_unchecked();
-            macro_rules! sixteen {
-                ($constants:ident, |$i:ident| $then:stmt) => {
-                    sixteen!($constants, $i, $then, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
-                };
-                ($constants:ident, $i:ident, $then:stmt, $($number:literal)*) => {$({
-                    const $i: usize = $number;
-                    round::<V, $i>(&mut state, words[$i], $constants[$i]);
-                    $then
-                })*};
-            }
-            for constants in rest {
-                sixteen!(constants, |I| schedule::<V, I>(&mut words));
-            }
-            sixteen!(last, |_I| ());
+            state = absorb(state, V::message(blocks, at * block), constants);
             for i in 0..8 {
                 state[i] = state[i].add(V::load(row(i)));
                 state[i].store(row(i));
             }
         }
     }
+}
+
+/// One block of the message in each lane, whose words stand in rows; for all lanes of the vector.
+///
+/// # Safety
+/// The vector's instructions.
+#[inline(always)]
+unsafe fn compress_words<V: Sha2Words, const L: usize>(
+    states: &mut [[V::Word; L]; 8],
+    words: &[[V::Word; L]; 16],
+    constants: &[V::Word],
+) {
+    assert!(L * size_of::<V::Word>() == size_of::<V>());
+    // SAFETY: the caller's; a row is a vector.
+    unsafe {
+        let mut state = [V::load(states[0].as_ptr()); 8];
+        let mut loaded = [state[0]; 16];
+        for i in 0..8 {
+            state[i] = V::load(states[i].as_ptr());
+        }
+        for i in 0..16 {
+            loaded[i] = V::load(words[i].as_ptr());
+        }
+        state = absorb(state, loaded, constants);
+        for i in 0..8 {
+            state[i].add(V::load(states[i].as_ptr())).store(states[i].as_mut_ptr());
+        }
+    }
+}
+
+/// The rounds of one block (FIPS 180-4 §6.2.2 steps 1 to 3).
+#[inline(always)]
+unsafe fn absorb<V: Sha2Words>(mut state: [V; 8], mut words: [V; 16], constants: &[V::Word]) -> [V; 8] {
+    // SAFETY: the caller's.
+    unsafe {
+        let (rounds, _) = constants.as_chunks::<16>();
+        let (last, rest) = rounds.split_last().unwrap_unchecked();
+        macro_rules! sixteen {
+            ($constants:ident, |$i:ident| $then:stmt) => {
+                sixteen!($constants, $i, $then, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+            };
+            ($constants:ident, $i:ident, $then:stmt, $($number:literal)*) => {$({
+                const $i: usize = $number;
+                round::<V, $i>(&mut state, words[$i], $constants[$i]);
+                $then
+            })*};
+        }
+        for constants in rest {
+            sixteen!(constants, |I| schedule::<V, I>(&mut words));
+        }
+        sixteen!(last, |_I| ());
+    }
+    state
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -141,6 +178,18 @@ fn wide_512(lanes: &mut Lanes<u64, 8>, count: usize) {
     lanes.fill_idle(lanes.active);
     // SAFETY: as above.
     unsafe { compress::<Wide512, 8>(lanes.states.as_mut_ptr(), lanes.next.as_ptr(), count, &CONSTANTS_512) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn narrow_512_words(lanes: &mut Lanes<u32, 16>, words: &[[u32; 16]; 16]) {
+    // SAFETY: the features are enabled here.
+    unsafe { compress_words::<Narrow512, 16>(&mut lanes.states, words, &CONSTANTS_256) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn wide_512_words(lanes: &mut Lanes<u64, 8>, words: &[[u64; 8]; 16]) {
+    // SAFETY: the features are enabled here.
+    unsafe { compress_words::<Wide512, 8>(&mut lanes.states, words, &CONSTANTS_512) }
 }
 
 #[target_feature(enable = "avx2")]
@@ -164,20 +213,29 @@ fn wide_256(lanes: &mut Lanes<u64, 8>, count: usize) {
 }
 
 /// With so few messages left, the SHA extensions, two messages at a time, are faster than sixteen lanes that idle.
-const FEW: usize = 9;
+const FEW: usize = 12;
 
 impl Hash<16> for Sha256 {
     type Word = u32;
     const BLOCK: usize = 64;
 
+    fn is_by_vectors(engine: Engine, active: usize) -> bool {
+        engine.avx512 && !(engine.sha && active <= FEW)
+    }
+
+    fn compress_words(lanes: &mut Lanes<u32, 16>, words: &[[u32; 16]; 16]) {
+        // SAFETY: it is by vectors, so the processor was found to have them.
+        unsafe { narrow_512_words(lanes, words) }
+    }
+
     fn compress(engine: Engine, lanes: &mut Lanes<u32, 16>, count: usize) {
         // SAFETY: an engine has only what the processor was found to have.
         unsafe {
-            if engine.avx512 && !(engine.sha && lanes.active <= FEW) {
+            if Self::is_by_vectors(engine, lanes.active) {
                 narrow_512(lanes, count);
             } else if engine.sha {
                 sha_ni::sha256(lanes, count);
-            } else if engine.avx2 {
+            } else if engine.avx2 && lanes.active > 1 {
                 narrow_256(lanes, count);
             } else {
                 lanes.one_by_one(count, ::sha2::block_api::compress256);
@@ -190,10 +248,19 @@ impl Hash<8> for Sha512 {
     type Word = u64;
     const BLOCK: usize = 128;
 
+    fn is_by_vectors(engine: Engine, active: usize) -> bool {
+        engine.avx512 && active > 1
+    }
+
+    fn compress_words(lanes: &mut Lanes<u64, 8>, words: &[[u64; 8]; 16]) {
+        // SAFETY: it is by vectors, so the processor was found to have them.
+        unsafe { wide_512_words(lanes, words) }
+    }
+
     fn compress(engine: Engine, lanes: &mut Lanes<u64, 8>, count: usize) {
         // SAFETY: an engine has only what the processor was found to have.
         unsafe {
-            if engine.avx512 && lanes.active > 1 {
+            if Self::is_by_vectors(engine, lanes.active) {
                 wide_512(lanes, count);
             } else if engine.avx2 && lanes.active > 1 {
                 wide_256(lanes, count);
