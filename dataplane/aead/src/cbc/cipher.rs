@@ -385,7 +385,7 @@ macro_rules! decrypt_by {
     };
 }
 
-decrypt_by!(decrypt_512, __m512i, 4, "avx512f,avx512bw,avx512dq,avx512vl,vaes");
+decrypt_by!(decrypt_512, __m512i, 4, "avx512f,avx512bw,avx512dq,avx512vl,vaes,aes");
 decrypt_by!(decrypt_256, __m256i, 4, "avx2,vaes,aes");
 decrypt_by!(decrypt_128, __m128i, 8, "aes,sse4.1");
 

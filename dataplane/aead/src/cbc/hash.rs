@@ -178,8 +178,6 @@ enum Then {
 struct Work<const L: usize> {
     /// Which of the messages it is.
     number: [usize; L],
-    /// Where the blocks stand that the lane puts together itself.
-    place: [usize; L],
     /// Blocks at hand.
     left: [usize; L],
     then: [Then; L],
@@ -195,7 +193,7 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
 ) {
     let Some(mut next) = queue.next() else { return };
     let mut lanes = Lanes::<H::Word, L>::new();
-    let mut work = Work { number: [0; L], place: std::array::from_fn(|i| i), left: [0; L], then: [Then::Done; L] };
+    let mut work = Work { number: [0; L], left: [0; L], then: [Then::Done; L] };
     let mut staged = Staged(MaybeUninit::uninit());
     let places = Places::<L>(staged.0.as_mut_ptr().cast(), PhantomData);
     let mut waiting = true;
@@ -203,8 +201,8 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
     let mut take = |lanes: &mut Lanes<H::Word, L>, work: &mut Work<L>, lane: usize| {
         let message = message(next);
         lanes.set_state(lane, message.chaining.inner.map(H::Word::truncated));
-        (work.left[lane], work.then[lane]) = message.begin(places.at(work.place[lane]), H::BLOCK);
-        lanes.next[lane] = places.start(work.place[lane]);
+        (work.left[lane], work.then[lane]) = message.begin(places.at(lane), H::BLOCK);
+        lanes.next[lane] = places.start(lane);
         work.number[lane] = next;
         match queue.next() {
             Some(number) => {
@@ -237,21 +235,20 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
                 continue;
             }
             let message = message(work.number[lane]);
-            let place = work.place[lane];
             match work.then[lane] {
                 Then::Middle => {
                     (work.left[lane], work.then[lane]) = (message.middle(H::BLOCK), Then::End);
                     lanes.next[lane] = message.text.wrapping_add(H::BLOCK - BEFORE);
                 }
                 Then::End => {
-                    (work.left[lane], work.then[lane]) = (message.end(places.at(place), H::BLOCK), Then::Outer);
-                    lanes.next[lane] = places.start(place).wrapping_add(H::BLOCK);
+                    (work.left[lane], work.then[lane]) = (message.end(places.at(lane), H::BLOCK), Then::Outer);
+                    lanes.next[lane] = places.start(lane).wrapping_add(H::BLOCK);
                 }
                 Then::Outer => {
-                    outer(places.at(place), lanes.state(lane), message.chaining.digest, H::BLOCK);
+                    outer(places.at(lane), lanes.state(lane), message.chaining.digest, H::BLOCK);
                     (work.left[lane], work.then[lane]) = (1, Then::Done);
                     lanes.set_state(lane, message.chaining.outer.map(H::Word::truncated));
-                    lanes.next[lane] = places.start(place);
+                    lanes.next[lane] = places.start(lane);
                 }
                 Then::Done => {
                     let mut code = [0; MOST_TAG];
@@ -263,9 +260,9 @@ pub fn run<'a, H: Hash<L>, const L: usize>(
                         let last = lanes.active - 1;
                         lanes.active = last;
                         lanes.set_state(lane, lanes.state(last));
+                        // Blocks at hand may stand in the last lane's place, which nobody else takes any more.
                         lanes.next[lane] = lanes.next[last];
                         work.number[lane] = work.number[last];
-                        work.place[lane] = work.place[last];
                         work.left[lane] = work.left[last];
                         work.then[lane] = work.then[last];
                     }

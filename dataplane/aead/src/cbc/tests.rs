@@ -483,6 +483,35 @@ fn seal_shared(key: &crate::Key, batch: &[Drawn]) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn packets_of_one_length_agree_with_the_portable_kernel() {
+    for suite in &Suite::ALL[4..] {
+        for count in [2, 7, 9, 13, 15, 16, 17, 32, 50] {
+            for blocks in [0, 1, 2, 3, 6, 7, 13, 90] {
+                let drawn = |seed: usize| Drawn {
+                    suite: *suite,
+                    key: (seed % 3) as u8,
+                    blocks,
+                    tail: 0,
+                    in_place: false,
+                    extended: seed.is_multiple_of(2),
+                    seed: seed as u8,
+                };
+                let batch: Vec<Drawn> = (0..count).map(drawn).collect();
+                let expand = |kernel| -> Vec<crate::Key> { batch.iter().map(|drawn| drawn.key(kernel)).collect() };
+                let expected = seal_drawn(&expand(Kernel::Portable), &batch);
+                for kernel in kernels() {
+                    let keys = expand(kernel);
+                    assert!(seal_drawn(&keys, &batch) == expected, "{count} of {blocks} blocks, {suite} by {kernel}");
+                    let opened = open_drawn(&keys, &batch, &expected);
+                    let plain = batch.iter().map(|drawn| Some(drawn.source()));
+                    assert!(plain.eq(opened), "{count} of {blocks} blocks, {suite} by {kernel}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn refuses_every_flipped_bit_of_a_tag() {
     for kernel in Kernel::available() {
         for suite in &Suite::ALL[4..] {
