@@ -78,7 +78,9 @@ impl Kernel {
             Self::Portable => true,
             Self::AesNi => has_128(),
             Self::Vaes256 => has_256(),
-            Self::Vaes512 => has_256() && has!("avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512ifma" "avx512vbmi"),
+            Self::Vaes512 => {
+                has_256() && has!("avx512f" "avx512bw" "avx512dq" "avx512vl" "avx512ifma" "avx512vbmi")
+            }
         }
     }
 
