@@ -485,8 +485,8 @@ fn seal_shared(key: &crate::Key, batch: &[Drawn]) -> Vec<Vec<u8>> {
 #[test]
 fn packets_of_one_length_agree_with_the_portable_kernel() {
     for suite in &Suite::ALL[4..] {
-        for count in [2, 7, 9, 13, 15, 16, 17, 32, 50] {
-            for blocks in [0, 1, 2, 3, 6, 7, 13, 90] {
+        for count in [2, 9, 13, 16, 50] {
+            for blocks in [0, 1, 6, 7, 90] {
                 let drawn = |seed: usize| Drawn {
                     suite: *suite,
                     key: (seed % 3) as u8,

@@ -296,7 +296,8 @@ const NARROW: [u64; 2] = [0x04050607_00010203, 0x0c0d0e0f_08090a0b];
 /// The same for words of 64 bits.
 const WIDE: [u64; 2] = [0x00010203_04050607, 0x08090a0b_0c0d0e0f];
 
-/// Four messages' next 64 bytes, transposed within each 128-bit lane: words i, 4 + i, 8 + i, 12 + i of each in vector `i`.
+/// Four messages' next 64 bytes, transposed within each 128-bit lane: vector `i` holds words
+/// i, 4 + i, 8 + i, 12 + i of each.
 #[inline(always)]
 unsafe fn quad_512(blocks: *const *const u8, offset: usize) -> [__m512i; 4] {
     // SAFETY: the caller's.
@@ -318,7 +319,8 @@ unsafe fn quad_512(blocks: *const *const u8, offset: usize) -> [__m512i; 4] {
     }
 }
 
-/// Two messages' next 64 bytes, transposed within each 128-bit lane: words i, 2 + i, 4 + i, 6 + i of each in vector `i`.
+/// Two messages' next 64 bytes, transposed within each 128-bit lane: vector `i` holds words
+/// i, 2 + i, 4 + i, 6 + i of each.
 #[inline(always)]
 unsafe fn pair_512(blocks: *const *const u8, offset: usize) -> [__m512i; 2] {
     // SAFETY: the caller's.
@@ -333,7 +335,8 @@ unsafe fn pair_512(blocks: *const *const u8, offset: usize) -> [__m512i; 2] {
     }
 }
 
-/// Four messages' next 32 bytes, transposed within each 128-bit lane: words i, 4 + i of each in vector `i`.
+/// Four messages' next 32 bytes, transposed within each 128-bit lane: vector `i` holds words
+/// i, 4 + i of each.
 #[inline(always)]
 unsafe fn quad_256(blocks: *const *const u8, offset: usize) -> [__m256i; 4] {
     // SAFETY: the caller's.
@@ -355,7 +358,8 @@ unsafe fn quad_256(blocks: *const *const u8, offset: usize) -> [__m256i; 4] {
     }
 }
 
-/// Two messages' next 32 bytes, transposed within each 128-bit lane: words i, 2 + i of each in vector `i`.
+/// Two messages' next 32 bytes, transposed within each 128-bit lane: vector `i` holds words
+/// i, 2 + i of each.
 #[inline(always)]
 unsafe fn pair_256(blocks: *const *const u8, offset: usize) -> [__m256i; 2] {
     // SAFETY: the caller's.
