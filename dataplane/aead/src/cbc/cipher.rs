@@ -1,5 +1,5 @@
-//! AES-CBC (RFC 3602, NIST SP 800-38A §6.2). Encryption is serial within a text, so that many texts go side by side, each
-//! in a lane; decryption is not.
+//! AES-CBC (RFC 3602, NIST SP 800-38A §6.2). Encryption is serial within a text, so that many texts go side by side,
+//! each in a lane; decryption is not.
 
 // The intrinsics are many, and their names are their own.
 #![allow(clippy::wildcard_imports)]
@@ -153,7 +153,8 @@ fn encrypt_alone(text: &Text<'_>) {
     for at in 0..blocks + behind {
         let from =
             if at < blocks { text.source.wrapping_add(at * BLOCK) } else { last[(at - blocks) * BLOCK..].as_ptr() };
-        // SAFETY: `source` is readable for its whole blocks, `last` for those behind, and `destination` writable for all.
+        // SAFETY: `source` is readable for its whole blocks, `last` for those behind, and `destination` writable for
+        // all.
         unsafe {
             let block = _mm_xor_si128(_mm_loadu_si128(from.cast()), zerocopy::transmute!(chain));
             chain = text.keys.encrypt_block(zerocopy::transmute!(block));
@@ -251,8 +252,8 @@ fn encrypt_in<'a, const KEYS: usize>(kernel: Kernel, shared: &'a RoundKeys, mut 
         };
         let least = left.iter().take(active).fold(usize::MAX, |least, left| least.min(*left));
         let count = if active < vectors * width { least.min(MOST_IDLE) } else { least };
-        // SAFETY: a key is of this kernel only where the processor has its instructions. The lanes' pointers are good for
-        // the blocks that are left of their texts, those of idle lanes for `MOST_IDLE`.
+        // SAFETY: a key is of this kernel only where the processor has its instructions. The lanes' pointers are good
+        // for the blocks that are left of their texts, those of idle lanes for `MOST_IDLE`.
         unsafe { run(&mut lanes, vectors, count) };
         for lane in 0..active {
             left[lane] -= count;

@@ -1,4 +1,5 @@
-//! The hash of HMAC over many packets at once: each lane works through its packet, and takes the next when it has ended.
+//! The hash of HMAC over many packets at once: each lane works through its packet, and takes the next when it has
+//! ended.
 
 use std::arch::is_x86_feature_detected;
 use std::marker::PhantomData;
@@ -50,7 +51,8 @@ pub trait Hash<const L: usize> {
     /// Whether vectors hash so many lanes.
     fn is_by_vectors(engine: Engine, active: usize) -> bool;
 
-    /// Takes in one block of each active lane, of which row `i` holds word `i`, where [`is_by_vectors`](Self::is_by_vectors).
+    /// Takes in one block of each active lane, of which row `i` holds word `i`, where
+    /// [`is_by_vectors`](Self::is_by_vectors).
     fn compress_words(lanes: &mut Lanes<Self::Word, L>, words: &[[Self::Word; L]; 16]);
 }
 
@@ -183,8 +185,8 @@ struct Work<const L: usize> {
     then: [Then; L],
 }
 
-/// Authenticates the messages that `queue` numbers, best the longest first; `message` shows each, and `done` is told each
-/// one's code, of which an HMAC's tag is the start.
+/// Authenticates the messages that `queue` numbers, best the longest first; `message` shows each, and `done` is told
+/// each one's code, of which an HMAC's tag is the start.
 pub fn run<'a, H: Hash<L>, const L: usize>(
     engine: Engine,
     mut queue: impl Iterator<Item = usize>,
@@ -298,8 +300,8 @@ impl Message<'_> {
     #[inline(always)]
     fn end(&self, staged: &mut [u8], block: usize) -> usize {
         let filled = (BEFORE + self.length) % block;
-        // As many bytes as a block has, whatever is wanted of them: a copy of a fixed length. Those in front of the second
-        // block are not looked at. Where there is an end, the text is longer than a block.
+        // As many bytes as a block has, whatever is wanted of them: a copy of a fixed length. Those in front of the
+        // second block are not looked at. Where there is an end, the text is longer than a block.
         self.copy_text(self.length - block, &mut staged[filled..][..block]);
         self.pad(&mut staged[block..], filled, block)
     }
@@ -312,8 +314,8 @@ impl Message<'_> {
         unsafe { ptr::copy_nonoverlapping(self.text.add(offset), to.as_mut_ptr(), to.len()) };
     }
 
-    /// FIPS 180-4 §5.1: the upper half of the number, a bit, zeros, and the count of bits, behind what is filled, 8 bytes
-    /// more than a multiple of 16. How many blocks there are.
+    /// FIPS 180-4 §5.1: the upper half of the number, a bit, zeros, and the count of bits, behind what is filled, 8
+    /// bytes more than a multiple of 16. How many blocks there are.
     #[inline(always)]
     fn pad(&self, staged: &mut [u8], filled: usize, block: usize) -> usize {
         let mut bit = [0x80, 0, 0, 0, 0, 0, 0, 0];

@@ -1,7 +1,7 @@
 //! AES-CBC (RFC 3602) and HMAC over it (RFC 2404, RFC 4868), many packets at once.
 //!
-//! CBC encrypts, and a hash takes in, one block after the other; only packets can go side by side. So the cipher and the
-//! hash each have lanes, a packet in each, and a lane that comes to its packet's end takes the next one.
+//! CBC encrypts, and a hash takes in, one block after the other; only packets can go side by side. So the cipher and
+//! the hash each have lanes, a packet in each, and a lane that comes to its packet's end takes the next one.
 
 mod blocks;
 mod cipher;
@@ -80,7 +80,8 @@ pub fn seal(kernel: Kernel, packets: &mut [Packet<'_, Key>]) {
     }
 }
 
-/// Opens every packet and says of each whether it was authentic; only those that were are decrypted (RFC 4303 §3.4.4.1).
+/// Opens every packet and says of each whether it was authentic; only those that were are decrypted (RFC 4303
+/// §3.4.4.1).
 pub fn open(kernel: Kernel, packets: &mut [Packet<'_, Key>]) {
     for packets in packets.chunks_mut(PIECE) {
         let order = Order::new(packets);

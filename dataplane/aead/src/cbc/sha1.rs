@@ -13,8 +13,8 @@ pub struct Sha1;
 /// FIPS 180-4 §4.2.1.
 const CONSTANTS: [u32; 4] = [0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6];
 
-/// Round `I` of twenty (FIPS 180-4 §6.1.2 step 3) of the quarter `Q`. The variables a to e stay where they are, and their
-/// names move.
+/// Round `I` of twenty (FIPS 180-4 §6.1.2 step 3) of the quarter `Q`. The variables a to e stay where they are, and
+/// their names move.
 #[inline(always)]
 unsafe fn round<V: Words<Word = u32>, const Q: usize, const I: usize>(state: &mut [V; 5], word: V) {
     let at = |name: usize| (name + 20 - I) % 5;
@@ -44,7 +44,8 @@ unsafe fn schedule<V: Words<Word = u32>, const T: usize>(words: &mut [V; 16]) {
 /// `count` blocks of the message in each lane.
 ///
 /// # Safety
-/// The vector's instructions; `states` and `blocks` good for the vector's lanes; the pointers readable for `count` blocks.
+/// The vector's instructions; `states` and `blocks` good for the vector's lanes; the pointers readable for `count`
+/// blocks.
 #[inline(always)]
 unsafe fn compress<V: Words<Word = u32>>(states: *mut [u32; 16], blocks: *const *const u8, count: usize) {
     // SAFETY: the caller's.

@@ -90,7 +90,8 @@ unsafe fn schedule<V: Sha2Words, const I: usize>(words: &mut [V; 16]) {
 /// `count` blocks of the message in each lane; `states` are rows of `L` lanes, from the first of these on.
 ///
 /// # Safety
-/// The vector's instructions; `states` and `blocks` good for the vector's lanes; the pointers readable for `count` blocks.
+/// The vector's instructions; `states` and `blocks` good for the vector's lanes; the pointers readable for `count`
+/// blocks.
 #[inline(always)]
 unsafe fn compress<V: Sha2Words, const L: usize>(
     states: *mut [V::Word; L],
