@@ -2,9 +2,9 @@
 
 use std::{fmt, mem};
 
-#[cfg(target_arch = "x86_64")]
-use crate::gcm;
 use crate::{Kernel, Suite, portable};
+#[cfg(target_arch = "x86_64")]
+use crate::{cbc, gcm};
 
 /// A key of a length that its suite does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,8 @@ pub(crate) enum Schedule {
     Portable(portable::Key),
     #[cfg(target_arch = "x86_64")]
     Gcm(gcm::Key),
+    #[cfg(target_arch = "x86_64")]
+    Cbc(cbc::Key),
 }
 
 impl Key {
@@ -51,10 +53,13 @@ impl Key {
             return Err(wrong_length);
         }
         #[cfg(target_arch = "x86_64")]
-        if kernel >= Kernel::AesNi && kernel.is_available() {
+        if let Some(kernel) = Kernel::available().rfind(|available| *available <= kernel)
+            && kernel >= Kernel::AesNi
+        {
             let schedule = match suite {
                 Suite::Aes128Gcm16 | Suite::Aes192Gcm16 | Suite::Aes256Gcm16 => Some(Schedule::Gcm(gcm::Key::new(key))),
-                Suite::ChaCha20Poly1305 | Suite::AesCbc(..) => None,
+                Suite::ChaCha20Poly1305 => None,
+                Suite::AesCbc(length, integrity) => Some(Schedule::Cbc(cbc::Key::new(length, integrity, key))),
             };
             if let Some(schedule) = schedule {
                 return Ok(Self { suite, kernel, schedule });
@@ -74,6 +79,27 @@ impl Key {
     #[must_use]
     pub fn kernel(&self) -> Kernel {
         self.kernel
+    }
+
+    /// Of CBC: an initialisation vector that nobody foresees, from a number that is never used twice with the key, such as
+    /// the packet's. The number's block, enciphered under the key (NIST SP 800-38A appendix C, RFC 3602 §3).
+    ///
+    /// `None` for other suites, which want none.
+    #[must_use]
+    pub fn initialisation_vector(&self, number: u64) -> Option<[u8; 16]> {
+        let mut block = [0; 16];
+        block[8..].copy_from_slice(&number.to_be_bytes());
+        match &self.schedule {
+            Schedule::Portable(portable::Key::Cbc(cipher, _)) => {
+                cipher.encrypt_block(&mut block);
+                Some(block)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Cbc(key) => Some(key.encrypt_block(block)),
+            Schedule::Portable(_) => None,
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Gcm(_) => None,
+        }
     }
 
     /// Whether one kernel works with both.

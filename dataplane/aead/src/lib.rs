@@ -6,12 +6,16 @@
 
 mod buffers;
 #[cfg(target_arch = "x86_64")]
+mod cbc;
+#[cfg(target_arch = "x86_64")]
 mod gcm;
 mod kernel;
 mod key;
 mod packet;
 mod portable;
 mod suite;
+
+use arrayvec::ArrayVec;
 
 pub use buffers::{AssociatedData, Buffers, Nonce, Tail};
 pub use kernel::{Kernel, KernelError};
@@ -35,7 +39,7 @@ pub const MOST_TEXT: usize = 1 << 16;
 const PIECE: usize = 64;
 
 /// Runs the kernels' `$run` over a batch, a kernel at a time: all packets that go to the same kernel as the first one
-/// left, until none is left. A kernel is told their positions and takes them in itself, so that none is copied twice.
+/// left, until none is left.
 macro_rules! take_apart {
     ($batch:ident, $run:ident) => {
         for piece in $batch.chunks_mut(PIECE) {
@@ -44,36 +48,29 @@ macro_rules! take_apart {
                 let first = piece[left.trailing_zeros() as usize].key;
                 let chosen = left & same_kernel(first, piece.iter().map(|packet| packet.key));
                 left &= !chosen;
-                let packets = piece.as_mut_ptr();
                 macro_rules! run {
-                    ($schedule:path, $kernel:ident) => {
-                        $kernel::$run(first.kernel(), chosen, |position| {
-                            // SAFETY: what is chosen is in the piece, and a kernel takes each packet in once.
-                            let packet = unsafe { &mut *packets.add(position) };
-                            let $schedule(key) = &packet.key.schedule else { unreachable!("chosen by its schedule") };
-                            Packet::new(key, packet)
-                        })
-                    };
+                    ($schedule:path, $kernel:ident) => {{
+                        let chosen = (0..).zip(&mut *piece).filter(|(position, _)| chosen & 1_u64 << position != 0);
+                        let packets = chosen.filter_map(|(_, packet)| match &packet.key.schedule {
+                            $schedule(key) => Some(Packet::new(key, packet)),
+                            _ => None,
+                        });
+                        let mut packets: ArrayVec<Packet<'_, _>, PIECE> = packets.collect();
+                        $kernel::$run(first.kernel(), &mut packets);
+                        packets.iter_mut().for_each(Packet::settle);
+                    }};
                 }
                 match &first.schedule {
                     Schedule::Portable(_) => run!(Schedule::Portable, portable),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: what is chosen is in the piece, with a key for the kernel to which the first one's goes.
-                    Schedule::Gcm(_) => unsafe { gcm::run(first.kernel(), chosen, packets) },
+                    Schedule::Gcm(_) => unsafe { gcm::run(first.kernel(), chosen, piece.as_mut_ptr()) },
+                    #[cfg(target_arch = "x86_64")]
+                    Schedule::Cbc(_) => run!(Schedule::Cbc, cbc),
                 }
             }
         }
     };
-}
-
-/// The positions of the bits that are set, in order.
-#[inline(always)]
-fn positions(mut bits: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let position = bits.trailing_zeros() as usize;
-        bits &= bits.wrapping_sub(1);
-        (position < PIECE).then_some(position)
-    })
 }
 
 /// A bit for each key that goes to the kernel to which `first` goes.

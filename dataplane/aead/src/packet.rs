@@ -5,12 +5,6 @@ use std::ptr;
 
 use crate::{AssociatedData, Buffers, Key, MOST_TAIL, MOST_TEXT, Open, Seal, Tail};
 
-/// What a kernel makes of a key.
-pub(crate) trait Schedule {
-    /// Bytes of the tag.
-    fn tag_length(&self) -> usize;
-}
-
 /// Where a packet's bytes are; see [`Packet`] for what holds of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
@@ -155,7 +149,7 @@ pub(crate) struct Packet<'a, K> {
     pub(crate) tail: &'a Tail,
     /// Where the caller looks for what opening found; null when sealing.
     verdict: *mut bool,
-    /// What opening found, where it is not [settled](Self::settle) at once.
+    /// What opening found.
     pub(crate) authentic: bool,
     buffers: PhantomData<&'a mut [u8]>,
 }
@@ -173,11 +167,8 @@ impl<'a, K> Packet<'a, K> {
     ///
     /// # Panics
     /// Where the buffers are not as long as it says.
-    pub(crate) fn new(key: &'a K, packet: &'a mut impl Whole) -> Self
-    where
-        K: Schedule,
-    {
-        let Place { source, destination, length } = packet.place(key.tag_length());
+    pub(crate) fn new(key: &'a K, packet: &'a mut impl Whole) -> Self {
+        let Place { source, destination, length } = packet.place(packet.key().suite().tag_length());
         let verdict = packet.verdict();
         Self {
             key,
@@ -219,10 +210,11 @@ impl<'a, K> Packet<'a, K> {
     }
 
     /// Says what opening found, and leaves nothing of a packet that was not authentic.
-    #[inline(always)]
-    pub(crate) fn settle(&mut self, authentic: bool) {
-        // SAFETY: the invariants.
-        unsafe { settle(self.verdict, self.destination, self.length, authentic) };
+    pub(crate) fn settle(&mut self) {
+        if !self.verdict.is_null() {
+            // SAFETY: the invariants.
+            unsafe { settle(self.verdict, self.destination, self.length, self.authentic) };
+        }
     }
 }
 

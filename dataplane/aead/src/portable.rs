@@ -10,7 +10,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-use crate::{AesKey, AssociatedData, Integrity, Kernel, MOST_TAG, NONCE, Packet, Suite, TAG, packet, positions};
+use crate::{AesKey, AssociatedData, Integrity, Kernel, MOST_TAG, NONCE, Packet, Suite, TAG};
 
 /// Bytes of a block of AES.
 const BLOCK: usize = 16;
@@ -43,18 +43,14 @@ pub enum Authentication {
     Sha512(Hmac<Sha512>),
 }
 
-/// Seals the packets at the positions that are chosen.
-pub(crate) fn seal<'a>(_: Kernel, chosen: u64, packet: impl Fn(usize) -> Packet<'a, Key>) {
-    positions(chosen).for_each(|position| seal_packet(&mut packet(position)));
+/// Seals every packet.
+pub(crate) fn seal(_: Kernel, packets: &mut [Packet<'_, Key>]) {
+    packets.iter_mut().for_each(seal_packet);
 }
 
-/// Opens the packets at the positions that are chosen, and says of each whether it was authentic.
-pub(crate) fn open<'a>(_: Kernel, chosen: u64, packet: impl Fn(usize) -> Packet<'a, Key>) {
-    for position in positions(chosen) {
-        let mut packet = packet(position);
-        let authentic = open_packet(&mut packet).is_some();
-        packet.settle(authentic);
-    }
+/// Opens every packet, and says of each whether it was authentic.
+pub(crate) fn open(_: Kernel, packets: &mut [Packet<'_, Key>]) {
+    packets.iter_mut().for_each(|packet| packet.authentic = open_packet(packet).is_some());
 }
 
 fn seal_packet(packet: &mut Packet<'_, Key>) {
@@ -85,6 +81,10 @@ fn seal_packet(packet: &mut Packet<'_, Key>) {
 fn open_packet(packet: &mut Packet<'_, Key>) -> Option<()> {
     let (key, iv, data) = (packet.key, *packet.nonce, packet.data);
     if let Key::Cbc(cipher, authentication) = key {
+        // No whole number of blocks: nobody sealed that.
+        if !packet.length.is_multiple_of(BLOCK) {
+            return None;
+        }
         let (length, sent) = (authentication.tag_length(), authentication.sent(packet));
         let text = packet.text(0);
         let made = authentication.tag(data, &iv, text);
@@ -105,15 +105,6 @@ fn open_packet(packet: &mut Packet<'_, Key>) -> Option<()> {
         Key::Cbc(..) => unreachable!("opened above"),
     }
     .ok()
-}
-
-impl packet::Schedule for Key {
-    fn tag_length(&self) -> usize {
-        match self {
-            Self::Aes128(_) | Self::Aes192(_) | Self::Aes256(_) | Self::ChaCha20(_) => TAG,
-            Self::Cbc(_, authentication) => authentication.tag_length(),
-        }
-    }
 }
 
 impl Key {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aead::{AssociatedData, Buffers, Key, KeyLengthError, MOST_TAG, Nonce, Seal, Suite, Tail};
+use aead::{AssociatedData, Key, KeyLengthError, Nonce, Suite, Tail};
 use wire::{Packet, Spi};
 use zeroize::Zeroizing;
 
@@ -82,7 +82,7 @@ impl Transform {
                 salted(salt, bytes)
             }
             Start::Plain => {
-                let block = unpredictable(&self.key, sequence);
+                let block = self.key.initialisation_vector(sequence).expect("CBC");
                 iv.copy_from_slice(&block);
                 Nonce::block(block)
             }
@@ -133,21 +133,4 @@ impl fmt::Debug for Start {
 fn salted(salt: &[u8; SALT], iv: [u8; 8]) -> Nonce {
     let ([a, b, c, d], [e, f, g, h, i, j, k, l]) = (*salt, iv);
     Nonce::counter([a, b, c, d, e, f, g, h, i, j, k, l])
-}
-
-/// RFC 3602 §3: nobody may know the vector beforehand. A number that does not repeat, enciphered under the key, is such a
-/// one (NIST SP 800-38A, appendix C).
-fn unpredictable(key: &Key, number: u64) -> [u8; 16] {
-    // A block sealed under a vector of zeros is that block enciphered, with a tag behind it that nobody needs.
-    let source = u128::from(number).to_be_bytes();
-    let mut sealed = [0; 16 + MOST_TAG];
-    let (block, _) = sealed.split_at_mut(16 + key.suite().tag_length());
-    aead::seal(&mut [Seal {
-        key,
-        nonce: Nonce::block([0; 16]),
-        associated_data: AssociatedData::short([0; 8]),
-        buffers: Buffers::Apart { source: &source, destination: block },
-        tail: Tail::EMPTY,
-    }]);
-    *sealed.first_chunk().expect("longer")
 }

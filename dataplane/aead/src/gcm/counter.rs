@@ -9,7 +9,7 @@ static COUNTERS: Counters = Counters({
     let mut blocks = [0; MOST_TEXT / 16 + 8];
     let mut counter = 0;
     while counter < blocks.len() {
-        blocks[counter] = (counter as u128 + 2 ^ 1).to_be();
+        blocks[counter] = ((counter as u128 + 2) ^ 1).to_be();
         counter += 1;
     }
     blocks

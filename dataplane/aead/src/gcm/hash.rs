@@ -20,7 +20,7 @@ const SEGMENT: usize = 96;
 const MOST_LAST: usize = POWERS - 2;
 /// What is not in chunks of whole vectors is less than 16 blocks and a tail; all before it must still make a segment,
 /// and a segment whole chunks.
-const _: () = assert!(SEGMENT + 6 <= POWERS && SEGMENT % 32 == 0);
+const _: () = assert!(SEGMENT + 6 <= POWERS && SEGMENT.is_multiple_of(32));
 
 /// Products added up, each lane for itself, nothing reduced.
 #[derive(Clone, Copy)]
@@ -79,7 +79,7 @@ impl<V: Lanes> Sum<V> {
         // SAFETY: as in `text_product`.
         unsafe {
             let mut sum = Self::text_product(text[0], power);
-            if N % 2 == 0 {
+            if N.is_multiple_of(2) {
                 let next = Self::text_product(text[1], power.add(V::LANES));
                 sum.low = sum.low.xor(next.low);
                 sum.middle = sum.middle.xor(next.middle);

@@ -75,8 +75,8 @@ impl<'a, V: Lanes, const KEYS: usize> RoundKeys<'a, V, KEYS> {
                     *state = state.round(self.at(round)).pinned();
                 }
                 let unit = (round - 1) / apart;
-                if (round - 1) % apart == 0 && unit < units {
-                    if H % 2 == 0 {
+                if (round - 1).is_multiple_of(apart) && unit < units {
+                    if H.is_multiple_of(2) {
                         hash.add_pair([text.at(2 * unit), text.at(2 * unit + 1)]);
                     } else if unit == 0 {
                         hash.add(text.at(0));
