@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(target_arch = "x86_64")]
+use crate::chacha;
 use crate::{Kernel, Suite, portable};
 
 /// A key of a length that its suite does not take.
@@ -25,6 +27,8 @@ pub struct Key {
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Schedule {
     Portable(portable::Key),
+    #[cfg(target_arch = "x86_64")]
+    ChaCha(chacha::Key),
 }
 
 impl Key {
@@ -45,6 +49,14 @@ impl Key {
         let wrong_length = KeyLengthError { suite, length: key.len() };
         if key.len() != suite.key_length() {
             return Err(wrong_length);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if suite == Suite::ChaCha20Poly1305
+            && matches!(kernel, Kernel::Vaes256 | Kernel::Vaes512)
+            && kernel.is_available()
+        {
+            let schedule = Schedule::ChaCha(chacha::Key::new(key).ok_or(wrong_length)?);
+            return Ok(Self { suite, kernel, schedule });
         }
         let _ = kernel;
         let schedule = portable::Key::new(suite, key).ok_or(wrong_length)?;

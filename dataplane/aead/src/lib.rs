@@ -5,6 +5,8 @@
 //! Which instructions do the work is decided when a key is expanded, see [`Kernel`].
 
 mod buffers;
+#[cfg(target_arch = "x86_64")]
+mod chacha;
 mod kernel;
 mod key;
 mod packet;
@@ -15,8 +17,8 @@ use arrayvec::ArrayVec;
 
 pub use buffers::{AssociatedData, Buffers, Nonce, Tail};
 pub use kernel::{Kernel, KernelError};
-pub use key::{Key, KeyLengthError};
 use key::Schedule;
+pub use key::{Key, KeyLengthError};
 use packet::Packet;
 pub use suite::{AesKey, Integrity, Suite};
 
@@ -90,6 +92,8 @@ pub fn seal(batch: &mut [Seal<'_>]) {
             }
             match &first.schedule {
                 Schedule::Portable(_) => run!(Schedule::Portable, portable::seal),
+                #[cfg(target_arch = "x86_64")]
+                Schedule::ChaCha(_) => run!(Schedule::ChaCha, chacha::seal),
             }
         }
     }
@@ -127,6 +131,8 @@ pub fn open(batch: &mut [Open<'_>]) {
             }
             match &first.schedule {
                 Schedule::Portable(_) => run!(Schedule::Portable, portable::open),
+                #[cfg(target_arch = "x86_64")]
+                Schedule::ChaCha(_) => run!(Schedule::ChaCha, chacha::open),
             }
         }
         for (position, packet) in piece.iter_mut().enumerate() {
