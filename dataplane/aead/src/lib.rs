@@ -17,8 +17,8 @@ use arrayvec::ArrayVec;
 
 pub use buffers::{AssociatedData, Buffers, Nonce, Tail};
 pub use kernel::{Kernel, KernelError};
-use key::Schedule;
 pub use key::{Key, KeyLengthError};
+use key::Schedule;
 use packet::Packet;
 pub use suite::{AesKey, Integrity, Suite};
 

@@ -120,11 +120,11 @@ impl<const LANES: usize> Set<LANES> {
             }
             start[12] = start[12].add(W::numbers());
 
-            let mut words = start;
+            let (mut words, turns) = (start, W::turns());
             for _ in 0..10 {
                 // RFC 8439 §2.3: columns, then diagonals.
-                quarter_rounds(&mut words, [0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]);
-                quarter_rounds(&mut words, [0, 1, 2, 3], [5, 6, 7, 4], [10, 11, 8, 9], [15, 12, 13, 14]);
+                quarter_rounds(&mut words, &turns, [0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]);
+                quarter_rounds(&mut words, &turns, [0, 1, 2, 3], [5, 6, 7, 4], [10, 11, 8, 9], [15, 12, 13, 14]);
             }
             for (word, start) in words.iter_mut().zip(start) {
                 *word = word.add(start);
@@ -167,31 +167,34 @@ impl<const LANES: usize> Set<LANES> {
     }
 }
 
-/// Four of RFC 8439 §2.1, step by step side by side: each is a chain in which every operation waits for the one before.
+/// Four of RFC 8439 §2.1, some of them side by side: each is a chain in which every operation waits for the one before.
 ///
 /// # Safety
 /// Wants the instructions of `W`.
 #[inline(always)]
 unsafe fn quarter_rounds<W: Words<LANES>, const LANES: usize>(
     words: &mut [W; 16],
+    turns: &W::Turns,
     a: [usize; 4],
     b: [usize; 4],
     c: [usize; 4],
     d: [usize; 4],
 ) {
     macro_rules! each {
-        ($x:ident += $y:ident, $z:ident ^ $rotated:ident) => {
-            for i in 0..4 {
+        ($from:ident, $x:ident += $y:ident, $z:ident ^ $rotated:ident) => {
+            for i in $from..$from + W::SIDE_BY_SIDE {
                 words[$x[i]] = words[$x[i]].add(words[$y[i]]);
-                words[$z[i]] = words[$z[i]].xor(words[$x[i]]).$rotated();
+                words[$z[i]] = words[$z[i]].xor(words[$x[i]]).$rotated(turns);
             }
         };
     }
     // SAFETY: the caller vouches for the instructions.
     unsafe {
-        each!(a += b, d ^ rotated_16);
-        each!(c += d, b ^ rotated_12);
-        each!(a += b, d ^ rotated_8);
-        each!(c += d, b ^ rotated_7);
+        for from in (0..4).step_by(W::SIDE_BY_SIDE) {
+            each!(from, a += b, d ^ rotated_16);
+            each!(from, c += d, b ^ rotated_12);
+            each!(from, a += b, d ^ rotated_8);
+            each!(from, c += d, b ^ rotated_7);
+        }
     }
 }

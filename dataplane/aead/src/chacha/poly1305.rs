@@ -131,17 +131,18 @@ pub unsafe fn across<R: Residues<LANES, LIMBS>, const LANES: usize, const LIMBS:
                 }
             }
             let columns = R::transposed(rows);
-            let mut blocks = [sum; LANES];
-            for i in 0..step {
-                let index = R::subtract(R::splat((at + i) as u64), absent);
-                blocks[i] = R::of_blocks(columns[2 * i], columns[2 * i + 1], index);
+            macro_rules! block {
+                ($i:expr) => {{
+                    let index = R::subtract(R::splat((at + $i) as u64), absent);
+                    R::of_blocks(columns[2 * $i], columns[2 * $i + 1], index)
+                }};
             }
             // The sum so far comes last, as the others need not wait for it.
-            let mut product = blocks[step - 1].multiply(&powers[0]);
+            let mut product = block!(step - 1).multiply(&powers[0]);
             for i in (1..step - 1).rev() {
-                product = blocks[i].multiply_add(&powers[step - 1 - i], product);
+                product = block!(i).multiply_add(&powers[step - 1 - i], product);
             }
-            sum = R::reduced(sum.add(blocks[0]).multiply_add(&powers[step - 1], product));
+            sum = R::reduced(sum.add(block!(0)).multiply_add(&powers[step - 1], product));
         }
         let limbs = stored::<R, LANES, LIMBS>(sum);
         let mut tags = [[0; TAG]; LANES];

@@ -17,7 +17,7 @@ pub trait Residues<const LANES: usize, const LIMBS: usize>: Copy {
     const BITS: u32;
     /// A vector of 64-bit words.
     type Word: Copy;
-    /// Residues to multiply by, each less than a sum of two.
+    /// Residues to multiply by, which are no sums.
     type Factor: Copy;
     /// A product, or a sum of `LANES / 2` of them, not reduced yet.
     type Product: Copy;
@@ -287,8 +287,8 @@ impl Residues<4, 5> for Radix26 {
         }
         unsafe fn multiply_add(self: Self, factor: &Factor26, product: [__m256i; 5]) -> [__m256i; 5] {
             let mut product = product;
-            for (limb, sum) in product.iter_mut().enumerate() {
-                for (i, own) in self.0.into_iter().enumerate() {
+            for (i, own) in self.0.into_iter().enumerate() {
+                for (limb, sum) in product.iter_mut().enumerate() {
                     let other = if i <= limb { factor.limbs[limb - i] } else { factor.fivefold[limb + 5 - i] };
                     *sum = _mm256_add_epi64(*sum, _mm256_mul_epu32(own, other));
                 }

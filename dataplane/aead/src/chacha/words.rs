@@ -11,6 +11,13 @@ use super::blocks::{BLOCK, Part};
 /// # Safety
 /// Every function wants the instructions of the kernel that the vector belongs to; pointers as each one says.
 pub trait Words<const LANES: usize>: Copy {
+    /// How many quarter rounds go side by side: more hide more latency, and need more registers.
+    const SIDE_BY_SIDE: usize;
+    /// What rotations by whole bytes need.
+    type Turns;
+
+    /// To be made once for all rounds.
+    unsafe fn turns() -> Self::Turns;
     /// One word in every lane.
     unsafe fn splat(word: u32) -> Self;
     /// Each lane's own number.
@@ -19,10 +26,10 @@ pub trait Words<const LANES: usize>: Copy {
     unsafe fn with_lanes_from(self, lane: usize, word: u32) -> Self;
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn xor(self, other: Self) -> Self;
-    unsafe fn rotated_16(self) -> Self;
-    unsafe fn rotated_12(self) -> Self;
-    unsafe fn rotated_8(self) -> Self;
-    unsafe fn rotated_7(self) -> Self;
+    unsafe fn rotated_16(self, turns: &Self::Turns) -> Self;
+    unsafe fn rotated_12(self, turns: &Self::Turns) -> Self;
+    unsafe fn rotated_8(self, turns: &Self::Turns) -> Self;
+    unsafe fn rotated_7(self, turns: &Self::Turns) -> Self;
     /// Sixteen words of each lane's block, put together, to as many aligned blocks as lanes.
     unsafe fn store_blocks(words: [Self; 16], to: *mut [u8; BLOCK]);
 
@@ -45,6 +52,12 @@ macro_rules! intrinsics {
 pub(super) use intrinsics;
 
 impl Words<16> for __m512i {
+    const SIDE_BY_SIDE: usize = 4;
+    type Turns = ();
+
+    #[inline(always)]
+    unsafe fn turns() {}
+
     intrinsics! {
         unsafe fn splat(word: u32) -> Self { _mm512_set1_epi32(word.cast_signed()) }
         unsafe fn numbers() -> Self {
@@ -53,10 +66,10 @@ impl Words<16> for __m512i {
         unsafe fn with_lanes_from(self: Self, lane: usize, word: u32) -> Self {
             _mm512_mask_set1_epi32(self, (u32::from(u16::MAX) << lane) as u16, word.cast_signed())
         }
-        unsafe fn rotated_16(self: Self) -> Self { _mm512_rol_epi32::<16>(self) }
-        unsafe fn rotated_12(self: Self) -> Self { _mm512_rol_epi32::<12>(self) }
-        unsafe fn rotated_8(self: Self) -> Self { _mm512_rol_epi32::<8>(self) }
-        unsafe fn rotated_7(self: Self) -> Self { _mm512_rol_epi32::<7>(self) }
+        unsafe fn rotated_16(self: Self, _turns: &()) -> Self { _mm512_rol_epi32::<16>(self) }
+        unsafe fn rotated_12(self: Self, _turns: &()) -> Self { _mm512_rol_epi32::<12>(self) }
+        unsafe fn rotated_8(self: Self, _turns: &()) -> Self { _mm512_rol_epi32::<8>(self) }
+        unsafe fn rotated_7(self: Self, _turns: &()) -> Self { _mm512_rol_epi32::<7>(self) }
         unsafe fn add(self: Self, other: Self) -> Self { _mm512_add_epi32(self, other) }
         unsafe fn xor(self: Self, other: Self) -> Self { _mm512_xor_si512(self, other) }
         unsafe fn store_blocks(words: [Self; 16], to: *mut [u8; BLOCK]) -> () {
@@ -89,25 +102,37 @@ impl Words<16> for __m512i {
 }
 
 impl Words<8> for __m256i {
+    const SIDE_BY_SIDE: usize = 2;
+    type Turns = [Self; 2];
+
     intrinsics! {
         unsafe fn splat(word: u32) -> Self { _mm256_set1_epi32(word.cast_signed()) }
+        unsafe fn turns() -> [Self; 2] {
+            const BY_16: [u8; 16] = [2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13];
+            const BY_8: [u8; 16] = [3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14];
+            static TURNS: [[u8; 16]; 2] = [BY_16, BY_8];
+            // Volatile: a compiler that knows the bytes moves them across the operations before, and makes twice as many.
+            let [by_16, by_8] = (&raw const TURNS).read_volatile();
+            [
+                _mm256_broadcastsi128_si256(_mm_loadu_si128(by_16.as_ptr().cast())),
+                _mm256_broadcastsi128_si256(_mm_loadu_si128(by_8.as_ptr().cast())),
+            ]
+        }
         unsafe fn numbers() -> Self { _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0) }
         unsafe fn with_lanes_from(self: Self, lane: usize, word: u32) -> Self {
             let others = _mm256_cmpgt_epi32(_mm256_set1_epi32(lane as i32), Self::numbers());
             _mm256_blendv_epi8(_mm256_set1_epi32(word.cast_signed()), self, others)
         }
-        unsafe fn rotated_16(self: Self) -> Self {
-            const BYTES: [i8; 16] = [2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13];
-            _mm256_shuffle_epi8(self, _mm256_broadcastsi128_si256(_mm_loadu_si128(BYTES.as_ptr().cast())))
+        unsafe fn rotated_16(self: Self, turns: &Self::Turns) -> Self {
+            _mm256_shuffle_epi8(self, turns[0])
         }
-        unsafe fn rotated_12(self: Self) -> Self {
+        unsafe fn rotated_12(self: Self, _turns: &Self::Turns) -> Self {
             _mm256_or_si256(_mm256_slli_epi32::<12>(self), _mm256_srli_epi32::<20>(self))
         }
-        unsafe fn rotated_8(self: Self) -> Self {
-            const BYTES: [i8; 16] = [3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14];
-            _mm256_shuffle_epi8(self, _mm256_broadcastsi128_si256(_mm_loadu_si128(BYTES.as_ptr().cast())))
+        unsafe fn rotated_8(self: Self, turns: &Self::Turns) -> Self {
+            _mm256_shuffle_epi8(self, turns[1])
         }
-        unsafe fn rotated_7(self: Self) -> Self {
+        unsafe fn rotated_7(self: Self, _turns: &Self::Turns) -> Self {
             _mm256_or_si256(_mm256_slli_epi32::<7>(self), _mm256_srli_epi32::<25>(self))
         }
         unsafe fn add(self: Self, other: Self) -> Self { _mm256_add_epi32(self, other) }
