@@ -185,13 +185,13 @@ unsafe fn tags<R: Residues<LANES, LIMBS>, const WORDS: usize, const LANES: usize
         for (message, &i) in together.iter_mut().zip(chosen) {
             *message = &messages[i];
         }
-        // In blocks: side by side, all take as long as the longest; one by one, each costs about two vectors of blocks to
-        // begin and to end with, and their powers another ten.
+        // Side by side, every lane takes as long as the longest message. One by one, a message takes as many blocks as it
+        // has, and as long as about a vector of blocks to begin and to end with, and so do the powers of all.
         let longest = together[chosen.len() - 1].blocks();
         let blocks: usize = chosen.iter().map(|&i| messages[i].blocks()).sum();
         // SAFETY: the caller vouches for the instructions.
         let made = unsafe {
-            if longest * LANES <= blocks + (2 * chosen.len() + 10) * LANES {
+            if longest * LANES <= blocks + (chosen.len() + 1) * LANES {
                 poly1305::across::<R, LANES, LIMBS>(&together)
             } else {
                 poly1305::along::<R, LANES, LIMBS>(&together, chosen.len())
