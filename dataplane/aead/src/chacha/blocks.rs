@@ -9,7 +9,7 @@ use crate::Packet;
 /// Bytes of a block of keystream.
 pub const BLOCK: usize = 64;
 /// RFC 8439 §2.3: "expand 32-byte k".
-const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
+pub const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
 
 /// A block of text that does not all come from one place, or is not whole.
 pub struct Part {

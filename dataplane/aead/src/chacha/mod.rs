@@ -1,6 +1,9 @@
 //! ChaCha20-Poly1305 (RFC 8439 §2.8, for ESP RFC 7634), blocks of several packets at a time.
 
 mod blocks;
+mod hashing;
+mod lanes;
+mod long;
 mod poly1305;
 mod residues;
 mod words;
@@ -16,6 +19,9 @@ use blocks::{BLOCK, Keystream, Set};
 use poly1305::Message;
 use residues::{Radix26, Radix44, Residues};
 use words::Words;
+
+/// Bytes of text from which on packets are long.
+const LONG: usize = 384;
 
 /// A key, wiped when dropped. There is nothing to expand.
 pub struct Key([u32; 8]);
@@ -61,6 +67,10 @@ pub fn open(kernel: Kernel, packets: &mut [Packet<'_, Key>]) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma,avx512vbmi,bmi2")]
 fn seal_512(packets: &mut [Packet<'_, Key>]) {
+    if are_long(packets) {
+        // SAFETY: this function has the instructions.
+        return unsafe { long::seal(packets) };
+    }
     for group in packets.chunks_mut(16) {
         // SAFETY: this function has the instructions of both vectors.
         unsafe { seal_group::<__m512i, Radix44, 16, 8, 3>(group) };
@@ -69,6 +79,14 @@ fn seal_512(packets: &mut [Packet<'_, Key>]) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma,avx512vbmi,bmi2")]
 fn open_512(packets: &mut [Packet<'_, Key>]) {
+    if are_long(packets) {
+        // SAFETY: this function has the instructions.
+        let tags = unsafe { long::open(packets) };
+        for (packet, tag) in packets.iter_mut().zip(&tags) {
+            compare(packet, tag);
+        }
+        return;
+    }
     for group in packets.chunks_mut(16) {
         // SAFETY: this function has the instructions of both vectors.
         unsafe { open_group::<__m512i, Radix44, 16, 8, 3>(group) };
@@ -89,6 +107,25 @@ fn open_256(packets: &mut [Packet<'_, Key>]) {
         // SAFETY: this function has the instructions of both vectors.
         unsafe { open_group::<__m256i, Radix26, 8, 4, 5>(group) };
     }
+}
+
+/// Whether packets are worth to be authenticated beside the rounds of others: they are so many, and so nearly of the same
+/// length, that vectors of them are.
+fn are_long(packets: &[Packet<'_, Key>]) -> bool {
+    let (mut least, mut most) = (usize::MAX, 0);
+    for packet in packets {
+        (least, most) = (least.min(packet.text_length()), most.max(packet.text_length()));
+    }
+    packets.len() > hashing::LANES && least >= LONG && most - least <= least / 4
+}
+
+/// Says of a packet whether it came with this tag.
+#[inline(always)]
+fn compare(packet: &mut Packet<'_, Key>, tag: &[u8; TAG]) {
+    // Subtle compares arrays byte by byte, which takes as long as two blocks of keystream.
+    let differences = u128::from_le_bytes(*tag) ^ u128::from_le_bytes(packet.tag());
+    let folded = differences as u64 | (differences >> 64) as u64;
+    packet.authentic = folded.ct_eq(&0).into();
 }
 
 /// Seals as many packets as one set makes authentication keys for.
@@ -138,10 +175,7 @@ where
             messages.push(Message::new(packet, packet.source, key));
         }
         for (packet, tag) in packets.iter_mut().zip(&tags::<R, WORDS, LANES, LIMBS>(&messages)) {
-            // Subtle compares arrays byte by byte, which takes as long as two blocks of keystream.
-            let differences = u128::from_le_bytes(*tag) ^ u128::from_le_bytes(packet.tag());
-            let folded = differences as u64 | (differences >> 64) as u64;
-            packet.authentic = folded.ct_eq(&0).into();
+            compare(packet, tag);
         }
         encipher::<W, WORDS>(packets, &mut set, &first);
     }

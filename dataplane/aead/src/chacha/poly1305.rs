@@ -264,7 +264,7 @@ unsafe fn group<R: Residues<LANES, LIMBS>, const LANES: usize, const LIMBS: usiz
 /// # Safety
 /// Wants the instructions of `R`.
 #[inline(always)]
-unsafe fn multipliers<R: Residues<LANES, LIMBS>, const LANES: usize, const LIMBS: usize>(
+pub unsafe fn multipliers<R: Residues<LANES, LIMBS>, const LANES: usize, const LIMBS: usize>(
     messages: &[&Message<'_>; LANES],
 ) -> R {
     // SAFETY: a block of keystream is as long as the widest vector; the caller vouches for the instructions.
@@ -283,7 +283,7 @@ unsafe fn multipliers<R: Residues<LANES, LIMBS>, const LANES: usize, const LIMBS
 /// # Safety
 /// Wants the instructions of `R`.
 #[inline(always)]
-unsafe fn stored<R: Residues<LANES, LIMBS>, const LANES: usize, const LIMBS: usize>(
+pub unsafe fn stored<R: Residues<LANES, LIMBS>, const LANES: usize, const LIMBS: usize>(
     residues: R,
 ) -> [[u64; LANES]; LIMBS] {
     let mut limbs = [[0; LANES]; LIMBS];
@@ -299,7 +299,7 @@ unsafe fn stored<R: Residues<LANES, LIMBS>, const LANES: usize, const LIMBS: usi
 /// The tag: the residue, now the least one, and `s` added to it (RFC 8439 §2.5.1). Limbs are under 2^62, all but the
 /// last under 2^(128 - the bit they start at).
 #[inline(always)]
-fn finished<const LIMBS: usize>(limbs: [u64; LIMBS], bits: u32, key: &[u8; blocks::BLOCK]) -> [u8; TAG] {
+pub fn finished<const LIMBS: usize>(limbs: [u64; LIMBS], bits: u32, key: &[u8; blocks::BLOCK]) -> [u8; TAG] {
     // As `low` + 2^128 · `high`.
     let (mut low, mut high) = (0_u128, 0_u64);
     for (i, limb) in limbs.into_iter().enumerate() {

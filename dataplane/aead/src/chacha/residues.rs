@@ -1,5 +1,6 @@
 //! Vectors of residues modulo 2^130 - 5: what Poly1305 is written over, in limbs of 44 or 26 bits.
 
+use std::arch::asm;
 // Intrinsics, whose names are prefixed as it is.
 #[allow(clippy::wildcard_imports)]
 use std::arch::x86_64::*;
@@ -64,9 +65,42 @@ pub struct Factor44 {
 #[derive(Clone, Copy)]
 pub struct Product44 {
     /// The lower 52 bits of each product of limbs, at its limb.
-    low: [__m512i; 3],
+    pub low: [__m512i; 3],
     /// The upper 52 bits: 2^8 times the next limb.
-    high: [__m512i; 3],
+    pub high: [__m512i; 3],
+}
+
+impl Product44 {
+    /// # Safety
+    /// Wants AVX-512.
+    #[inline(always)]
+    pub unsafe fn zero() -> Self {
+        // SAFETY: the caller vouches for AVX-512.
+        let zero = unsafe { [_mm512_setzero_si512(); 3] };
+        Self { low: zero, high: zero }
+    }
+
+    /// Adds one of six parts of the products of one limb with all limbs of a factor: for each of these the lower half, and
+    /// the upper one. It stays where it is among other assembly.
+    ///
+    /// # Safety
+    /// Wants the instructions of the kernel.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512ifma,avx512vbmi,bmi2")]
+    pub unsafe fn add_product(&mut self, limb: usize, part: usize, own: __m512i, factor: &Factor44) {
+        let i = part / 2;
+        let other = if i < limb { &factor.twentyfold[i + 3 - limb] } else { &factor.limbs[i - limb] };
+        // SAFETY: the factor is readable; the caller vouches for the instructions.
+        unsafe {
+            if part.is_multiple_of(2) {
+                asm!("vpmadd52luq {}, {}, [{}]", inout(zmm_reg) self.low[i], in(zmm_reg) own, in(reg) other,
+                    options(readonly, nostack, preserves_flags));
+            } else {
+                asm!("vpmadd52huq {}, {}, [{}]", inout(zmm_reg) self.high[i], in(zmm_reg) own, in(reg) other,
+                    options(readonly, nostack, preserves_flags));
+            }
+        }
+    }
 }
 
 const MASK_44: i64 = (1 << 44) - 1;

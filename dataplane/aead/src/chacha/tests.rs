@@ -493,38 +493,71 @@ fn open_all(cases: &[Case], keys: &[crate::Key], sealed: &[Vec<u8>]) -> (Vec<Vec
     (rooms, authentic)
 }
 
+/// Whole rooms are compared, margins included.
+fn check_batch(cases: &[Case], wrong: u64) -> Result<(), TestCaseError> {
+    let keys = |kernel| -> Vec<crate::Key> {
+        let key = |i| crate::Key::for_kernel(kernel, Suite::ChaCha20Poly1305, &counting::<32>(i)).unwrap();
+        vec![key(0), key(100), key(200)]
+    };
+    let portable = keys(Kernel::Portable);
+    let expected = seal_all(cases, &portable);
+    // Some that someone has changed.
+    let mut arrived = expected.clone();
+    for (i, (packet, case)) in arrived.iter_mut().zip(cases).enumerate() {
+        if wrong & 1 << (i % 64) != 0 {
+            let at = usize::from(case.seed) * 41 % (packet.len() - 2 * MARGIN);
+            packet[MARGIN + at] ^= 0x10;
+        }
+    }
+    let (texts, authentic) = open_all(cases, &portable, &arrived);
+    for kernel in kernels() {
+        let keys = keys(kernel);
+        let made = seal_all(cases, &keys);
+        for (i, (made, expected)) in made.iter().zip(&expected).enumerate() {
+            prop_assert!(made == expected, "{}: packet {} differs: {:?}", kernel, i, cases[i]);
+        }
+        let (own_texts, own_authentic) = open_all(cases, &keys, &arrived);
+        prop_assert_eq!(&own_authentic, &authentic);
+        for (i, (made, expected)) in own_texts.iter().zip(&texts).enumerate() {
+            prop_assert!(made == expected, "{}: opened packet {} differs: {:?}", kernel, i, cases[i]);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whole rooms are compared, margins included.
     #[test]
     fn batches_agree_with_the_portable_kernel(cases in prop::collection::vec(case(), 1..70), wrong in any::<u64>()) {
-        let keys = |kernel| -> Vec<crate::Key> {
-            let key = |i| crate::Key::for_kernel(kernel, Suite::ChaCha20Poly1305, &counting::<32>(i)).unwrap();
-            vec![key(0), key(100), key(200)]
-        };
-        let portable = keys(Kernel::Portable);
-        let expected = seal_all(&cases, &portable);
-        // Some that someone has changed.
-        let mut arrived = expected.clone();
-        for (i, (packet, case)) in arrived.iter_mut().zip(&cases).enumerate() {
-            if wrong & 1 << (i % 64) != 0 {
-                let at = usize::from(case.seed) * 41 % (packet.len() - 2 * MARGIN);
-                packet[MARGIN + at] ^= 0x10;
+        check_batch(&cases, wrong)?;
+    }
+}
+
+/// A batch of packets that are long enough to be authenticated beside the rounds of others, some of them partly in a tail,
+/// of one key or of several.
+#[derive(Debug, Clone)]
+struct Long {
+    cases: Vec<Case>,
+}
+
+fn long() -> impl Strategy<Value = Long> {
+    (LONG..1600, 0..64_usize, 1..4_usize, prop::collection::vec(case(), 9..70)).prop_map(
+        |(length, spread, keys, mut cases)| {
+            for (i, case) in cases.iter_mut().enumerate() {
+                case.length = length + i * 37 % (spread + 1);
+                case.key %= keys;
             }
-        }
-        let (texts, authentic) = open_all(&cases, &portable, &arrived);
-        for kernel in kernels() {
-            let keys = keys(kernel);
-            let made = seal_all(&cases, &keys);
-            for (i, (made, expected)) in made.iter().zip(&expected).enumerate() {
-                prop_assert!(made == expected, "{}: packet {} differs: {:?}", kernel, i, cases[i]);
-            }
-            let (own_texts, own_authentic) = open_all(&cases, &keys, &arrived);
-            prop_assert_eq!(&own_authentic, &authentic);
-            for (i, (made, expected)) in own_texts.iter().zip(&texts).enumerate() {
-                prop_assert!(made == expected, "{}: opened packet {} differs: {:?}", kernel, i, cases[i]);
-            }
-        }
+            Long { cases }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn long_batches_agree_with_the_portable_kernel(long in long(), wrong in any::<u64>()) {
+        check_batch(&long.cases, wrong)?;
     }
 }

@@ -73,15 +73,9 @@ impl Words<16> for __m512i {
         unsafe fn add(self: Self, other: Self) -> Self { _mm512_add_epi32(self, other) }
         unsafe fn xor(self: Self, other: Self) -> Self { _mm512_xor_si512(self, other) }
         unsafe fn store_blocks(words: [Self; 16], to: *mut [u8; BLOCK]) -> () {
-            // First the four words of a quarter, then the four quarters of a block.
-            let mut quarters = [[words[0]; 4]; 4];
-            for (i, quarter) in quarters.iter_mut().enumerate() {
-                *quarter = transposed_quads_512([words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]]);
-            }
-            let [a, b, c, d] = quarters;
+            let quarters = quarters(&words);
             for i in 0..4 {
-                let blocks = transposed_lanes([a[i], b[i], c[i], d[i]]);
-                for (lane, block) in blocks.into_iter().enumerate() {
+                for (lane, block) in blocks_of_quarters(&quarters, i).into_iter().enumerate() {
                     to.add(4 * lane + i).cast::<__m512i>().write(block);
                 }
             }
@@ -168,6 +162,31 @@ impl Words<8> for __m256i {
             part.destination.copy_from_nonoverlapping(start.cast_const(), all)
         }
     }
+}
+
+/// Of each quarter of a block, four words of each block in a 128-bit lane.
+///
+/// # Safety
+/// Wants AVX-512.
+#[inline(always)]
+pub(super) unsafe fn quarters(words: &[__m512i; 16]) -> [[__m512i; 4]; 4] {
+    let mut quarters = [[words[0]; 4]; 4];
+    for (i, quarter) in quarters.iter_mut().enumerate() {
+        // SAFETY: the caller vouches for AVX-512.
+        *quarter =
+            unsafe { transposed_quads_512([words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]]) };
+    }
+    quarters
+}
+
+/// The whole blocks of lanes `i`, `i + 4`, `i + 8` and `i + 12`.
+///
+/// # Safety
+/// Wants AVX-512.
+#[inline(always)]
+pub(super) unsafe fn blocks_of_quarters([a, b, c, d]: &[[__m512i; 4]; 4], i: usize) -> [__m512i; 4] {
+    // SAFETY: the caller vouches for AVX-512.
+    unsafe { transposed_lanes([a[i], b[i], c[i], d[i]]) }
 }
 
 /// In each 128-bit lane of the `i`th, the `i`th words of the four.
