@@ -4,7 +4,7 @@ use std::{fmt, mem};
 
 use crate::{Kernel, Suite, portable};
 #[cfg(target_arch = "x86_64")]
-use crate::{cbc, gcm};
+use crate::{cbc, chacha, gcm};
 
 /// A key of a length that its suite does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,8 @@ pub(crate) enum Schedule {
     Gcm(gcm::Key),
     #[cfg(target_arch = "x86_64")]
     Cbc(cbc::Key),
+    #[cfg(target_arch = "x86_64")]
+    ChaCha(chacha::Key),
 }
 
 impl Key {
@@ -58,7 +60,9 @@ impl Key {
         {
             let schedule = match suite {
                 Suite::Aes128Gcm16 | Suite::Aes192Gcm16 | Suite::Aes256Gcm16 => Some(Schedule::Gcm(gcm::Key::new(key))),
-                Suite::ChaCha20Poly1305 => None,
+                // Of 128 bits the portable kernel makes as much.
+                Suite::ChaCha20Poly1305 if kernel == Kernel::AesNi => None,
+                Suite::ChaCha20Poly1305 => chacha::Key::new(key).map(Schedule::ChaCha),
                 Suite::AesCbc(length, integrity) => Some(Schedule::Cbc(cbc::Key::new(length, integrity, key))),
             };
             if let Some(schedule) = schedule {
@@ -98,7 +102,7 @@ impl Key {
             Schedule::Cbc(key) => Some(key.encrypt_block(block)),
             Schedule::Portable(_) => None,
             #[cfg(target_arch = "x86_64")]
-            Schedule::Gcm(_) => None,
+            Schedule::Gcm(_) | Schedule::ChaCha(_) => None,
         }
     }
 

@@ -8,6 +8,8 @@ mod buffers;
 #[cfg(target_arch = "x86_64")]
 mod cbc;
 #[cfg(target_arch = "x86_64")]
+mod chacha;
+#[cfg(target_arch = "x86_64")]
 mod gcm;
 mod kernel;
 mod key;
@@ -67,6 +69,8 @@ macro_rules! take_apart {
                     Schedule::Gcm(_) => unsafe { gcm::run(first.kernel(), chosen, piece.as_mut_ptr()) },
                     #[cfg(target_arch = "x86_64")]
                     Schedule::Cbc(_) => run!(Schedule::Cbc, cbc),
+                    #[cfg(target_arch = "x86_64")]
+                    Schedule::ChaCha(_) => run!(Schedule::ChaCha, chacha),
                 }
             }
         }
