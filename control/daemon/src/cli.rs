@@ -91,6 +91,10 @@ pub struct Run {
     /// worker instead of interrupts (Linux 5.11).
     #[arg(long, value_enum, default_value_t = BusyPoll::Adaptive)]
     pub busy_poll: BusyPoll,
+    /// Which instructions encrypt: portable, aesni, vaes256 or vaes512. Default: the fastest that the processor has. Set it
+    /// to compare them, or where wide vectors slow the rest of the machine down.
+    #[arg(long, value_name = "KERNEL", env = "BORDERGATE_AEAD_KERNEL")]
+    pub aead_kernel: Option<aead::Kernel>,
     /// The Unix socket that `bordergate status` asks, of mode 0600.
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,

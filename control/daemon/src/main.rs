@@ -59,6 +59,11 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run(options) => {
             log_to_stderr(&options.log)?;
+            if let Some(kernel) = options.aead_kernel {
+                aead::Kernel::choose(kernel)
+                    .map_err(|error| Failure::configuration(format!("--aead-kernel {kernel}: {error}")))?;
+            }
+            tracing::info!(kernel = %aead::Kernel::chosen(), "encrypting by");
             control::run(*options)
         }
         Command::Check { file } => check(&file),

@@ -162,7 +162,7 @@ fn block_of_rfc_8439() {
         buffers: Buffers::InPlace(&mut buffer),
         tail: Tail::EMPTY,
     };
-    let packets = [Packet::sealing(&key, &mut seal, 0)];
+    let packets = [Packet::new(&key, &mut seal)];
     let expected = hex::<64>(
         "10f1e7e4d13b5915500fdd1fa32071c4 c7d1f4c733c068030422aa9ac3d46c4e
          d2826446079faa0914c2d705d98b02a2 b5129cd1de164eb9cbd083e8a2503c4e",
