@@ -18,10 +18,10 @@ use crate::{Kernel, Tail};
 const BLOCK: usize = 16;
 /// Round keys of the longest key, the first one counted.
 const MOST_ROUND_KEYS: usize = 15;
-/// Vectors that are worked on at once, at most: enough that none waits for the one before.
-const MOST_VECTORS: usize = 8;
-/// Blocks in those, at most.
-const MOST_LANES: usize = 4 * MOST_VECTORS;
+/// Texts that are worked on at once, at most, whatever the width of vectors. Packets lie in frames of 2 or 4 KiB, all at the
+/// same place, so that more of them at once push each other out of the first-level cache, a set of which has room for
+/// eight lines; that costs more than vectors that wait for each other.
+const MOST_LANES: usize = 8;
 /// Blocks that lanes without a text work through at once, at most.
 const MOST_IDLE: usize = 16;
 
@@ -200,7 +200,7 @@ fn encrypt_in<'a, const KEYS: usize>(kernel: Kernel, shared: &'a RoundKeys, mut 
             while lane < active && left[lane] > 0 {
                 lane += 1;
             }
-            if lane == width * MOST_VECTORS {
+            if lane == MOST_LANES {
                 break;
             }
             active = active.max(lane + 1);
@@ -247,8 +247,9 @@ fn encrypt_in<'a, const KEYS: usize>(kernel: Kernel, shared: &'a RoundKeys, mut 
         }
         let vectors = match active.div_ceil(width) {
             1 => 1,
-            2..=4 => 4,
-            _ => MOST_VECTORS,
+            2 => 2,
+            3..=4 => 4,
+            _ => 8,
         };
         let least = left.iter().take(active).fold(usize::MAX, |least, left| least.min(*left));
         let count = if active < vectors * width { least.min(MOST_IDLE) } else { least };
@@ -297,18 +298,19 @@ impl<const KEYS: usize> Lanes<KEYS> {
 
 macro_rules! encrypt_by {
     ($name:ident, $vector:ty, $features:literal) => {
-        /// The next `count` blocks of each lane of the first `vectors`: 1, 4 or 8.
+        /// The next `count` blocks of each lane of the first `vectors`: 1, 2, 4 or 8.
         ///
         /// # Safety
-        /// The lanes' pointers are good for as many blocks.
+        /// The lanes' pointers are good for as many blocks; there are so many vectors of them.
         #[target_feature(enable = $features)]
         unsafe fn $name<const KEYS: usize>(lanes: &mut Lanes<KEYS>, vectors: usize, count: usize) {
             // SAFETY: the caller's; the features are enabled here.
             unsafe {
                 match vectors {
                     1 => encrypt_blocks::<$vector, KEYS, 1>(lanes, count),
+                    2 => encrypt_blocks::<$vector, KEYS, 2>(lanes, count),
                     4 => encrypt_blocks::<$vector, KEYS, 4>(lanes, count),
-                    _ => encrypt_blocks::<$vector, KEYS, MOST_VECTORS>(lanes, count),
+                    _ => encrypt_blocks::<$vector, KEYS, 8>(lanes, count),
                 }
             }
         }
