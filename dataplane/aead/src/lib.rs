@@ -15,6 +15,8 @@ mod kernel;
 mod key;
 mod packet;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod round_keys;
 mod suite;
 
 use arrayvec::ArrayVec;

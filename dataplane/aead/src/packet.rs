@@ -65,20 +65,7 @@ impl Whole for Seal<'_> {
 
     #[inline(always)]
     fn place(&mut self, tag: usize) -> Place {
-        let behind = self.tail.length + tag;
-        let place = match &mut self.buffers {
-            Buffers::Apart { source, destination } => {
-                assert_eq!(destination.len(), source.len() + behind, "destination");
-                Place { source: source.as_ptr(), destination: destination.as_mut_ptr(), length: source.len() }
-            }
-            Buffers::InPlace(buffer) => {
-                let length = buffer.len().checked_sub(behind).expect("room for tail and tag");
-                let destination = buffer.as_mut_ptr();
-                Place { source: destination.cast_const(), destination, length }
-            }
-        };
-        assert!(place.length <= MOST_TEXT - MOST_TAIL, "a text of {} bytes", place.length);
-        place
+        self.buffers.place(0, self.tail.length + tag)
     }
 }
 
@@ -112,13 +99,26 @@ impl Whole for Open<'_> {
 
     #[inline(always)]
     fn place(&mut self, tag: usize) -> Place {
-        let place = match &mut self.buffers {
-            Buffers::Apart { source, destination } => {
-                assert_eq!(destination.len() + tag, source.len(), "destination");
-                Place { source: source.as_ptr(), destination: destination.as_mut_ptr(), length: destination.len() }
+        self.buffers.place(tag, 0)
+    }
+}
+
+impl Buffers<'_> {
+    /// Where the bytes are of a text behind which there are so many others at the source, and so many at the destination.
+    ///
+    /// # Panics
+    /// Where there are not.
+    #[inline(always)]
+    fn place(&mut self, behind_source: usize, behind_destination: usize) -> Place {
+        let place = match self {
+            Self::Apart { source, destination } => {
+                assert_eq!(destination.len() + behind_source, source.len() + behind_destination, "destination");
+                let length = source.len().checked_sub(behind_source).expect("a tag");
+                Place { source: source.as_ptr(), destination: destination.as_mut_ptr(), length }
             }
-            Buffers::InPlace(buffer) => {
-                let length = buffer.len().checked_sub(tag).expect("a tag");
+            Self::InPlace(buffer) => {
+                let behind = behind_source.max(behind_destination);
+                let length = buffer.len().checked_sub(behind).expect("room for tail and tag");
                 let destination = buffer.as_mut_ptr();
                 Place { source: destination.cast_const(), destination, length }
             }

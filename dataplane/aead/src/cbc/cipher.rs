@@ -12,12 +12,11 @@ use std::ptr;
 use zeroize::Zeroize;
 
 use super::blocks::Blocks;
+use crate::round_keys::{self, MOST_ROUND_KEYS};
 use crate::{Kernel, Tail};
 
 /// Bytes of a block.
 const BLOCK: usize = 16;
-/// Round keys of the longest key, the first one counted.
-const MOST_ROUND_KEYS: usize = 15;
 /// Texts that are worked on at once, at most, whatever the width of vectors. Packets lie in frames of 2 or 4 KiB, all at the
 /// same place, so that more of them at once push each other out of the first-level cache, a set of which has room for
 /// eight lines; that costs more than vectors that wait for each other.
@@ -54,38 +53,16 @@ impl RoundKeys {
     /// From a key of 16, 24 or 32 bytes.
     #[target_feature(enable = "aes,sse4.1")]
     pub fn new(key: &[u8]) -> Self {
-        let mut schedule = [0u32; 4 * MOST_ROUND_KEYS];
-        let (taken, rounds) = (key.len() / 4, key.len() / 4 + 6);
-        for (word, bytes) in schedule.iter_mut().zip(key.as_chunks::<4>().0) {
-            *word = u32::from_le_bytes(*bytes);
-        }
-        // FIPS 197 §5.2. The instruction is SubWord, and RotWord after it; its own round constant is not used, for that
-        // would have to be an immediate.
-        let mut constant = 1u8;
-        for i in taken..4 * (rounds + 1) {
-            let before = schedule[i - 1];
-            let substituted = _mm_aeskeygenassist_si128::<0>(_mm_set1_epi32(before.cast_signed()));
-            let mixed = if i % taken == 0 {
-                let rotated = _mm_extract_epi32::<1>(substituted).cast_unsigned() ^ u32::from(constant);
-                constant = constant << 1 ^ if constant & 0x80 != 0 { 0x1b } else { 0 };
-                rotated
-            } else if taken == 8 && i % taken == 4 {
-                _mm_cvtsi128_si32(substituted).cast_unsigned()
-            } else {
-                before
-            };
-            schedule[i] = schedule[i - taken] ^ mixed;
-        }
-        let (mut encrypt, mut decrypt) = ([[0; BLOCK]; MOST_ROUND_KEYS], [[0; BLOCK]; MOST_ROUND_KEYS]);
-        for (key, words) in encrypt.iter_mut().zip(schedule.as_chunks::<4>().0) {
-            *key = zerocopy::transmute!(*words);
-        }
+        let rounds = key.len() / 4 + 6;
+        let mut forward = round_keys::expand(key);
+        let mut encrypt = forward.map(u128::to_ne_bytes);
+        forward.zeroize();
+        let mut decrypt = [[0; BLOCK]; MOST_ROUND_KEYS];
         for (i, key) in decrypt.iter_mut().enumerate().take(rounds + 1) {
             let forward: __m128i = zerocopy::transmute!(encrypt[rounds - i]);
             let inner = (1..rounds).contains(&i);
             *key = zerocopy::transmute!(if inner { _mm_aesimc_si128(forward) } else { forward });
         }
-        schedule.zeroize();
         let keys = Self { rounds, encrypt, decrypt };
         encrypt.zeroize();
         decrypt.zeroize();

@@ -4,7 +4,6 @@
 //! no product has to be shifted.
 
 use std::arch::x86_64::{_mm_load_si128, _mm_setzero_si128};
-
 use std::ptr;
 
 use zerocopy::transmute;
@@ -66,10 +65,7 @@ impl<V: Lanes> Sum<V> {
     pub unsafe fn add(&mut self, blocks: V, powers: V, folded: V) {
         // SAFETY: the trait's contract.
         unsafe {
-            let a = Self::product(blocks, powers, folded);
-            self.low = self.low.xor(a.low);
-            self.middle = self.middle.xor(a.middle);
-            self.high = self.high.xor(a.high);
+            self.add_sum(Self::product(blocks, powers, folded));
         }
     }
 
@@ -80,10 +76,7 @@ impl<V: Lanes> Sum<V> {
         unsafe {
             let mut sum = Self::text_product(text[0], power);
             if N.is_multiple_of(2) {
-                let next = Self::text_product(text[1], power.add(V::LANES));
-                sum.low = sum.low.xor(next.low);
-                sum.middle = sum.middle.xor(next.middle);
-                sum.high = sum.high.xor(next.high);
+                sum.add_sum(Self::text_product(text[1], power.add(V::LANES)));
             }
             let mut i = 2 - N % 2;
             while i < N {

@@ -1,15 +1,15 @@
 //! Round keys, and powers of the hash key.
 
 use std::arch::x86_64::{
-    __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aeskeygenassist_si128, _mm_clmulepi64_si128,
-    _mm_cvtsi128_si32, _mm_set_epi64x, _mm_shuffle_epi32, _mm_xor_si128,
+    __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_clmulepi64_si128, _mm_set_epi64x, _mm_shuffle_epi32,
+    _mm_xor_si128,
 };
 
 use zerocopy::transmute;
 use zeroize::Zeroize;
 
-/// Round keys of the longest schedule.
-pub const MOST_ROUND_KEYS: usize = 15;
+use crate::round_keys::{self, MOST_ROUND_KEYS};
+
 /// Powers of the hash key that are kept.
 pub const POWERS: usize = 104;
 /// What stands behind the first power, for vectors that reach beyond it.
@@ -59,31 +59,12 @@ impl Key {
 
 #[target_feature(enable = "sse4.1,aes,pclmulqdq")]
 fn expand(key: &[u8]) -> Key {
-    let words = key.len() / 4;
-    let rounds = words + 6;
-    // FIPS 197 §5.2, word by word; the substitution box is the instruction's, not a table.
-    let mut schedule = [0_u32; 4 * MOST_ROUND_KEYS];
-    for (word, bytes) in schedule.iter_mut().zip(key.as_chunks::<4>().0) {
-        *word = u32::from_le_bytes(*bytes);
-    }
-    let mut round_constant = 1_u32;
-    for i in words..4 * (rounds + 1) {
-        let mut word = schedule[i - 1];
-        if i % words == 0 {
-            word = substitute(word).rotate_right(8) ^ round_constant;
-            round_constant = (round_constant << 1) ^ (if round_constant & 0x80 != 0 { 0x11b } else { 0 });
-        } else if words == 8 && i % words == 4 {
-            word = substitute(word);
-        }
-        schedule[i] = schedule[i - words] ^ word;
-    }
-    let mut key =
-        Key { round_keys: [0; MOST_ROUND_KEYS], rounds, powers: [0; POWERS + BEHIND], folded: [0; POWERS + BEHIND] };
-    for (round_key, words) in key.round_keys.iter_mut().zip(schedule.as_chunks::<4>().0) {
-        *round_key = words.iter().rev().fold(0, |value, word| value << 32 | u128::from(*word));
-    }
-    schedule.zeroize();
-
+    let mut key = Key {
+        round_keys: round_keys::expand(key),
+        rounds: key.len() / 4 + 6,
+        powers: [0; POWERS + BEHIND],
+        folded: [0; POWERS + BEHIND],
+    };
     let hash: [u8; 16] = transmute!(encrypt(&key, transmute!([0_u8; 16])));
     let hash = u128::from_be_bytes(hash);
     // RFC 8452 appendix A: mulX_POLYVAL.
@@ -96,13 +77,6 @@ fn expand(key: &[u8]) -> Key {
         power = multiply(power, hash);
     }
     key
-}
-
-/// The substitution box on each byte of a word.
-#[target_feature(enable = "sse4.1,aes")]
-fn substitute(word: u32) -> u32 {
-    let vector = _mm_set_epi64x(0, i64::from(word) << 32);
-    _mm_cvtsi128_si32(_mm_aeskeygenassist_si128::<0>(vector)) as u32
 }
 
 #[target_feature(enable = "sse4.1,aes")]

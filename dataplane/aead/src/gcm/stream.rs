@@ -5,10 +5,11 @@ use std::ptr;
 
 use super::counter::Counter;
 use super::hash::{Hash, Unfinished};
-use super::key::{Key, MOST_ROUND_KEYS};
+use super::key::Key;
 use super::lanes::{Lanes, MOST_END};
 use crate::Tail;
 use crate::packet::Whole;
+use crate::round_keys::MOST_ROUND_KEYS;
 
 /// Says `$body` for rounds 1 to 9, which every key has: a loop would perhaps not be unrolled, and what stands in registers
 /// would go through memory.
@@ -278,7 +279,8 @@ pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(text
         if length == 0 {
             return rest.hash.finish_empty();
         }
-        // All vectors but those that the tail reaches into, and at least one, are left to the end.
+        // Those vectors that the tail reaches into, and at least one, are left to the end.
+        const { assert!(N == 8 || N - 1 + V::END <= 7, "more vectors at the end than there are cases") };
         let mut vectors = length.div_ceil(V::BYTES);
         let chunks = (text.length / V::BYTES).min(vectors - 1) / N;
         for _ in 0..chunks {
