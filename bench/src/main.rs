@@ -4,6 +4,8 @@
 mod aead;
 mod environment;
 mod median;
+mod operation;
+mod pipeline;
 mod veth;
 
 use clap::{Parser, Subcommand};
@@ -24,11 +26,15 @@ enum Question {
     /// How many cycles does sealing and opening a packet take, beside the libraries that others use? Needs Intel's
     /// library (Debian's libipsec-mb1) for its figures.
     Aead(aead::Arguments),
+    /// How many cycles does a packet's whole way through a worker take, from memory to memory, with how many security
+    /// associations and routes?
+    Pipeline(pipeline::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().question {
         Question::Veth(arguments) => veth::run(&arguments),
         Question::Aead(arguments) => aead::run(&arguments),
+        Question::Pipeline(arguments) => pipeline::run(&arguments),
     }
 }

@@ -14,10 +14,11 @@ use ::aws_lc_rs::error::Unspecified;
 use ::aws_lc_rs::hmac;
 use ::aws_lc_rs::iv::FixedLength;
 
-use super::case::{Case, Operation};
+use super::case::Case;
 use super::frames::{Frames, Place};
 use super::subject::{Subject, restore, time};
 use super::traffic::{AEAD_TAG, Packet, Traffic, prefix};
+use crate::operation::Operation;
 
 /// The keys.
 ///

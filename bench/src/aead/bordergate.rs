@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use ::aead::{AssociatedData, Buffers, Kernel, Key, Open, Seal, Tail};
 
-use super::case::{Case, Operation};
+use super::case::Case;
 use super::frames::{Frames, Place};
 use super::subject::{Subject, time};
 use super::traffic::{Traffic, nonce_of, prefix};
+use crate::operation::Operation;
 
 /// One kernel with its keys.
 pub struct Bordergate {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::case::{Case, Operation};
+use super::case::Case;
 use super::rounds::Measured;
 use crate::median::{median, median_ratio, rounded};
+use crate::operation::Operation;
 
 /// What one implementation took in one case.
 #[derive(Debug, Serialize)]

@@ -1,7 +1,8 @@
 //! The memory that all implementations work in, laid out as frames are.
 
-use super::case::{Case, Operation};
+use super::case::Case;
 use super::traffic::{AEAD_TAG, Packet, Traffic, prefix};
+use crate::operation::Operation;
 
 /// Bytes of a frame, as in the gateway's ports.
 const FRAME: usize = 2048;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use ::ipsec_mb::{Buffers, IpsecMb, Key, Packet};
 
-use super::case::{Case, Operation};
+use super::case::Case;
 use super::frames::{Frames, Place};
 use super::subject::{Subject, time};
 use super::traffic::Traffic;
+use crate::operation::Operation;
 
 /// The library and the keys.
 ///

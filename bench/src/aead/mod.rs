@@ -31,9 +31,10 @@ use clap::Args;
 use ipsec_mb::IpsecMb;
 
 use crate::environment::Environment;
+use crate::operation::Operation;
 use aws_lc::AwsLc;
 use bordergate::Bordergate;
-use case::{Case, Operation};
+use case::Case;
 use figure::Figure;
 use frames::{Frames, MOST_TEXT};
 use intel::Intel;
@@ -164,7 +165,7 @@ fn kernels(asked: &[Kernel]) -> Result<Vec<Kernel>> {
     Ok(if asked.is_empty() { Kernel::available().collect() } else { asked.to_vec() })
 }
 
-fn suite(name: &str) -> Result<Suite, String> {
+pub fn suite(name: &str) -> Result<Suite, String> {
     let named = Suite::ALL.into_iter().find(|suite| suite.name() == name);
     named.ok_or_else(|| format!("no such suite; allowed: {}", Suite::ALL.map(Suite::name).join(", ")))
 }

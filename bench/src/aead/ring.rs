@@ -5,10 +5,11 @@ use std::time::Duration;
 use ::aead::{AesKey, Integrity, Suite};
 use ::ring::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
-use super::case::{Case, Operation};
+use super::case::Case;
 use super::frames::{Frames, Place};
 use super::subject::{Subject, restore, time};
 use super::traffic::{Traffic, prefix};
+use crate::operation::Operation;
 
 /// The keys.
 ///

@@ -92,10 +92,10 @@ mod tests {
 
     use ::aead::Suite;
 
-    use super::super::case::Operation;
     use super::super::frames::Place;
     use super::super::{Peer, Peers};
     use super::*;
+    use crate::operation::Operation;
 
     fn cases() -> impl Iterator<Item = Case> {
         let suites = Suite::ALL.into_iter();

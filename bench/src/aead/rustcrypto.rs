@@ -12,10 +12,11 @@ use ::hmac::{Hmac, Mac};
 use ::sha1::Sha1;
 use ::sha2::{Sha256, Sha384, Sha512};
 
-use super::case::{Case, Operation};
+use super::case::Case;
 use super::frames::{Frames, Place};
 use super::subject::{Subject, restore, time};
 use super::traffic::{AEAD_TAG, Packet, Traffic, prefix};
+use crate::operation::Operation;
 
 /// A key of one suite, types and all: nothing is decided per packet.
 trait Cipher: Sized {

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use wire::MacAddress;
 
+use crate::operation::Operation;
+
 /// The interface of the generator, towards [`VPC`].
 pub const NEAR: &str = "near";
 /// The interface of the sink, towards [`WAN`].
@@ -27,6 +29,24 @@ pub const IDC_HOST: [u8; 4] = [10, 2, 0, 2];
 pub const OWN: [u8; 4] = [203, 0, 113, 1];
 /// The peer's public address.
 pub const PEER: [u8; 4] = [203, 0, 113, 2];
+
+impl Operation {
+    /// The generator's interface and the sink's.
+    pub fn ends(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Seal => (NEAR, FAR),
+            Self::Open => (FAR, NEAR),
+        }
+    }
+
+    /// The interfaces through which the device receives and sends.
+    pub fn device(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Seal => (VPC, WAN),
+            Self::Open => (WAN, VPC),
+        }
+    }
+}
 
 /// Two namespaces, removed when dropped: the device under test, and both ends.
 pub struct Chain {

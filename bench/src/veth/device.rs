@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use aead::Suite;
 use anyhow::Result;
-use esp::{InboundSa, OutboundSa, OuterHeader};
+use esp::{HeaderRules, InboundSa, OutboundSa, OuterHeader};
 use port::{BATCH, Port, Receive, Transmit, XdpOptions, XdpPort};
 use steer::{LoadOptions, Side, Steer, XdpMode};
 use tables::{
@@ -21,7 +21,8 @@ use worker::{Handle, Options, Sleep, Worker, worker};
 use super::chain::{Chain, FAR, NEAR, OWN, PEER, VPC, VPC_HOST, WAN, address};
 use super::load::{Load, Measured, Pace};
 use super::strongswan::StrongSwan;
-use super::traffic::{Operation, Traffic};
+use super::traffic::Traffic;
+use crate::operation::Operation;
 
 /// Whom a figure is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,9 +195,9 @@ fn open(chain: &Chain, interfaces: [&'static str; 2]) -> Result<([XdpPort; 2], S
 }
 
 /// The outbound association, also of whoever seals what the device opens.
-pub fn outbound_sa(outer: OuterHeader) -> OutboundSa {
+pub fn outbound_sa() -> OutboundSa {
     let spi = Spi::new(SPI).expect("not reserved");
-    let parts = esp::Outbound { spi, suite: Suite::Aes128Gcm16, key: &KEY, salt: SALT, extended: true, outer };
+    let parts = esp::Outbound { spi, suite: Suite::Aes128Gcm16, key: &KEY, salt: SALT, extended: true };
     OutboundSa::new(parts).expect("the key's length is the suite's")
 }
 
@@ -234,7 +235,8 @@ fn selectors() -> Arc<Selectors> {
 /// One border gateway, one attachment, one tunnel: ports in the order of [`Device::bordergate`].
 fn snapshot(chain: &Chain) -> Snapshot {
     let (own, peer, host): (IpAddr, IpAddr, IpAddr) = (address(OWN), address(PEER), address(VPC_HOST));
-    let outer = OuterHeader::new(own, peer, None).expect("one family");
+    let link = LinkHeader::new(chain.mac(FAR), chain.mac(WAN), peer);
+    let rules = HeaderRules::default();
     let mut attachment = Attachment::new(PortIndex(1));
     attachment.insert_route("10.1.0.0/16".parse().expect("a prefix"), NextHop::OnLink);
     attachment.insert_neighbour(host, LinkHeader::new(chain.mac(NEAR), chain.mac(VPC), host));
@@ -242,13 +244,13 @@ fn snapshot(chain: &Chain) -> Snapshot {
     routes.insert("10.1.0.0/16".parse().expect("a prefix"), Route::Attachment(AttachmentIndex(0)));
     routes.insert("10.2.0.0/16".parse().expect("a prefix"), Route::Tunnels(Box::new([TunnelIndex(0)])));
     let outbound = Outbound {
-        sa: Arc::new(outbound_sa(outer)),
+        sa: Arc::new(outbound_sa()),
         slot: SaSlot::of(0),
         selectors: selectors(),
         port: PortIndex(0),
-        mtu: 1500,
+        longest: 1446,
+        header: OuterHeader::new(&link.0, own, peer, None, rules),
         next_hop: peer,
-        link: Some(LinkHeader::new(chain.mac(FAR), chain.mac(WAN), peer)),
     };
     Snapshot {
         ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0))]),

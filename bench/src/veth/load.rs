@@ -8,7 +8,8 @@ use port::{BATCH, Port, Receive, Transmit, XdpOptions, XdpPort};
 use steer::{LoadOptions, Side, Steer, XdpMode};
 
 use super::chain::Chain;
-use super::traffic::{Operation, Traffic};
+use super::traffic::Traffic;
+use crate::operation::Operation;
 
 /// How fast to send.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -20,11 +20,12 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 use crate::median::{median, median_ratio, rounded};
+use crate::operation::Operation;
 use chain::Chain;
 use device::{Device, Kind};
 use load::{Load, Measured, Pace};
 use strongswan::StrongSwan;
-use traffic::{Operation, Traffic};
+use traffic::Traffic;
 
 /// How to measure.
 #[derive(Args)]

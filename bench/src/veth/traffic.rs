@@ -1,45 +1,11 @@
 //! What the generator sends: whole frames, made before anything is measured.
 
-use esp::{OutboundSa, OuterHeader, Sealing};
-use wire::{EtherType, Link, Packet};
+use esp::{HeaderRules, OutboundSa, OuterHeader, Sealing};
+use wire::{EtherType, Link};
 
-use super::chain::{Chain, FAR, IDC_HOST, NEAR, OWN, PEER, VPC, VPC_HOST, WAN, address};
+use super::chain::{Chain, IDC_HOST, OWN, PEER, VPC_HOST, address};
 use super::device;
-
-/// Which way packets go through the device under test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// From the VPC to the peer.
-    Seal,
-    /// From the peer to the VPC.
-    Open,
-}
-
-impl Operation {
-    /// The name in figures.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Seal => "seal",
-            Self::Open => "open",
-        }
-    }
-
-    /// The generator's interface and the sink's.
-    pub fn ends(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Seal => (NEAR, FAR),
-            Self::Open => (FAR, NEAR),
-        }
-    }
-
-    /// The interfaces through which the device receives and sends.
-    pub fn device(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Seal => (VPC, WAN),
-            Self::Open => (WAN, VPC),
-        }
-    }
-}
+use crate::operation::Operation;
 
 /// ESP packets must differ, or the replay window would refuse them: enough for a round at any rate of this chain.
 const SEALED: usize = 400_000;
@@ -77,17 +43,15 @@ impl Traffic {
     }
 
     fn seal(link: &[u8], inner: &[u8]) -> Self {
-        let outer = OuterHeader::new(address(PEER), address(OWN), None).expect("one family");
-        let sa: OutboundSa = device::outbound_sa(outer);
-        let packet = Packet::parse(inner).expect("made here");
-        let frame = link.len() + sa.sealed_length(inner.len());
+        let rules = HeaderRules::default();
+        let header = OuterHeader::new(link, address(PEER), address(OWN), None, rules).expect("one family");
+        let sa: OutboundSa = device::outbound_sa();
+        let frame = header.length() + sa.sealed_length(inner.len());
         let mut bytes = vec![0; frame * SEALED];
         for (position, frames) in bytes.chunks_mut(frame * esp::BATCH).enumerate() {
             let mut sealing = Sealing::default();
             for (number, frame) in (1 + position as u64 * esp::BATCH as u64..).zip(frames.chunks_mut(frame)) {
-                let (header, rest) = frame.split_at_mut(link.len());
-                header.copy_from_slice(link);
-                sealing.push(&sa, number, &packet, rest);
+                sealing.push(&sa, &header, number, inner, frame);
             }
             sealing.finish();
         }

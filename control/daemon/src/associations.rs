@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use esp::{Encapsulation, InboundSa, OutboundSa, OuterHeader};
+use esp::{InboundSa, OutboundSa};
 use ike::{ChildSa, SpiAllocator, TunnelId, UdpEncapsulation};
 use rand::Rng;
 use tables::{SaSlot, Selectors, SlotPool};
@@ -102,14 +102,11 @@ impl Associations {
         Some(self.children.remove(position))
     }
 
-    /// Sends a child's ESP to other ports from now on. Returns whether there is such a child.
-    pub fn relocate(&mut self, inbound_spi: u32, encapsulation: UdpEncapsulation) -> anyhow::Result<bool> {
-        let Some(child) = self.children.iter_mut().find(|child| child.sa.inbound_spi == inbound_spi) else {
-            return Ok(false);
-        };
-        child.sa.encapsulation = Some(encapsulation);
-        child.outbound = Arc::new(child.outbound.moved(outer(&child.sa)?));
-        Ok(true)
+    /// Sends a child's ESP to other ports from now on.
+    pub fn relocate(&mut self, inbound_spi: u32, encapsulation: UdpEncapsulation) {
+        if let Some(child) = self.children.iter_mut().find(|child| child.sa.inbound_spi == inbound_spi) {
+            child.sa.encapsulation = Some(encapsulation);
+        }
     }
 
     /// Gives slots back, oldest first out again.
@@ -173,14 +170,7 @@ fn outbound(sa: &ChildSa) -> anyhow::Result<OutboundSa> {
         key: sa.outbound_key.key(),
         salt: *sa.outbound_key.salt(),
         extended: sa.esn,
-        outer: outer(sa)?,
     })?)
-}
-
-fn outer(sa: &ChildSa) -> anyhow::Result<OuterHeader> {
-    let encapsulation =
-        sa.encapsulation.map(|ports| Encapsulation { source: ports.local_port, destination: ports.remote_port });
-    OuterHeader::new(sa.local, sa.remote, encapsulation).context("the addresses are of two families")
 }
 
 /// Made in one piece of memory, so that nothing is left behind where it grew.

@@ -276,18 +276,14 @@ impl Control {
             Action::InstallChild(sa) => self.install(*sa),
             Action::RemoveChild { tunnel: _, inbound_spi } => self.remove(inbound_spi),
             Action::MoveChild { tunnel, inbound_spi, encapsulation } => {
-                match self.associations.relocate(inbound_spi, encapsulation) {
-                    Ok(_) => {
-                        tracing::info!(
-                            tunnel = self.name(tunnel),
-                            port = encapsulation.remote_port,
-                            "the peer's NAT has moved"
-                        );
-                        self.snapshot.tunnels = self.picture().tunnels();
-                        self.publish();
-                    }
-                    Err(error) => tracing::error!(tunnel = self.name(tunnel), %error, "ESP cannot follow the NAT"),
-                }
+                self.associations.relocate(inbound_spi, encapsulation);
+                tracing::info!(
+                    tunnel = self.name(tunnel),
+                    port = encapsulation.remote_port,
+                    "the peer's NAT has moved"
+                );
+                self.snapshot.tunnels = self.picture().tunnels();
+                self.publish();
             }
             Action::Up { tunnel, ike, esp } => {
                 tracing::info!(tunnel = self.name(tunnel), %ike, %esp, "UP");

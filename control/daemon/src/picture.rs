@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use esp::{Encapsulation, HeaderRules, OuterHeader};
 use gateway::{NextHop, Prefix, Resources};
 use ipnet::IpNet;
 use tables::{
@@ -137,14 +138,21 @@ impl Picture<'_> {
     /// `None` without a way to the peer: the tunnel then drops for want of one.
     fn outbound(&self, child: &Child) -> Option<Outbound> {
         let path = self.path(child.sa.remote)?;
+        let ports = child.sa.encapsulation;
+        let encapsulation =
+            ports.map(|ports| Encapsulation { source: ports.local_port, destination: ports.remote_port });
+        let header = |link: &[u8]| {
+            OuterHeader::new(link, child.sa.local, child.sa.remote, encapsulation, HeaderRules::default())
+        };
+        let room = usize::from(path.mtu).saturating_sub(header(&[])?.length());
         Some(Outbound {
             sa: Arc::clone(&child.outbound),
             slot: child.slots.outbound,
             selectors: Arc::clone(&child.selectors),
             port: path.port,
-            mtu: path.mtu,
+            longest: child.outbound.longest_inner(room) as u16,
+            header: path.link.and_then(|link| header(&link.0)),
             next_hop: path.next_hop,
-            link: path.link,
         })
     }
 }

@@ -4,6 +4,7 @@ use aead::{Buffers, KeyLengthError, Nonce, Suite};
 use arrayvec::ArrayVec;
 use wire::{Protocol, Spi};
 
+use crate::replay::Block;
 use crate::transform::Transform;
 use crate::{BATCH, ReplayWindow, SALT, Stale};
 
@@ -26,7 +27,6 @@ pub struct Inbound<'a> {
 /// An SA that opens. Workers share it.
 #[derive(Debug)]
 pub struct InboundSa {
-    spi: Spi,
     replay: ReplayWindow,
     transform: Transform,
 }
@@ -61,7 +61,6 @@ impl InboundSa {
     pub fn new(parts: Inbound<'_>) -> Result<Self, KeyLengthError> {
         Ok(Self {
             transform: Transform::new(parts.suite, parts.key, parts.salt, parts.spi, parts.extended)?,
-            spi: parts.spi,
             replay: ReplayWindow::new(parts.replay_window, parts.extended),
         })
     }
@@ -69,7 +68,7 @@ impl InboundSa {
     /// The index that we chose.
     #[must_use]
     pub fn spi(&self) -> Spi {
-        self.spi
+        self.transform.spi()
     }
 
     #[cfg(test)]
@@ -136,19 +135,80 @@ impl<'a> Opening<'a> {
     }
 
     /// Opens the batch: one result for each packet that was pushed, in order.
-    pub fn finish(mut self) -> impl Iterator<Item = Result<Opened, Refusal>> {
+    #[inline]
+    pub fn finish(mut self) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
         aead::open(&mut self.packets);
-        self.packets.into_iter().zip(self.numbers).map(|(packet, (replay, number))| {
-            if !packet.authentic {
-                return Err(Refusal::NotAuthentic);
-            }
+        let mut results = ArrayVec::new();
+        let mut run = Run::default();
+        for ((position, packet), (replay, number)) in self.packets.iter().enumerate().zip(&self.numbers) {
             // RFC 4303 §3.4.3: the window moves only after the integrity check.
-            replay.commit(number).map_err(Refusal::Stale)?;
-            let [text @ .., padding, next_header] = packet.buffers.destination() else {
-                return Err(Refusal::BadPadding);
+            let accepted = if packet.authentic {
+                let block = Block::of(*number);
+                if !run.is_of(replay, block) {
+                    run.finish(&self.numbers, &mut results);
+                    run = Run { of: Some((replay, block)), start: position, numbers: 0 };
+                }
+                run.take(replay, *number, block.bit(*number)).map_err(Refusal::Stale)
+            } else {
+                Err(Refusal::NotAuthentic)
             };
-            let length = text.len().checked_sub(usize::from(*padding)).ok_or(Refusal::BadPadding)?;
-            Ok(Opened { length, next_header: Protocol(*next_header) })
-        })
+            results.push(accepted.and_then(|()| content(packet.buffers.destination())));
+        }
+        run.finish(&self.numbers, &mut results);
+        results
+    }
+}
+
+/// RFC 4303 §2.4 to §2.6: what stands before padding, its length and the next header.
+#[inline]
+fn content(text: &[u8]) -> Result<Opened, Refusal> {
+    let [text @ .., padding, next_header] = text else { return Err(Refusal::BadPadding) };
+    let length = text.len().checked_sub(usize::from(*padding)).ok_or(Refusal::BadPadding)?;
+    Ok(Opened { length, next_header: Protocol(*next_header) })
+}
+
+/// Packets in a row whose numbers share a word of one window: they are accepted at once.
+#[derive(Default)]
+struct Run<'a> {
+    of: Option<(&'a ReplayWindow, Block)>,
+    start: usize,
+    numbers: u32,
+}
+
+impl Run<'_> {
+    #[inline]
+    fn is_of(&self, window: &ReplayWindow, block: Block) -> bool {
+        self.of.is_some_and(|(own, own_block)| std::ptr::eq(own, window) && own_block == block)
+    }
+
+    #[inline]
+    fn take(&mut self, window: &ReplayWindow, number: u64, bit: u32) -> Result<(), Stale> {
+        window.in_range(number)?;
+        if self.numbers & bit != 0 {
+            return Err(Stale::Replayed);
+        }
+        self.numbers |= bit;
+        Ok(())
+    }
+
+    /// Moves the window, and corrects the results of those packets that another worker's came before.
+    #[inline]
+    fn finish(&self, numbers: &[(&ReplayWindow, u64)], results: &mut [Result<Opened, Refusal>]) {
+        let Some((window, block)) = self.of else { return };
+        let refused = self.numbers & !window.accept(block, self.numbers);
+        if refused != 0 {
+            self.refuse(refused, numbers, results);
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, refused: u32, numbers: &[(&ReplayWindow, u64)], results: &mut [Result<Opened, Refusal>]) {
+        for (result, (window, number)) in results.iter_mut().zip(numbers).skip(self.start) {
+            let block = Block::of(*number);
+            if self.is_of(window, block) && refused & block.bit(*number) != 0 && result.is_ok() {
+                let stale = window.check(*number).err().unwrap_or(Stale::Replayed);
+                *result = Err(Refusal::Stale(stale));
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ mod transform;
 
 pub use inbound::{Admitted, Inbound, InboundSa, Opened, Opening, Refusal};
 pub use outbound::{Outbound, OutboundSa, Sealing};
-pub use outer::{Encapsulation, OuterHeader};
+pub use outer::{DontFragment, Encapsulation, HeaderRules, InnerClass, OuterHeader};
 pub use replay::{ReplayWindow, Stale};
 pub use sequence::{Exhausted, SequenceCounter};
 

@@ -19,7 +19,7 @@ pub enum Stale {
 /// one bit a number, the high half names the block of numbers that the bits stand for. A word therefore explains
 /// itself, and one compare-and-swap both moves it on to a newer block and marks a number in it. A number is accepted
 /// by whoever sets its bit, and a word never goes back to an older block: no number is accepted twice, whichever
-/// workers race. Half a number names the block modulo 2^32: only a peer that skips 2^36 numbers at once would be
+/// workers race. Numbers of one block are accepted together. Half a number names the block modulo 2^32: only a peer that skips 2^36 numbers at once would be
 /// refused for it, and none that counts does. (A shared window with a separate top, as RFC 6479 has it, would need a lock for that.)
 #[derive(Debug)]
 pub struct ReplayWindow {
@@ -69,23 +69,41 @@ impl ReplayWindow {
     /// Why it cannot.
     pub fn check(&self, number: u64) -> Result<(), Stale> {
         self.in_range(number)?;
-        marked(self.word(number).load(Relaxed), number).map(|_| ())
+        let block = Block::of(number);
+        let word = self.words[block.0 as usize & (self.words.len() - 1)].load(Relaxed);
+        match free(word, block) & block.bit(number) {
+            0 if names(word, block) => Err(Stale::Replayed),
+            0 => Err(Stale::BehindWindow),
+            _ => Ok(()),
+        }
     }
 
-    /// Accepts `number`, once, after its packet proved authentic.
-    ///
-    /// # Errors
-    /// Why it is not accepted: another worker, or an earlier packet of the batch, may have come first.
-    pub fn commit(&self, number: u64) -> Result<(), Stale> {
-        self.in_range(number)?;
-        let word = self.word(number);
+    /// Accepts those numbers of a block, once each, whose bits are set in `numbers`, after their packets proved authentic.
+    /// Returns the bits of those that are accepted: of others another worker came first, or the window has moved on.
+    #[inline]
+    pub fn accept(&self, block: Block, numbers: u32) -> u32 {
+        let word = &self.words[block.0 as usize & (self.words.len() - 1)];
         let mut before = word.load(Relaxed);
-        // Relaxed is enough: the decision rests on this one word alone, and no other memory is read by it.
-        while let Err(now) = word.compare_exchange_weak(before, marked(before, number)?, Relaxed, Relaxed) {
-            before = now;
+        let accepted = loop {
+            let accepted = numbers & free(before, block);
+            if accepted == 0 {
+                return 0;
+            }
+            let kept = if names(before, block) { before } else { u64::from(block.0 as u32) << 32 };
+            // Relaxed is enough: the decision rests on this one word alone, and no other memory is read by it.
+            match word.compare_exchange_weak(before, kept | u64::from(accepted), Relaxed, Relaxed) {
+                Ok(_) => break accepted,
+                Err(now) => before = now,
+            }
+        };
+        let greatest = block.first() + u64::from(accepted.ilog2());
+        // Not one step: two workers that race can leave the lesser number. Then the window is a little wider for a while,
+        // and a number may be accepted that was never seen before and is a little too old. None is accepted twice, for
+        // that is decided by the words.
+        if greatest > self.top.load(Relaxed) {
+            self.top.store(greatest, Relaxed);
         }
-        self.top.fetch_max(number, Relaxed);
-        Ok(())
+        accepted
     }
 
     /// The greatest number accepted, zero before the first.
@@ -99,28 +117,54 @@ impl ReplayWindow {
         self.top.store(number, Relaxed);
     }
 
-    fn in_range(&self, number: u64) -> Result<(), Stale> {
+    /// # Errors
+    /// Where the number lies outside, as the window stands.
+    #[inline]
+    pub fn in_range(&self, number: u64) -> Result<(), Stale> {
         match number {
             0 => Err(Stale::Impossible),
             _ if number.saturating_add(self.size) <= self.top.load(Relaxed) => Err(Stale::BehindWindow),
             _ => Ok(()),
         }
     }
+}
 
-    fn word(&self, number: u64) -> &AtomicU64 {
-        &self.words[(number / NUMBERS_PER_WORD) as usize & (self.words.len() - 1)]
+/// The numbers that share a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block(u64);
+
+impl Block {
+    /// The block of a number.
+    #[inline]
+    pub fn of(number: u64) -> Self {
+        Self(number / NUMBERS_PER_WORD)
+    }
+
+    /// The bit of a number of this block.
+    #[inline]
+    pub fn bit(self, number: u64) -> u32 {
+        1 << (number % NUMBERS_PER_WORD)
+    }
+
+    fn first(self) -> u64 {
+        self.0 * NUMBERS_PER_WORD
     }
 }
 
-/// The word after `number` was marked in it.
-fn marked(word: u64, number: u64) -> Result<u64, Stale> {
-    let (block, bit) = ((number / NUMBERS_PER_WORD) as u32, 1 << (number % NUMBERS_PER_WORD));
-    let distance = block.wrapping_sub((word >> 32) as u32) as i32;
-    match distance {
-        ..0 => Err(Stale::BehindWindow),
-        0 if word & bit != 0 => Err(Stale::Replayed),
-        0 => Ok(word | bit),
-        1.. => Ok(u64::from(block) << 32 | bit),
+/// Whether a word stands for this block.
+#[inline]
+fn names(word: u64, block: Block) -> bool {
+    (word >> 32) as u32 == block.0 as u32
+}
+
+/// The bits of a block's numbers that a word does not keep from being accepted: all where it stands for an older block,
+/// none where it has moved on to a newer one.
+#[inline]
+fn free(word: u64, block: Block) -> u32 {
+    match (block.0 as u32).wrapping_sub((word >> 32) as u32) as i32 {
+        ..0 => 0,
+        0 => !(word as u32),
+        1.. => u32::MAX,
     }
 }
 
@@ -131,6 +175,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn commit(window: &ReplayWindow, number: u64) -> Result<(), Stale> {
+        window.check(number)?;
+        let (block, bit) = (Block::of(number), Block::of(number).bit(number));
+        if window.accept(block, bit) == bit { Ok(()) } else { Err(Stale::Replayed) }
+    }
 
     /// The window as RFC 4303 §3.4.3 words it: all accepted numbers, and the greatest.
     #[derive(Default)]
@@ -164,7 +214,7 @@ mod tests {
                 let number = (base + 3000).saturating_sub(step);
                 let expected = model.commit(number, u64::from(size));
                 if window.check(number).is_ok() {
-                    prop_assert_eq!(window.commit(number), expected, "number {}", number);
+                    prop_assert_eq!(commit(&window, number), expected, "number {}", number);
                 } else {
                     prop_assert_eq!(window.check(number), expected, "number {}", number);
                 }
@@ -175,7 +225,7 @@ mod tests {
         #[test]
         fn extended_numbers_are_inferred(top in 1_u64..1 << 35, offset in -900_i64..0x7fff_ffff) {
             let window = ReplayWindow::new(1024, true);
-            window.commit(top).unwrap();
+            commit(&window, top).unwrap();
             let number = top.saturating_add_signed(offset);
             prop_assert_eq!(window.infer(number as u32), Ok(number));
         }
@@ -193,7 +243,7 @@ mod tests {
         let window = ReplayWindow::new(4096, true);
         let accepted: usize = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| (1..=4000_u64).filter(|number| window.commit(*number).is_ok()).count()))
+                .map(|_| scope.spawn(|| (1..=4000_u64).filter(|number| commit(&window, *number).is_ok()).count()))
                 .collect();
             workers.into_iter().map(|worker| worker.join().unwrap()).sum()
         });

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use aead::{AssociatedData, Key, KeyLengthError, Nonce, Suite, Tail};
-use wire::{Packet, Spi};
+use wire::{Protocol, Spi};
 use zeroize::Zeroizing;
 
 use crate::{SALT, TRAILER};
@@ -12,7 +12,7 @@ use crate::{SALT, TRAILER};
 #[derive(Debug)]
 pub struct Transform {
     pub key: Key,
-    index: [u8; 4],
+    spi: Spi,
     extended: bool,
     start: Start,
     /// Bytes of the initialisation vector.
@@ -42,7 +42,7 @@ impl Transform {
         assert!(alignment.is_power_of_two() && alignment >= TRAILER);
         Ok(Self {
             key: Key::new(suite, key)?,
-            index: spi.value().to_be_bytes(),
+            spi,
             extended,
             start: if suite.salt_length() == 0 { Start::Plain } else { Start::Salted(Zeroizing::new(salt)) },
             iv: suite.iv_length(),
@@ -57,6 +57,16 @@ impl Transform {
         wire::esp::HEADER + self.iv + ((inner + TRAILER + self.mask) & !self.mask) + self.tag
     }
 
+    /// Bytes of the longest inner packet of which [`Transform::sealed_length`] is at most `esp`.
+    pub fn longest_inner(&self, esp: usize) -> usize {
+        (esp.saturating_sub(wire::esp::HEADER + self.iv + self.tag) & !self.mask).saturating_sub(TRAILER)
+    }
+
+    /// The index that all packets bear.
+    pub fn spi(&self) -> Spi {
+        self.spi
+    }
+
     /// Bytes of the ciphertext in what follows the initialisation vector; `None` where it has an impossible length.
     #[inline]
     pub fn opened_length(&self, source: &[u8]) -> Option<usize> {
@@ -67,8 +77,8 @@ impl Transform {
     /// Writes the header of a packet.
     #[inline]
     pub fn write_header(&self, sequence: u64, header: &mut [u8]) {
-        header[..4].copy_from_slice(&self.index);
-        header[4..].copy_from_slice(&(sequence as u32).to_be_bytes());
+        let word = u64::from(self.spi.value()) << 32 | u64::from(sequence as u32);
+        header.copy_from_slice(&word.to_be_bytes());
     }
 
     /// Writes the initialisation vector of a packet, [`Transform::iv`] bytes, and returns what the cipher starts with.
@@ -100,18 +110,18 @@ impl Transform {
 
     /// RFC 4303 §2.4: padding bytes count up from 1; then their number and what the packet carries.
     #[inline]
-    pub fn tail(&self, inner: &Packet<'_>) -> Tail {
-        let padding = (inner.bytes.len() + TRAILER).wrapping_neg() & self.mask;
+    pub fn tail(&self, inner: usize, protocol: Protocol) -> Tail {
+        let padding = (inner + TRAILER).wrapping_neg() & self.mask;
         let mut bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0, 0];
         bytes[padding] = padding as u8;
-        bytes[padding + 1] = inner.tunnel_protocol().0;
+        bytes[padding + 1] = protocol.0;
         Tail::new(bytes, padding + TRAILER)
     }
 
     /// RFC 4106 §5, RFC 4303 §2.2.1: index and sequence number, all 64 bits of it where it is extended.
     #[inline]
     pub fn associated_data(&self, sequence: u64) -> AssociatedData {
-        let [a, b, c, d] = self.index;
+        let [a, b, c, d] = self.spi.value().to_be_bytes();
         let [e, f, g, h, i, j, k, l] = sequence.to_be_bytes();
         if self.extended {
             AssociatedData::extended([a, b, c, d, e, f, g, h, i, j, k, l])

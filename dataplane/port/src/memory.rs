@@ -114,6 +114,15 @@ impl MemoryPort {
         self.rx.inject(frame)
     }
 
+    /// Has `fill` write a frame where it will be received, and say how long it is; `None`, and not called, where every
+    /// receive frame is taken. Does not allocate.
+    ///
+    /// # Panics
+    /// If this port replays, or the length is greater than the frame.
+    pub fn inject_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Option<usize> {
+        self.rx.inject_with(fill)
+    }
+
     /// Takes all transmitted frames in order; their frames become free again.
     pub fn drain(&mut self) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();
@@ -179,12 +188,21 @@ impl MemoryRx {
         if frame.len() > self.frame_size {
             return Err(InjectError::TooLong { length: frame.len(), capacity: self.frame_size });
         }
+        let fill = |buffer: &mut [u8]| {
+            buffer[..frame.len()].copy_from_slice(frame);
+            frame.len()
+        };
+        self.inject_with(fill).map(|_| ()).ok_or(InjectError::Full { frames: self.frames })
+    }
+
+    fn inject_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Option<usize> {
         match &mut self.source {
             Source::Queue { free, waiting, .. } => {
-                let mut buffer = free.pop().ok_or(InjectError::Full { frames: self.frames })?;
-                buffer.bytes_mut()[..frame.len()].copy_from_slice(frame);
-                waiting.push_back((buffer, frame.len() as u16));
-                Ok(())
+                let mut buffer = free.pop()?;
+                let length = fill(buffer.bytes_mut());
+                assert!(length <= self.frame_size, "{length} bytes in a frame of {}", self.frame_size);
+                waiting.push_back((buffer, length as u16));
+                Some(length)
             }
             Source::Loop { .. } => panic!("a port that replays takes no frames"),
         }

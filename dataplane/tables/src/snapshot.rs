@@ -3,11 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use esp::{InboundSa, OutboundSa};
+use esp::{InboundSa, OutboundSa, OuterHeader};
 
-use crate::{
-    Attachment, AttachmentIndex, GatewayIndex, LinkHeader, PortIndex, Route, RouteTable, SaSlot, Selectors, TunnelIndex,
-};
+use crate::{Attachment, AttachmentIndex, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, TunnelIndex};
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
 #[derive(Clone, Default)]
@@ -66,12 +64,12 @@ pub struct Outbound {
     pub selectors: Arc<Selectors>,
     /// The port that leads to the peer.
     pub port: PortIndex,
-    /// Bytes of the largest packet, outer header included, that the way to the peer takes.
-    pub mtu: u16,
-    /// The neighbour on the way to the peer.
+    /// Bytes of the longest inner packet that the way to the peer takes.
+    pub longest: u16,
+    /// What goes in front of ESP; `None` while the neighbour on the way to the peer is not resolved.
+    pub header: Option<OuterHeader>,
+    /// That neighbour.
     pub next_hop: IpAddr,
-    /// Its link header; `None` while the neighbour is not resolved.
-    pub link: Option<LinkHeader>,
 }
 
 impl Snapshot {

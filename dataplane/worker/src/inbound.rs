@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
-use esp::{Admitted, Opened, Opening, Refusal, Stale};
+use esp::{Admitted, Opening, Refusal, Stale};
 use port::{BATCH, Receive, Transmit};
 use tables::{Inbound, LinkHeader, PortIndex, Route, SaSlot, Snapshot, Unresolved};
 use wire::esp::Encapsulated;
@@ -14,6 +14,7 @@ use wire::{Link, Packet, Protocol};
 use crate::DropReason;
 use crate::handle::{Bytes, IkeDatagram};
 use crate::outbound::packet;
+use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
 
 /// An ESP packet whose association is known.
@@ -105,6 +106,7 @@ pub(crate) fn open<'a>(
     unresolved: &ArrayQueue<Unresolved>,
     tally: &mut Tally<'_>,
     mut elsewhere: impl FnMut(PortIndex, &[u8]) -> Result<(), DropReason>,
+    watch: &mut impl Stopwatch,
 ) {
     let wanted = batch.iter().filter(|sealed| sealed.expected == port).count();
     if wanted == 0 {
@@ -128,7 +130,9 @@ pub(crate) fn open<'a>(
         pushed.push(sealed);
     }
     drop(frames);
-    let results: ArrayVec<Result<Opened, Refusal>, BATCH> = opening.finish().collect();
+    watch.ended(Stage::Prepare);
+    let results = opening.finish();
+    watch.ended(Stage::Protect);
 
     let mut lengths = [0; BATCH];
     let mut last = None;
@@ -160,6 +164,7 @@ pub(crate) fn open<'a>(
             Err(reason) => tally.drop_of(sealed.slot, reason),
         }
     }
+    watch.ended(Stage::Deliver);
     tx.commit(&lengths[..reserved]);
 }
 

@@ -10,10 +10,12 @@ mod drop_reason;
 mod handle;
 mod inbound;
 mod outbound;
+mod stage;
 mod tally;
 mod worker;
 
 pub use counters::{Counters, SaCounters};
 pub use drop_reason::DropReason;
 pub use handle::{Handle, IkeDatagram, QueueFull};
+pub use stage::{Stage, Stopwatch, Unwatched};
 pub use worker::{Options, Sleep, Worker, worker};

@@ -4,19 +4,20 @@ use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
-use esp::Sealing;
+use esp::{OuterHeader, Sealing};
 use port::{BATCH, Receive, Transmit};
-use tables::{GatewayIndex, LinkHeader, Outbound, PortIndex, Route, Snapshot, Unresolved};
+use tables::{GatewayIndex, Outbound, PortIndex, Route, Snapshot, Unresolved};
 use wire::{EtherType, Link, Packet};
 
 use crate::DropReason;
+use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
 
 /// A packet whose way is known.
 pub(crate) struct Routed<'a> {
-    inner: Packet<'a>,
+    inner: &'a [u8],
     outbound: &'a Outbound,
-    link: &'a LinkHeader,
+    header: &'a OuterHeader,
 }
 
 pub(crate) type Batch<'a> = ArrayVec<Routed<'a>, BATCH>;
@@ -60,15 +61,15 @@ fn route_packet<'a>(
     if !outbound.selectors.allow_outbound(&inner) {
         return Err((Some(outbound), DropReason::OutsideSelectors));
     }
-    if outbound.sa.sealed_length(inner.bytes.len()) > usize::from(outbound.mtu) {
+    if inner.bytes.len() > usize::from(outbound.longest) {
         return Err((Some(outbound), DropReason::TooLong));
     }
-    let Some(link) = &outbound.link else {
+    let Some(header) = &outbound.header else {
         // A full queue holds enough to ask for; the packet's sender will try again.
         let _ = unresolved.push(Unresolved { port: outbound.port, address: outbound.next_hop });
         return Err((Some(outbound), DropReason::NeighbourUnresolved));
     };
-    Ok(Routed { inner, outbound, link })
+    Ok(Routed { inner: inner.bytes, outbound, header })
 }
 
 /// A gateway's routes during one batch: packets of one flow come in runs, and a run is looked up once.
@@ -101,7 +102,13 @@ pub(crate) fn packet(frame: &[u8]) -> Result<Packet<'_>, DropReason> {
 }
 
 /// Seals those packets of the batch that leave through `port` into its frames, and hands them over.
-pub(crate) fn seal<'a>(batch: &'a Batch<'a>, port: PortIndex, tx: &mut impl Transmit, tally: &mut Tally<'_>) {
+pub(crate) fn seal<'a>(
+    batch: &'a Batch<'a>,
+    port: PortIndex,
+    tx: &mut impl Transmit,
+    tally: &mut Tally<'_>,
+    watch: &mut impl Stopwatch,
+) {
     let wanted = batch.iter().filter(|routed| routed.outbound.port == port).count();
     if wanted == 0 {
         return;
@@ -121,7 +128,7 @@ pub(crate) fn seal<'a>(batch: &'a Batch<'a>, port: PortIndex, tx: &mut impl Tran
         };
         let (mut packets, mut bytes) = (0, 0);
         for (routed, number) in run.iter().zip(first..) {
-            let length = Link::UNTAGGED + outbound.sa.sealed_length(routed.inner.bytes.len());
+            let length = routed.header.length() + outbound.sa.sealed_length(routed.inner.len());
             if length > capacity {
                 tally.drop_of(outbound.slot, DropReason::TooLong);
                 continue;
@@ -130,16 +137,15 @@ pub(crate) fn seal<'a>(batch: &'a Batch<'a>, port: PortIndex, tx: &mut impl Tran
                 tally.drop_of(outbound.slot, DropReason::TransmitRingFull);
                 continue;
             };
-            let (header, packet) = frame.split_at_mut(Link::UNTAGGED);
-            header.copy_from_slice(&routed.link.0);
-            sealing.push(&outbound.sa, number, &routed.inner, packet);
-            *sent = length as u16;
+            *sent = sealing.push(&outbound.sa, routed.header, number, routed.inner, frame) as u16;
             tally.transmit();
-            (packets, bytes) = (packets + 1, bytes + routed.inner.bytes.len() as u64);
+            (packets, bytes) = (packets + 1, bytes + routed.inner.len() as u64);
         }
         tally.protect(outbound.slot, packets, bytes);
     }
     drop(frames);
+    watch.ended(Stage::Prepare);
     sealing.finish();
+    watch.ended(Stage::Protect);
     tx.commit(&lengths[..reserved]);
 }

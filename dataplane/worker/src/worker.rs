@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tables::{GatewayIndex, PortIndex, PortRole, Reader, Snapshot};
 
 use crate::handle::{Handle, Shared};
+use crate::stage::{Stage, Stopwatch, Unwatched};
 use crate::tally::Tally;
 use crate::{DropReason, inbound, outbound};
 
@@ -97,13 +98,18 @@ impl<P: Port> Worker<P> {
 
     /// One turn over all ports and control's queue; returns how many packets and frames there were.
     pub fn poll(&mut self) -> usize {
+        self.poll_watched(&mut Unwatched)
+    }
+
+    /// As [`Worker::poll`], telling `watch` when the stages of each batch end.
+    pub fn poll_watched(&mut self, watch: &mut impl Stopwatch) -> usize {
         let snapshot = self.snapshot.load();
         let mut found = 0;
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
             found += match *role {
-                PortRole::Wan => from_wan(&mut self.ports, index, self.options.batch, snapshot, &self.shared),
+                PortRole::Wan => from_wan(&mut self.ports, index, self.options.batch, snapshot, &self.shared, watch),
                 PortRole::Vpc(gateway) => {
-                    from_vpc(&mut self.ports, index, gateway, self.options.batch, snapshot, &self.shared)
+                    from_vpc(&mut self.ports, index, gateway, self.options.batch, snapshot, &self.shared, watch)
                 }
             };
         }
@@ -154,31 +160,44 @@ fn from_vpc<P: Port>(
     limit: usize,
     snapshot: &Snapshot,
     shared: &Shared,
+    watch: &mut impl Stopwatch,
 ) -> usize {
     let Some((rx, others)) = apart(ports, index) else { return 0 };
     let count = rx.receive(limit);
     if count == 0 {
         return 0;
     }
+    watch.ended(Stage::Receive);
     let mut tally = Tally::new(&shared.counters, count);
     let batch = outbound::route(rx, count, gateway, snapshot, &shared.unresolved, &mut tally);
+    watch.ended(Stage::Classify);
     for (port, tx) in others {
-        outbound::seal(&batch, port, tx, &mut tally);
+        outbound::seal(&batch, port, tx, &mut tally, watch);
     }
     drop(batch);
     rx.release();
     tally.finish();
+    watch.ended(Stage::Transmit);
     count
 }
 
-fn from_wan<P: Port>(ports: &mut [P], index: usize, limit: usize, snapshot: &Snapshot, shared: &Shared) -> usize {
+fn from_wan<P: Port>(
+    ports: &mut [P],
+    index: usize,
+    limit: usize,
+    snapshot: &Snapshot,
+    shared: &Shared,
+    watch: &mut impl Stopwatch,
+) -> usize {
     let Some((rx, mut leaving)) = apart(ports, index) else { return 0 };
     let count = rx.receive(limit);
     if count == 0 {
         return 0;
     }
+    watch.ended(Stage::Receive);
     let mut tally = Tally::new(&shared.counters, count);
     let batch = inbound::classify(rx, count, snapshot, &shared.ike, &mut tally);
+    watch.ended(Stage::Classify);
     for turn in 0..leaving.len() {
         let (earlier, rest) = leaving.split_at_mut(turn);
         let Some(((port, tx), later)) = rest.split_first_mut() else { break };
@@ -187,11 +206,12 @@ fn from_wan<P: Port>(ports: &mut [P], index: usize, limit: usize, snapshot: &Sna
             let (_, tx) = others.find(|(other, _)| *other == port).ok_or(DropReason::Transit)?;
             copy(*tx, frame)
         };
-        inbound::open(&batch, *port, *tx, snapshot, &shared.unresolved, &mut tally, elsewhere);
+        inbound::open(&batch, *port, *tx, snapshot, &shared.unresolved, &mut tally, elsewhere, watch);
     }
     drop(batch);
     rx.release();
     tally.finish();
+    watch.ended(Stage::Transmit);
     count
 }
 

@@ -18,7 +18,10 @@ fn batches_of_every_size_pass_both_ways() {
             let frames: Vec<_> = inner.iter().map(|packet| frame(packet)).collect();
             let [wan, vpc, other] = house.pass(VPC, &frames);
             assert_eq!((wan.len(), vpc.len(), other.len()), (count, 0, 0));
-            let lengths: Vec<_> = inner.iter().map(|packet| 14 + house.outbound.sealed_length(packet.len())).collect();
+            let lengths: Vec<_> = inner
+                .iter()
+                .map(|packet| house::outer(encapsulation) + house.outbound.sealed_length(packet.len()))
+                .collect();
             assert_eq!(wan.iter().map(Vec::len).collect::<Vec<_>>(), lengths);
             assert!(wan.iter().zip(&inner).all(|(frame, inner)| !frame.windows(20).any(|w| w == &inner[..20])));
 

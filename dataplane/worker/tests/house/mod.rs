@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aead::Suite;
 use bordergate_worker::{DropReason, Handle, Options, Sleep, Worker, worker};
-use esp::{Encapsulation, InboundSa, OutboundSa, OuterHeader};
+use esp::{Encapsulation, HeaderRules, InboundSa, OutboundSa, OuterHeader};
 use port::{MemoryOptions, MemoryPort};
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
@@ -54,11 +54,12 @@ pub fn link(address: IpAddr) -> LinkHeader {
 
 impl House {
     pub fn new(plan: Plan) -> Self {
-        let outer = OuterHeader::new(address("203.0.113.1"), address("198.51.100.2"), plan.encapsulation).unwrap();
+        let (own, peer, next_hop) = (address("203.0.113.1"), address("198.51.100.2"), address("203.0.113.254"));
+        let header =
+            OuterHeader::new(&link(next_hop).0, own, peer, plan.encapsulation, HeaderRules::default()).unwrap();
         let (spi, salt, suite) = (Spi::new(SPI).unwrap(), [1, 2, 3, 4], Suite::Aes128Gcm16);
-        let outbound = Arc::new(
-            OutboundSa::new(esp::Outbound { spi, suite, key: &KEY, salt, extended: plan.extended, outer }).unwrap(),
-        );
+        let outbound =
+            Arc::new(OutboundSa::new(esp::Outbound { spi, suite, key: &KEY, salt, extended: plan.extended }).unwrap());
         let inbound =
             InboundSa::new(esp::Inbound { spi, suite, key: &KEY, salt, extended: plan.extended, replay_window: 64 });
         let side = |ranges: &[(&str, &str)]| {
@@ -92,9 +93,9 @@ impl House {
             slot: SaSlot::of(6),
             selectors,
             port: PortIndex(WAN as u32),
-            mtu: plan.wan_mtu,
-            next_hop: address("203.0.113.254"),
-            link: plan.resolved.then(|| link(address("203.0.113.254"))),
+            longest: outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16,
+            header: plan.resolved.then_some(header),
+            next_hop,
         });
         let mut routes = RouteTable::default();
         for (prefix, route) in [
@@ -158,6 +159,11 @@ impl House {
         let counters = self.handle.counters();
         DropReason::ALL.into_iter().zip(counters.drops).filter(|(_, count)| *count > 0).collect()
     }
+}
+
+/// Bytes of the headers in front of ESP.
+pub fn outer(encapsulation: Option<Encapsulation>) -> usize {
+    14 + 20 + encapsulation.map_or(0, |_| 8)
 }
 
 /// A frame that carries `packet`.

@@ -1,0 +1,100 @@
+//! Which packet comes next.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_distr::{Distribution, Zipf};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use wire::checksum;
+
+use super::case::{Case, Mix};
+
+/// Bytes of the inner headers, IPv4 and UDP.
+const HEADERS: usize = 28;
+
+/// The same packets in every run: for which association, to which address.
+pub struct Traffic {
+    random: Xoshiro256PlusPlus,
+    mix: Mix,
+    zipf: Zipf<f64>,
+    sas: u32,
+    /// By route.
+    prefixes: Vec<Ipv4Net>,
+}
+
+impl Traffic {
+    pub fn new(case: &Case) -> Self {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(0x5eed);
+        let prefixes = prefixes(case.routes as usize, &mut random);
+        let zipf = Zipf::new(f64::from(case.sas), 1.0).expect("at least one, and a positive exponent");
+        Self { random, mix: case.mix, zipf, sas: case.sas, prefixes }
+    }
+
+    /// Where the `i`-th route leads to.
+    pub fn prefixes(&self) -> &[Ipv4Net] {
+        &self.prefixes
+    }
+
+    /// The association of the next packet.
+    pub fn association(&mut self) -> u32 {
+        match self.mix {
+            Mix::Uniform => self.random.random_range(0..self.sas),
+            Mix::Zipf => self.zipf.sample(&mut self.random) as u32 - 1,
+        }
+    }
+
+    /// An address that a route of this association leads to.
+    pub fn destination(&mut self, association: u32) -> Ipv4Addr {
+        let of_association = (self.prefixes.len() as u32 - association).div_ceil(self.sas);
+        let route = match self.mix {
+            Mix::Uniform => self.random.random_range(0..of_association),
+            // As skewed as the associations, where there is but one of them.
+            Mix::Zipf => (self.zipf_of(of_association) - 1).min(of_association - 1),
+        };
+        let prefix = self.prefixes[(association + route * self.sas) as usize];
+        let host = self.random.next_u32() & u32::from(prefix.hostmask());
+        Ipv4Addr::from(u32::from(prefix.network()) | host)
+    }
+
+    fn zipf_of(&mut self, count: u32) -> u32 {
+        let zipf = Zipf::new(f64::from(count), 1.0).expect("at least one, and a positive exponent");
+        zipf.sample(&mut self.random) as u32
+    }
+}
+
+/// Writes the headers of a packet of `size` bytes.
+pub fn write(packet: &mut [u8], size: usize, source: Ipv4Addr, destination: Ipv4Addr) {
+    let mut header =
+        [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x30, 0x39, 0, 53, 0, 0, 0, 0];
+    header[2..4].copy_from_slice(&(size as u16).to_be_bytes());
+    header[12..16].copy_from_slice(&source.octets());
+    header[16..20].copy_from_slice(&destination.octets());
+    let check = checksum::ipv4_header(&header[..20]);
+    header[10..12].copy_from_slice(&check.to_be_bytes());
+    header[24..26].copy_from_slice(&(size as u16 - 20).to_be_bytes());
+    packet[..HEADERS].copy_from_slice(&header);
+}
+
+/// Different prefixes, of lengths as in the tables of the Internet: mostly 24, some shorter, outside of the VPC's.
+fn prefixes(count: usize, random: &mut impl Rng) -> Vec<Ipv4Net> {
+    let mut seen = std::collections::HashSet::new();
+    let mut prefixes = Vec::with_capacity(count);
+    while prefixes.len() < count {
+        let length = match random.random_range(0..100) {
+            0..60 => 24,
+            60..72 => 22,
+            72..82 => 23,
+            82..90 => 20,
+            90..95 => 21,
+            95..98 => 19,
+            _ => 16,
+        };
+        let address = Ipv4Addr::from(random.random_range(0x1000_0000_u32..0xe000_0000));
+        let prefix = Ipv4Net::new(address, length).expect("at most 32").trunc();
+        if seen.insert(prefix) {
+            prefixes.push(prefix);
+        }
+    }
+    prefixes
+}

@@ -1,0 +1,223 @@
+//! A worker with its tables, and the network around it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use esp::{HeaderRules, InboundSa, OutboundSa, OuterHeader, Sealing};
+use port::{MemoryOptions, MemoryPort};
+use quanta::Clock;
+use tables::{
+    Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
+    Route, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, Tunnel, TunnelIndex, publication,
+};
+use wire::{Link, MacAddress, Spi};
+use worker::{Handle, Options, Sleep, Worker, worker};
+
+use super::case::Case;
+use super::laps::{Laps, Watch};
+use super::traffic::{self, Traffic};
+use crate::operation::Operation;
+
+const WAN: usize = 0;
+const VPC: usize = 1;
+const OWN: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+const PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// The VPC's hosts, by their last byte.
+const HOSTS: [u8; 3] = [10, 1, 0];
+const HOST_COUNT: u8 = 250;
+
+/// One case's worker, ready to be measured.
+pub struct World {
+    case: Case,
+    worker: Worker<MemoryPort>,
+    handle: Handle,
+    _publisher: Publisher<Snapshot>,
+    traffic: Traffic,
+    /// The peers' outbound associations, when what they seal is to be opened.
+    peers: Vec<OutboundSa>,
+    /// In front of what the peers seal.
+    header: OuterHeader,
+    clock: Clock,
+    /// The frame of the next packet, and what seals it.
+    inner: Vec<u8>,
+}
+
+impl World {
+    pub fn build(case: &Case) -> Result<Self> {
+        let traffic = Traffic::new(case);
+        let (mut peers, mut inbound, mut tunnels) = (Vec::new(), Vec::new(), Vec::new());
+        let selectors = selectors();
+        for number in 0..case.sas {
+            match case.operation {
+                Operation::Seal => tunnels.push(Tunnel { outbound: Some(outbound(case, number, &selectors)?) }),
+                Operation::Open => {
+                    tunnels.push(Tunnel::default());
+                    inbound.push(Some(opening(case, number, &selectors)?));
+                    peers.push(sealing(case, number)?);
+                }
+            }
+        }
+        let mut routes = RouteTable::default();
+        routes.insert("10.1.0.0/16".parse()?, Route::Attachment(AttachmentIndex(0)));
+        for (number, prefix) in (0..).zip(traffic.prefixes()) {
+            routes.insert((*prefix).into(), Route::Tunnels(Box::new([TunnelIndex(number % case.sas)])));
+        }
+        let mut attachment = Attachment::new(PortIndex(VPC as u32));
+        attachment.insert_route("10.1.0.0/16".parse()?, NextHop::OnLink);
+        for host in 0..HOST_COUNT {
+            let address = IpAddr::V4(self::host(host));
+            attachment.insert_neighbour(address, link(address));
+        }
+        let snapshot = Snapshot {
+            ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0))]),
+            inbound: inbound.into(),
+            tunnels: tunnels.into(),
+            gateways: Arc::new([routes]),
+            attachments: Arc::new([attachment]),
+        };
+        let (publisher, mut readers) = publication(snapshot, 1);
+        let options = MemoryOptions { frame_size: 2048.max(case.size + 128), rx_frames: 128, tx_frames: 128 };
+        let ports = (0..2).map(|_| MemoryPort::new(options)).collect();
+        let reader = readers.pop().expect("one reader was asked for");
+        let options = Options { batch: case.batch, sleep: Sleep::Never, slots: case.sas };
+        let (worker, handle) = worker(ports, reader, options)?;
+        let mut inner = vec![0x5a; case.size];
+        traffic::write(&mut inner, case.size, host(1), host(2));
+        Ok(Self {
+            case: *case,
+            worker,
+            handle,
+            _publisher: publisher,
+            traffic,
+            peers,
+            header: header(PEER, OWN),
+            clock: Clock::new(),
+            inner,
+        })
+    }
+
+    /// A round of batches.
+    ///
+    /// # Errors
+    /// Where not every packet came out again: no figure is worth anything then.
+    pub fn round(&mut self, batches: usize, with_stages: bool) -> Result<Laps> {
+        let before = self.handle.counters();
+        let mut laps = Laps { packets: (batches * self.case.batch) as u64, ..Laps::default() };
+        let leaving = match self.case.operation {
+            Operation::Seal => WAN,
+            Operation::Open => VPC,
+        };
+        for _ in 0..batches {
+            self.fill();
+            let began = self.clock.raw();
+            if with_stages {
+                self.worker.poll_watched(&mut Watch::start(&self.clock, &mut laps));
+            } else {
+                self.worker.poll();
+            }
+            laps.total += self.clock.raw().wrapping_sub(began);
+            self.worker.ports()[leaving].drain_with(|_| {});
+        }
+        let after = self.handle.counters();
+        ensure!(
+            after.transmitted - before.transmitted == laps.packets,
+            "{} of {} packets passed: {:?}",
+            after.transmitted - before.transmitted,
+            laps.packets,
+            worker::DropReason::ALL.iter().zip(after.drops).filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+        );
+        Ok(laps)
+    }
+
+    /// What the network brings for the next batch.
+    fn fill(&mut self) {
+        let Self { case, worker, traffic, peers, header, inner, .. } = self;
+        for _ in 0..case.batch {
+            let association = traffic.association();
+            match case.operation {
+                Operation::Seal => {
+                    let destination = traffic.destination(association);
+                    worker.ports()[VPC].inject_with(|frame| {
+                        frame[..Link::UNTAGGED].copy_from_slice(&link(OWN.into()).0);
+                        traffic::write(&mut frame[Link::UNTAGGED..], case.size, host(2), destination);
+                        Link::UNTAGGED + case.size
+                    });
+                }
+                Operation::Open => {
+                    let source = traffic.destination(association);
+                    let last = (u32::from(source) % u32::from(HOST_COUNT)) as u8;
+                    traffic::write(inner, case.size, source, host(last));
+                    let peer = &peers[association as usize];
+                    worker.ports()[WAN].inject_with(|frame| {
+                        let number = peer.take_sequence(1).expect("far from the end");
+                        let mut sealing = Sealing::default();
+                        let length = sealing.push(peer, header, number, inner, frame);
+                        sealing.finish();
+                        length
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn host(last: u8) -> Ipv4Addr {
+    let [a, b, c] = HOSTS;
+    Ipv4Addr::new(a, b, c, last)
+}
+
+fn link(address: IpAddr) -> LinkHeader {
+    LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), address)
+}
+
+fn spi(number: u32) -> Spi {
+    Spi::new(0x7ab0_0000 | number).expect("not reserved")
+}
+
+fn key(case: &Case, number: u32) -> Vec<u8> {
+    (0..case.suite.key_length() as u32).map(|byte| (number.wrapping_mul(0x9e37_79b9) >> (byte % 4 * 8)) as u8).collect()
+}
+
+fn header(source: Ipv4Addr, destination: Ipv4Addr) -> OuterHeader {
+    let link = link(destination.into());
+    OuterHeader::new(&link.0, source.into(), destination.into(), None, HeaderRules::default()).expect("one family")
+}
+
+fn sealing(case: &Case, number: u32) -> Result<OutboundSa> {
+    let (key, suite) = (key(case, number), case.suite);
+    Ok(OutboundSa::new(esp::Outbound { spi: spi(number), suite, key: &key, salt: [1, 2, 3, 4], extended: true })?)
+}
+
+fn outbound(case: &Case, number: u32, selectors: &Arc<Selectors>) -> Result<Outbound> {
+    Ok(Outbound {
+        sa: Arc::new(sealing(case, number)?),
+        slot: SaSlot::of(number),
+        selectors: Arc::clone(selectors),
+        port: PortIndex(WAN as u32),
+        longest: 9000,
+        header: Some(header(OWN, PEER)),
+        next_hop: PEER.into(),
+    })
+}
+
+fn opening(case: &Case, number: u32, selectors: &Arc<Selectors>) -> Result<Inbound> {
+    let (key, suite) = (key(case, number), case.suite);
+    let parts =
+        esp::Inbound { spi: spi(number), suite, key: &key, salt: [1, 2, 3, 4], extended: true, replay_window: 1024 };
+    Ok(Inbound {
+        sa: Arc::new(InboundSa::new(parts)?),
+        tunnel: TunnelIndex(number),
+        gateway: GatewayIndex(0),
+        selectors: Arc::clone(selectors),
+        expected: AttachmentIndex(0),
+    })
+}
+
+fn selectors() -> Arc<Selectors> {
+    let any = || {
+        let (first, last) = (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::BROADCAST.into());
+        Box::new([TrafficSelector::new(first, last, None, 0..=u16::MAX).expect("one family")])
+    };
+    Arc::new(Selectors { local: any(), remote: any() })
+}
