@@ -3,8 +3,9 @@
 //! A worker owns one [`Port`] per interface and queue and knows nothing of what is behind it: an
 //! AF_XDP socket ([`XdpPort`]) or plain memory ([`MemoryPort`], for tests and benches). Dispatch is static.
 //!
-//! A port's two sides are independent values with frames of their own. A received frame is read
-//! only and goes back to where it came from; a transmit frame is written, sent and reclaimed. No frame
+//! A port's two sides are independent values with frames of their own. A received frame is read, its headers are
+//! changed where a router changes them, and it goes back to where it came from; a transmit frame is written, sent and
+//! reclaimed. No frame
 //! ever moves from one side to the other, nor from port to port, so ports share nothing and
 //! each can account for every one of its frames.
 //!
@@ -40,6 +41,10 @@ pub trait Receive {
     /// # Panics
     /// If `i` is not below what [`receive`](Self::receive) returned.
     fn frame(&self, i: usize) -> &[u8];
+
+    /// The frames of the current batch in order, each from its Ethernet header on. They are disjoint and may be held
+    /// together.
+    fn frames(&mut self) -> impl Iterator<Item = &mut [u8]>;
 }
 
 /// The transmitting side of a port.

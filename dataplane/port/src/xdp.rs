@@ -516,6 +516,21 @@ impl Receive for XdpRx {
         // set by the kernel within one frame of this area.
         unsafe { self.umem.data(frame) }.contents()
     }
+
+    #[inline]
+    fn frames(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let umem = &self.umem;
+        self.batch[..self.held].iter_mut().map(move |frame| {
+            // SAFETY: the batch owns this frame until `release`, and its address and length were set by the kernel within
+            // one frame of this area.
+            let mut data = unsafe { umem.data_mut(frame) };
+            let contents = data.contents_mut();
+            // SAFETY: the memory is mapped as long as `umem`, which `self` holds, is. The batch holds each frame once, so that
+            // the slices are disjoint and the kernel has none of them; it can lose it only in `release`, which needs
+            // `&mut self` and so the end of the borrow this slice lives for.
+            unsafe { slice::from_raw_parts_mut(contents.as_mut_ptr(), contents.len()) }
+        })
+    }
 }
 
 /// Has the start of a frame brought into the cache: its headers, and of a small packet all.
