@@ -17,6 +17,17 @@ impl Nonce {
         Self([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 1])
     }
 
+    /// [`Nonce::counter`] of its two parts.
+    #[must_use]
+    #[inline]
+    pub fn salted(salt: [u8; 4], iv: [u8; 8]) -> Self {
+        // By halves: what is put together byte by byte is read late.
+        let iv = u64::from_le_bytes(iv);
+        let low = u64::from(u32::from_le_bytes(salt)) | iv << 32;
+        let high = iv >> 32 | u64::from(1_u32.swap_bytes()) << 32;
+        Self((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
+    }
+
     /// Of CBC: the initialisation vector, unpredictable (RFC 3602 §3). It is authenticated with the packet.
     #[must_use]
     pub fn block(bytes: [u8; BLOCK]) -> Self {
@@ -43,6 +54,17 @@ impl AssociatedData {
     #[must_use]
     pub fn extended(bytes: [u8; 12]) -> Self {
         Self::padded(&bytes)
+    }
+
+    /// The same from numbers: `index` and all of `sequence` if it is extended, else its lower half.
+    #[must_use]
+    #[inline]
+    pub fn of(index: u32, sequence: u64, extended: bool) -> Self {
+        // By halves: what is put together byte by byte is read late.
+        let number = if extended { sequence } else { sequence << 32 }.swap_bytes();
+        let low = u64::from(index.swap_bytes()) | number << 32;
+        let block = u128::from(number >> 32) << 64 | u128::from(low);
+        Self { block: block.to_le_bytes(), length: if extended { 12 } else { 8 } }
     }
 
     /// Any bytes up to a block, as published vectors have them; `None` with more. An HMAC knows only the two lengths
@@ -91,8 +113,8 @@ impl Tail {
     /// # Panics
     /// With more than [`MOST_TAIL`]: the caller's own arithmetic.
     #[must_use]
-    pub fn new(bytes: [u8; MOST_TAIL], length: usize) -> Self {
-        assert!(length <= MOST_TAIL, "a tail of {length} bytes");
+    pub const fn new(bytes: [u8; MOST_TAIL], length: usize) -> Self {
+        assert!(length <= MOST_TAIL, "a tail too long");
         Self { bytes, length }
     }
 
@@ -131,5 +153,23 @@ impl Buffers<'_> {
             Self::Apart { destination, .. } => destination,
             Self::InPlace(buffer) => buffer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_together_by_halves_is_what_is_put_together_by_bytes() {
+        let (salt, iv) = ([1, 2, 3, 4], [5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(Nonce::salted(salt, iv), Nonce::counter([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]));
+        let sequence = 0x0506_0708_090a_0b0c;
+        let extended = AssociatedData::extended([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(AssociatedData::of(0x0102_0304, sequence, true), extended);
+        assert_eq!(
+            AssociatedData::of(0x0102_0304, sequence, false),
+            AssociatedData::short([1, 2, 3, 4, 9, 10, 11, 12])
+        );
     }
 }

@@ -61,8 +61,8 @@ pub struct OuterHeader {
     copied_class: u8,
     fixed_class: u8,
     dont_fragment: DontFragment,
-    /// Over all of an IPv4 header that does not change with the packet.
-    sum: u32,
+    /// Over all of an IPv4 header that does not change with the packet, folded.
+    sum: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl OuterHeader {
                     destination: destination.octets(),
                 };
                 ip[..Ipv4Header::LENGTH].copy_from_slice(header.as_bytes());
-                (Ipv4Header::LENGTH, Version::V4, checksum::sum(header.as_bytes(), 0))
+                (Ipv4Header::LENGTH, Version::V4, !checksum::ipv4_header(header.as_bytes()))
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let header = Ipv6Header {
@@ -185,7 +185,8 @@ impl OuterHeader {
                 let (identification, flags) =
                     if dont_fragment { (0, Ipv4Header::DONT_FRAGMENT) } else { (sequence as u16, 0) };
                 let words = [0x4500 | u16::from(class), total, identification, flags];
-                let sum = words[1..].iter().fold(self.sum + u32::from(class), |sum, word| sum + u32::from(*word));
+                let sum =
+                    words[1..].iter().fold(u32::from(self.sum) + u32::from(class), |sum, word| sum + u32::from(*word));
                 let start = words.iter().fold(0, |start, word| start << 16 | u64::from(*word));
                 ip[..8].copy_from_slice(&start.to_be_bytes());
                 ip[10..12].copy_from_slice(&checksum::finish(sum).to_be_bytes());

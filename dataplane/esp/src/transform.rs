@@ -39,7 +39,7 @@ impl Transform {
     pub fn new(suite: Suite, key: &[u8], salt: [u8; SALT], spi: Spi, extended: bool) -> Result<Self, KeyLengthError> {
         let alignment = suite.alignment();
         // What follows rests on it: a multiple of the alignment has room for the trailer unless it is none.
-        assert!(alignment.is_power_of_two() && alignment >= TRAILER);
+        assert!(alignment.is_power_of_two() && (TRAILER..=MOST_ALIGNMENT).contains(&alignment));
         Ok(Self {
             key: Key::new(suite, key)?,
             spi,
@@ -89,7 +89,7 @@ impl Transform {
                 // RFC 4106 §3.1: any value that does not repeat will do, and the sequence number does not.
                 let bytes = sequence.to_be_bytes();
                 iv.copy_from_slice(&bytes);
-                salted(salt, bytes)
+                Nonce::salted(**salt, bytes)
             }
             Start::Plain => {
                 let block = self.key.initialisation_vector(sequence).expect("CBC");
@@ -103,32 +103,42 @@ impl Transform {
     #[inline]
     pub fn read_iv(&self, iv: &[u8]) -> Option<Nonce> {
         match &self.start {
-            Start::Salted(salt) => iv.try_into().ok().map(|bytes| salted(salt, bytes)),
+            Start::Salted(salt) => iv.try_into().ok().map(|bytes| Nonce::salted(**salt, bytes)),
             Start::Plain => iv.try_into().ok().map(Nonce::block),
         }
     }
 
-    /// RFC 4303 §2.4: padding bytes count up from 1; then their number and what the packet carries.
+    /// RFC 4303 §2.4: padding, its length and what the packet carries, one of the two IP versions.
     #[inline]
     pub fn tail(&self, inner: usize, protocol: Protocol) -> Tail {
         let padding = (inner + TRAILER).wrapping_neg() & self.mask;
-        let mut bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0, 0];
-        bytes[padding] = padding as u8;
-        bytes[padding + 1] = protocol.0;
-        Tail::new(bytes, padding + TRAILER)
+        TAILS[usize::from(protocol == Protocol::IPV6)][padding % MOST_ALIGNMENT]
     }
 
     /// RFC 4106 §5, RFC 4303 §2.2.1: index and sequence number, all 64 bits of it where it is extended.
     #[inline]
     pub fn associated_data(&self, sequence: u64) -> AssociatedData {
-        let [a, b, c, d] = self.spi.value().to_be_bytes();
-        let [e, f, g, h, i, j, k, l] = sequence.to_be_bytes();
-        if self.extended {
-            AssociatedData::extended([a, b, c, d, e, f, g, h, i, j, k, l])
-        } else {
-            AssociatedData::short([a, b, c, d, i, j, k, l])
-        }
+        AssociatedData::of(self.spi.value(), sequence, self.extended)
     }
+}
+
+/// The greatest alignment of any suite: a block of CBC.
+const MOST_ALIGNMENT: usize = 16;
+
+/// By version and bytes of padding. Padding bytes count up from 1.
+static TAILS: [[Tail; MOST_ALIGNMENT]; 2] = [tails(Protocol::IPV4), tails(Protocol::IPV6)];
+
+const fn tails(protocol: Protocol) -> [Tail; MOST_ALIGNMENT] {
+    let mut tails = [Tail::EMPTY; MOST_ALIGNMENT];
+    let mut padding = 0;
+    while padding < MOST_ALIGNMENT {
+        let mut bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0, 0];
+        bytes[padding] = padding as u8;
+        bytes[padding + 1] = protocol.0;
+        tails[padding] = Tail::new(bytes, padding + TRAILER);
+        padding += 1;
+    }
+    tails
 }
 
 impl fmt::Debug for Start {
@@ -138,9 +148,4 @@ impl fmt::Debug for Start {
             Self::Plain => "Plain",
         })
     }
-}
-
-fn salted(salt: &[u8; SALT], iv: [u8; 8]) -> Nonce {
-    let ([a, b, c, d], [e, f, g, h, i, j, k, l]) = (*salt, iv);
-    Nonce::counter([a, b, c, d, e, f, g, h, i, j, k, l])
 }
