@@ -9,11 +9,13 @@
 pub mod checksum;
 pub mod esp;
 pub mod ethernet;
+pub mod fragment;
 pub mod ip;
 pub mod udp;
 
 pub use esp::Spi;
 pub use ethernet::{EtherType, Link, MacAddress};
+pub use fragment::Fragment;
 pub use ip::{Ipv4Header, Ipv6Header, Packet, Protocol};
 
 /// A header that the bytes do not hold.
@@ -23,7 +25,7 @@ pub enum Malformed {
     Esp,
     /// Shorter than an Ethernet header with its VLAN tags, or with more than two tags.
     Ethernet,
-    /// An IPv4 or IPv6 header with a wrong version, length field or header checksum.
+    /// An IPv4 or IPv6 header with a wrong version, length field or header checksum, or extension headers too long.
     Ip,
     /// Shorter than a UDP header, or with a length field that the packet does not hold.
     Udp,
