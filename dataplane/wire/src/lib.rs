@@ -14,7 +14,7 @@ pub mod ip;
 pub mod udp;
 
 pub use esp::Spi;
-pub use ethernet::{EtherType, Link, MacAddress};
+pub use ethernet::{EtherType, Link, LinkHeader, MacAddress, Tag};
 pub use fragment::Fragment;
 pub use ip::{Ipv4Header, Ipv6Header, Packet, Protocol};
 
