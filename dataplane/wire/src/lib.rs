@@ -7,12 +7,14 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod checksum;
+pub mod ecn;
 pub mod esp;
 pub mod ethernet;
 pub mod fragment;
 pub mod ip;
 pub mod udp;
 
+pub use ecn::Ecn;
 pub use esp::Spi;
 pub use ethernet::{EtherType, Link, LinkHeader, MacAddress, Tag};
 pub use fragment::Fragment;
