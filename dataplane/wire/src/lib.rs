@@ -12,6 +12,7 @@ pub mod esp;
 pub mod ethernet;
 pub mod fragment;
 pub mod ip;
+pub mod tcp;
 pub mod udp;
 
 pub use ecn::Ecn;
