@@ -1,11 +1,18 @@
-//! The Internet checksum (RFC 1071).
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+
+use core::net::IpAddr;
+
+use crate::Protocol;
 
 /// The ones' complement sum of `bytes` added to `sum`, folded by [`finish`]; chain calls only over even lengths.
 #[must_use]
 pub fn sum(bytes: &[u8], sum: u32) -> u32 {
-    let (words, rest) = bytes.as_chunks::<2>();
-    let total = words.iter().fold(u64::from(sum), |total, word| total + u64::from(u16::from_be_bytes(*word)))
-        + rest.first().map_or(0, |last| u64::from(*last) << 8);
+    // RFC 1071 §2(C): twice as wide words have the same sum once it is folded.
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut last = [0; 4];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let words = words.iter().chain([&last]).map(|word| u64::from(u32::from_be_bytes(*word)));
+    let total = words.sum::<u64>() + u64::from(sum);
     u32::from(fold(total))
 }
 
@@ -19,6 +26,24 @@ pub fn finish(sum: u32) -> u16 {
 #[must_use]
 pub fn ipv4_header(header: &[u8]) -> u16 {
     finish(sum(header, 0))
+}
+
+/// The sum of the pseudo-header over which TCP, UDP (RFC 9293 §3.1) and ICMPv6 (RFC 8200 §8.1) compute theirs, for a
+/// message of `length` bytes.
+#[must_use]
+pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: Protocol, length: usize) -> u32 {
+    let address = |total, address| match address {
+        IpAddr::V4(address) => sum(&address.octets(), total),
+        IpAddr::V6(address) => sum(&address.octets(), total),
+    };
+    address(address(u32::from(protocol.0) + length as u32, source), destination)
+}
+
+/// The checksum field's value where one 16-bit word under it changes (RFC 1624 §3, equation 3). For a word at an odd
+/// offset, both values with their bytes swapped (RFC 1071 §2(B)).
+#[must_use]
+pub fn update(checksum: u16, before: u16, after: u16) -> u16 {
+    finish(u32::from(!checksum) + u32::from(!before) + u32::from(after))
 }
 
 fn fold(mut total: u64) -> u16 {
@@ -37,6 +62,12 @@ mod tests {
     fn rfc_1071_example() {
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(finish(sum(&bytes, 0)), !0xddf2);
+    }
+
+    /// The worked example of RFC 1624 §4, where the older equation of RFC 1141 gave 0xffff.
+    #[test]
+    fn rfc_1624_example() {
+        assert_eq!(update(0xdd2f, 0x5555, 0x3285), 0x0000);
     }
 
     #[test]

@@ -40,9 +40,35 @@ impl EtherType {
     }
 }
 
+/// What a VLAN tag says (IEEE 802.1Q §9.6): priority, drop eligibility and the VLAN's identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag(u16);
+
+impl Tag {
+    /// The tag of frames of a VLAN; `None` unless `vlan` has 12 bits and `priority` 3.
+    #[must_use]
+    pub fn new(vlan: u16, priority: u8) -> Option<Self> {
+        (vlan < 1 << 12 && priority < 1 << 3).then_some(Self(u16::from(priority) << 13 | vlan))
+    }
+
+    /// The VLAN's identifier, 12 bits; 0 for a frame of no VLAN that has only a priority.
+    #[must_use]
+    pub fn vlan(self) -> u16 {
+        self.0 & 0x0fff
+    }
+
+    /// The priority, 3 bits.
+    #[must_use]
+    pub fn priority(self) -> u8 {
+        (self.0 >> 13) as u8
+    }
+}
+
 /// The link layer in front of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
+    /// The outermost tag, of either kind. Whether another follows it, `length` says.
+    pub tag: Option<Tag>,
     /// What the frame carries behind its tags.
     pub ether_type: EtherType,
     /// Bytes of the link header with its tags: where the packet starts.
@@ -52,6 +78,8 @@ pub struct Link {
 impl Link {
     /// Bytes of an untagged Ethernet header.
     pub const UNTAGGED: usize = 14;
+    /// Bytes of an Ethernet header with one tag.
+    pub const TAGGED: usize = Self::UNTAGGED + TAG;
     /// Bytes of an Ethernet header with two tags, the longest understood.
     pub const LONGEST: usize = 22;
 
@@ -60,17 +88,18 @@ impl Link {
     /// # Errors
     /// [`Malformed::Ethernet`] where the frame ends within them or a third tag follows.
     pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
-        let mut length = Self::UNTAGGED;
+        let word = |at: usize| frame.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
+        let (mut length, mut tag) = (Self::UNTAGGED, None);
         loop {
-            let bytes = frame.get(length - 2..length).ok_or(Malformed::Ethernet)?;
-            let ether_type = EtherType(bytes.iter().fold(0, |value, byte| value << 8 | u16::from(*byte)));
+            let ether_type = EtherType(word(length - 2).ok_or(Malformed::Ethernet)?);
             if !ether_type.is_tag() {
-                return Ok(Self { ether_type, length });
+                return Ok(Self { tag, ether_type, length });
             }
             if length == Self::LONGEST {
                 return Err(Malformed::Ethernet);
             }
-            length += 4;
+            tag = tag.or(word(length).map(Tag));
+            length += TAG;
         }
     }
 
@@ -81,6 +110,39 @@ impl Link {
         let fields = destination.0.into_iter().chain(source.0).chain(ether_type.0.to_be_bytes());
         header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         header
+    }
+}
+
+/// Bytes of a tag with the type in front of it.
+const TAG: usize = 4;
+
+/// An Ethernet header with at most one tag, ready to be copied in front of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkHeader {
+    bytes: [u8; Link::TAGGED],
+    length: usize,
+}
+
+impl LinkHeader {
+    /// The header of frames that carry `ether_type`, in the VLAN of `tag` or in none.
+    #[must_use]
+    pub fn new(destination: MacAddress, source: MacAddress, tag: Option<Tag>, ether_type: EtherType) -> Self {
+        let (first, length) = match tag {
+            Some(_) => (EtherType::VLAN, Link::TAGGED),
+            None => (ether_type, Link::UNTAGGED),
+        };
+        let tag = tag.map_or([0; 2], |tag| tag.0.to_be_bytes());
+        let mut bytes = [0; Link::TAGGED];
+        let behind = tag.into_iter().chain(ether_type.0.to_be_bytes());
+        let fields = Link::untagged(destination, source, first).into_iter().chain(behind);
+        bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        Self { bytes, length }
+    }
+
+    /// The header's bytes: [`Link::UNTAGGED`] or [`Link::TAGGED`].
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 

@@ -1,0 +1,159 @@
+//! A packet of either version, read once.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use zerocopy::FromBytes;
+
+use super::extension::Upper;
+use super::{Ipv4Header, Ipv6Header, Protocol};
+use crate::{Malformed, checksum};
+
+/// An IPv4 or IPv6 packet, its bytes trimmed to the length that its header names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// The whole packet, from its header on; link-layer padding is cut off.
+    pub bytes: &'a [u8],
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// What follows the headers: the upper-layer protocol. Of an IPv6 packet, what follows the extension headers of
+    /// RFC 8200 §4 as far as they are walked: up to AH, eight of them at most; and of an IPv6 fragment what the fragment
+    /// header names, which may be another extension header.
+    pub protocol: Protocol,
+    /// Whether this is a fragment of a larger packet, the first one included: [`Packet::as_fragment`] says which.
+    pub fragment: bool,
+    /// Whether routers must not fragment it: as IPv4's flag says (RFC 791 §3.1), and always for IPv6 (RFC 8200 §5).
+    pub dont_fragment: bool,
+    /// Bytes of the headers: IPv4 with options, IPv6 with the extension headers in front of [`Packet::protocol`].
+    pub header_length: usize,
+    /// Differentiated services and ECN.
+    pub traffic_class: u8,
+    /// Hops left: time to live or hop limit.
+    pub hops: u8,
+}
+
+impl<'a> Packet<'a> {
+    /// Reads either version, told apart by the first four bits.
+    ///
+    /// # Errors
+    /// [`Malformed::Ip`] for another version, a length that the bytes do not hold, extension headers that the packet
+    /// does not hold, or a wrong IPv4 header checksum.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        match bytes.first().map(|byte| byte >> 4) {
+            Some(4) => Self::parse_v4(bytes),
+            Some(6) => Self::parse_v6(bytes),
+            Some(_) | None => Err(Malformed::Ip),
+        }
+    }
+
+    /// What follows all headers that were read.
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        self.bytes.get(self.header_length..).unwrap_or_default()
+    }
+
+    /// The next-header value under which a tunnel carries this packet.
+    #[must_use]
+    pub fn tunnel_protocol(&self) -> Protocol {
+        match self.destination {
+            IpAddr::V4(_) => Protocol::IPV4,
+            IpAddr::V6(_) => Protocol::IPV6,
+        }
+    }
+
+    /// Source and destination port of TCP and UDP. Fragments are said to have none: only the first one holds them.
+    #[must_use]
+    pub fn ports(&self) -> (Option<u16>, Option<u16>) {
+        match self.ports_word() {
+            Some([a, b, c, d]) => (Some(u16::from_be_bytes([*a, *b])), Some(u16::from_be_bytes([*c, *d]))),
+            None => (None, None),
+        }
+    }
+
+    pub(super) fn ports_word(&self) -> Option<&'a [u8; 4]> {
+        let has_ports = matches!(self.protocol, Protocol::TCP | Protocol::UDP) && !self.fragment;
+        if has_ports { self.payload().first_chunk() } else { None }
+    }
+
+    fn parse_v4(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (header, _) = Ipv4Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
+        let header_length = usize::from(header.version_length & 0x0f) * 4;
+        let total_length = usize::from(header.total_length.get());
+        if header_length < Ipv4Header::LENGTH || total_length < header_length {
+            return Err(Malformed::Ip);
+        }
+        let packet = bytes.get(..total_length).ok_or(Malformed::Ip)?;
+        // Without options, the length is known and the sum has no loop.
+        let checksum = match packet.first_chunk::<{ Ipv4Header::LENGTH }>() {
+            Some(header) if header_length == Ipv4Header::LENGTH => checksum::ipv4_header(header),
+            Some(_) | None => checksum::ipv4_header(packet.get(..header_length).ok_or(Malformed::Ip)?),
+        };
+        if checksum != 0 {
+            return Err(Malformed::Ip);
+        }
+        let fragment = header.fragment.get();
+        Ok(Self {
+            bytes: packet,
+            source: IpAddr::V4(Ipv4Addr::from(header.source)),
+            destination: IpAddr::V4(Ipv4Addr::from(header.destination)),
+            protocol: Protocol(header.protocol),
+            fragment: fragment & (Ipv4Header::MORE_FRAGMENTS | Ipv4Header::FRAGMENT_OFFSET) != 0,
+            dont_fragment: fragment & Ipv4Header::DONT_FRAGMENT != 0,
+            header_length,
+            traffic_class: header.traffic_class,
+            hops: header.time_to_live,
+        })
+    }
+
+    fn parse_v6(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (header, _) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
+        let total_length = Ipv6Header::LENGTH + usize::from(header.payload_length.get());
+        let packet = bytes.get(..total_length).ok_or(Malformed::Ip)?;
+        let upper = Upper::find(packet, header.next_header).ok_or(Malformed::Ip)?;
+        Ok(Self {
+            bytes: packet,
+            source: IpAddr::V6(Ipv6Addr::from(header.source)),
+            destination: IpAddr::V6(Ipv6Addr::from(header.destination)),
+            protocol: upper.protocol,
+            fragment: upper.fragment.is_some(),
+            dont_fragment: true,
+            header_length: upper.offset,
+            traffic_class: header.traffic_class(),
+            hops: header.hop_limit,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// scapy: `IP(src="10.1.0.2", dst="10.2.0.2", id=1) / ICMP()`.
+    const ECHO: [u8; 28] = [
+        0x45, 0x00, 0x00, 0x1c, 0x00, 0x01, 0x00, 0x00, 0x40, 0x01, 0x66, 0xda, 0x0a, 0x01, 0x00, 0x02, 0x0a, 0x02,
+        0x00, 0x02, 0x08, 0x00, 0xf7, 0xff, 0x00, 0x00, 0x00, 0x00,
+    ];
+
+    #[test]
+    fn trims_link_padding() {
+        let mut frame = [0; 46];
+        frame[..28].copy_from_slice(&ECHO);
+        let packet = Packet::parse(&frame).unwrap();
+        assert_eq!(packet.bytes, ECHO);
+        assert_eq!(packet.source, IpAddr::from([10, 1, 0, 2]));
+        assert_eq!(packet.payload().len(), 8);
+    }
+
+    #[test]
+    fn rejects_each_wrong_header_field() {
+        for (byte, value) in [(0, 0x55), (0, 0x44), (0, 0x46), (2, 0xff), (3, 19), (10, 0)] {
+            let mut packet = ECHO;
+            packet[byte] = value;
+            assert_eq!(Packet::parse(&packet), Err(Malformed::Ip), "byte {byte} = {value:#x}");
+        }
+        for length in 0..ECHO.len() {
+            assert_eq!(Packet::parse(&ECHO[..length]), Err(Malformed::Ip), "{length} bytes");
+        }
+    }
+}
