@@ -87,10 +87,10 @@ impl Picture<'_> {
                 let target = match route.next_hop {
                     NextHop::Attachment(attachment) => Route::Attachment(AttachmentIndex(attachment.0)),
                     NextHop::Tunnels(tunnels) => {
-                        let ids = tunnels.into_iter().filter_map(|tunnel| self.ids.id(tunnel));
+                        let ids = tunnels.into_iter().filter_map(|weighted| self.ids.id(weighted.tunnel));
                         Route::Tunnels(ids.map(|id| TunnelIndex(id.0)).collect())
                     }
-                    NextHop::Unreachable => Route::Tunnels(Box::default()),
+                    NextHop::Unreachable | NextHop::Blackhole | NextHop::Reject => Route::Tunnels(Box::default()),
                 };
                 table.insert(network(route.prefix), target);
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bordergate_gateway::{
     AdminState, AttachmentIndex, Field, GatewayIndex, Identity, IkeParameters, NextHop, PskSource, Resources, Startup,
-    TunnelIndex, UdpEncapsulation, valid_routes,
+    TunnelIndex, UdpEncapsulation, Weight, WeightedTunnel, valid_routes,
 };
 
 const STATIC: &str = include_str!("../../../examples/static.toml");
@@ -68,7 +68,8 @@ fn tenants_have_tables_of_their_own() {
         valid_routes(&resources, gateway, up).into_iter().map(|r| (r.prefix.to_string(), r.next_hop)).collect()
     };
     let attachment = |index| NextHop::Attachment(AttachmentIndex(index));
-    let tunnels = |list: &[u32]| NextHop::Tunnels(list.iter().copied().map(TunnelIndex).collect());
+    let weighted = |index: &u32| WeightedTunnel { tunnel: TunnelIndex(*index), weight: Weight::DEFAULT };
+    let tunnels = |list: &[u32]| NextHop::Tunnels(list.iter().map(weighted).collect());
     let named = |routes: &[(&str, NextHop)]| -> Vec<(String, NextHop)> {
         routes.iter().map(|(prefix, hop)| ((*prefix).to_owned(), hop.clone())).collect()
     };

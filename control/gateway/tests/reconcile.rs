@@ -14,7 +14,7 @@ fn parse(text: &str) -> Resources {
 
 #[test]
 fn every_tunnel_field_has_its_cost() {
-    use Effect::{Hot, Reestablish};
+    use Effect::{Forwarding, Hot, Reestablish};
     let cases = [
         (
             "remote_address = \"198.51.100.2\"",
@@ -52,6 +52,18 @@ fn every_tunnel_field_has_its_cost() {
         ("esn = true", "esn = false", TunnelField::Esn, Reestablish),
         ("replay_window = 1024", "replay_window = 64", TunnelField::ReplayWindow, Reestablish),
         ("lifetime_seconds = 3600", "lifetime_seconds = 60", TunnelField::EspLifetime, Hot),
+        ("esn = true", "esn = true\nlifetime_packets = 9", TunnelField::LifetimePackets, Hot),
+        ("esn = true", "esn = true\nlifetime_bytes = 9", TunnelField::LifetimeBytes, Hot),
+        ("admin = \"up\"", "paused = true", TunnelField::Paused, Forwarding),
+        ("admin = \"up\"", "bandwidth_mbps = 10", TunnelField::Bandwidth, Forwarding),
+        ("admin = \"up\"", "weight = 0", TunnelField::Weight, Forwarding),
+        ("admin = \"up\"", "inner_address = \"10.9.0.2/30\"", TunnelField::InnerAddress, Forwarding),
+        ("admin = \"up\"", "outer = { dscp = 0 }", TunnelField::Dscp, Forwarding),
+        ("admin = \"up\"", "outer = { ecn = false }", TunnelField::Ecn, Forwarding),
+        ("admin = \"up\"", "outer = { df = \"copy\" }", TunnelField::Df, Forwarding),
+        ("admin = \"up\"", "outer = { hop_limit = 1 }", TunnelField::HopLimit, Forwarding),
+        ("admin = \"up\"", "outer = { path_mtu = 1500 }", TunnelField::PathMtu, Forwarding),
+        ("admin = \"up\"", "outer = { mss_clamp = \"off\" }", TunnelField::MssClamp, Forwarding),
     ];
     // Both ends have an address to spare, so that only the tunnel differs.
     let base = GOOD
@@ -67,6 +79,26 @@ fn every_tunnel_field_has_its_cost() {
             "{field}"
         );
     }
+}
+
+#[test]
+fn the_costliest_field_is_the_cost_of_a_step() {
+    let step = |fields| Step::Modify { old: TunnelIndex(0), new: TunnelIndex(0), fields };
+    assert_eq!(step(vec![TunnelField::Weight, TunnelField::EspLifetime]).effect(), Some(Effect::Hot));
+    assert_eq!(step(vec![TunnelField::Esn, TunnelField::Weight]).effect(), Some(Effect::Reestablish));
+    let step = Step::<TunnelIndex, TunnelField>::Renumber { old: TunnelIndex(0), new: TunnelIndex(1) };
+    assert_eq!(step.effect(), Some(Effect::Forwarding));
+}
+
+#[test]
+fn a_peers_inner_address_is_a_field_of_its_own() {
+    let with = |peer: &str| {
+        let inner = format!("inner_address = \"10.9.0.1/29\"\npeer_inner_address = \"{peer}\"");
+        parse(&GOOD.replacen("admin = \"up\"", &inner, 1))
+    };
+    let step = Step::Modify { old: TunnelIndex(0), new: TunnelIndex(0), fields: vec![TunnelField::PeerInnerAddress] };
+    assert_eq!(step.effect(), Some(Effect::Forwarding));
+    assert_eq!(difference(&with("10.9.0.2"), &with("10.9.0.3")), [Change::VpnTunnel(step)]);
 }
 
 #[test]
@@ -97,7 +129,23 @@ fn a_tunnel_that_moves_to_another_border_gateway_is_established_anew() {
 
 #[test]
 fn other_objects_name_their_fields() {
+    let gateway =
+        |field| Change::BorderGateway(Step::Modify { old: GatewayIndex(0), new: GatewayIndex(0), fields: vec![field] });
+    let attachment = |field| {
+        let (old, new) = (AttachmentIndex(0), AttachmentIndex(0));
+        Change::VpcAttachment(Step::Modify { old, new, fields: vec![field] })
+    };
     let cases = [
+        ("asn = 65000", "flow_hash = \"symmetric\"", gateway(GatewayField::FlowHash)),
+        ("asn = 65000", "addresses = [\"10.9.0.1/24\"]", gateway(GatewayField::Addresses)),
+        ("asn = 65000", "namespace = \"ns\"", gateway(GatewayField::Namespace)),
+        ("asn = 65000", "host_interface = \"tun0\"", gateway(GatewayField::HostInterface)),
+        ("interface = \"vpc0\"", "interface = \"vpc0\"\nvlan = 7", attachment(AttachmentField::Vlan)),
+        (
+            "interface = \"vpc0\"",
+            "interface = \"vpc0\"\nanti_spoofing = false",
+            attachment(AttachmentField::AntiSpoofing),
+        ),
         (
             "asn = 65000",
             "asn = 64900",

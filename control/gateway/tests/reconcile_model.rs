@@ -68,6 +68,8 @@ impl State {
                 (TunnelField::RemoteId, text(&t.remote_id)),
                 (TunnelField::Admin, text(t.admin)),
                 (TunnelField::Startup, text(t.startup)),
+                (TunnelField::Paused, text(t.paused)),
+                (TunnelField::Weight, text(t.weight)),
                 (TunnelField::Esn, text(t.esp.esn)),
                 (TunnelField::EspLifetime, text(t.esp.lifetime)),
             ];
@@ -77,6 +79,8 @@ impl State {
             let target = match r.target {
                 RouteTarget::Attachment(a) => format!("attachment {}", resources.attachment(a).name),
                 RouteTarget::Connection(c) => format!("connection {}", resources.connection(c).name),
+                RouteTarget::Blackhole => "blackhole".to_owned(),
+                RouteTarget::Reject => "reject".to_owned(),
             };
             state.routes.insert(format!("{} {} {target}", gateway_name(r.gateway), r.destination), i);
         }
