@@ -3,8 +3,11 @@
 use bordergate_gateway::{Identity, InterfaceAddress, InterfaceName, Name, Prefix, Resources};
 use proptest::prelude::*;
 
-const EXAMPLES: [&str; 2] =
-    [include_str!("../../../examples/static.toml"), include_str!("../../../examples/two-tenants.toml")];
+const EXAMPLES: [&str; 3] = [
+    include_str!("../../../examples/static.toml"),
+    include_str!("../../../examples/two-tenants.toml"),
+    include_str!("../../../examples/full.toml"),
+];
 
 /// Reads a text twice; each error must lie on a line of it and say something.
 fn check(text: &str) -> Result<(), TestCaseError> {
