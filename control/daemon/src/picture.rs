@@ -6,7 +6,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use esp::{Encapsulation, HeaderRules, OuterHeader};
-use gateway::{NextHop, Prefix, Resources};
+use gateway::{NextHop, Prefix, Resources, WeightedTunnel};
 use ipnet::IpNet;
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, Outbound, PortIndex, PortRole, Route, RouteIndex,
@@ -131,11 +131,20 @@ impl Picture<'_> {
         match next_hop {
             NextHop::Attachment(attachment) => Route::Attachment(AttachmentIndex(attachment.0)),
             NextHop::Tunnels(tunnels) => {
-                let ids = tunnels.iter().filter_map(|tunnel| self.ids.id(*tunnel));
-                let members: Vec<_> = ids.map(|id| (TunnelIndex(id.0), NonZeroU8::MIN)).collect();
+                let members = |weight: &dyn Fn(u8) -> Option<NonZeroU8>| -> Vec<_> {
+                    let member = |weighted: &WeightedTunnel| {
+                        Some((TunnelIndex(self.ids.id(weighted.tunnel)?.0), weight(weighted.weight.number())?))
+                    };
+                    tunnels.iter().filter_map(member).collect()
+                };
+                let weighted = members(&NonZeroU8::new);
+                // All that are up have weight 0: better a drained tunnel than none.
+                let members = if weighted.is_empty() { members(&|_| Some(NonZeroU8::MIN)) } else { weighted };
                 Route::Tunnels(TunnelGroup::new(&members))
             }
             NextHop::Unreachable => Route::Tunnels(TunnelGroup::default()),
+            NextHop::Blackhole => Route::Blackhole,
+            NextHop::Reject => Route::Reject,
         }
     }
 

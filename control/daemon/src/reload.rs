@@ -115,8 +115,8 @@ fn plan(
             (Step::Modify { new, fields, .. }, _) if fields.contains(&TunnelField::Admin) => {
                 plan.reestablish.push(new_id(*new));
             }
-            // The connection is the tunnel's place in the model; IKE does not know of it.
-            (Step::Modify { fields, .. }, _) if fields == &[TunnelField::Connection] => {}
+            // It is in the snapshot, or the tunnel's place in the model; IKE does not know of it.
+            (Step::Modify { .. }, Some(Effect::Forwarding)) => {}
             (Step::Modify { new, .. }, _) => plan.defer.push(new_id(*new)),
             (Step::Renumber { .. }, _) => {}
         }
@@ -150,6 +150,7 @@ mod tests {
             planned("liveness_seconds = 10", "liveness_seconds = 20"),
             Plan { defer: new.clone(), ..Plan::default() }
         );
+        assert_eq!(planned("admin = \"up\"", "weight = 9"), Plan::default());
         let renamed = planned("name = \"tun-1\"", "name = \"tun-2\"");
         assert_eq!(renamed, Plan { remove: vec![TunnelId(0)], add: new, ..Plan::default() });
     }

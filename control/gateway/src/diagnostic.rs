@@ -31,7 +31,7 @@ impl Diagnostic {
     pub fn key(&self) -> &str {
         let path = self.field.strip_prefix(&self.object).unwrap_or(&self.field);
         let path = path.strip_prefix('.').unwrap_or(path);
-        ["ike.", "esp."].iter().find_map(|table| path.strip_prefix(table)).unwrap_or(path)
+        ["outer.", "ike.", "esp."].iter().find_map(|table| path.strip_prefix(table)).unwrap_or(path)
     }
 }
 
@@ -68,14 +68,18 @@ pub trait Refusal: fmt::Display {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfRange {
     /// The smallest number allowed.
-    pub low: u32,
+    pub low: u64,
     /// The largest number allowed.
-    pub high: u32,
+    pub high: u64,
 }
 
 impl OutOfRange {
-    pub(crate) fn check(number: i128, low: u32, high: u32) -> Result<u32, Self> {
-        u32::try_from(number).ok().filter(|n| (low..=high).contains(n)).ok_or(Self { low, high })
+    pub(crate) fn check<N>(number: i128, low: N, high: N) -> Result<N, Self>
+    where
+        N: Copy + PartialOrd + TryFrom<i128> + Into<u64>,
+    {
+        let refused = Self { low: low.into(), high: high.into() };
+        N::try_from(number).ok().filter(|n| (low..=high).contains(n)).ok_or(refused)
     }
 }
 

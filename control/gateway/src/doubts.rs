@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::draft::{ConnectionDraft, Draft, KeyDraft, RouteDraft, TunnelDraft};
+use crate::draft::{AttachmentDraft, ConnectionDraft, Draft, KeyDraft, RouteDraft, TunnelDraft};
 use crate::index::{AttachmentIndex, ConnectionIndex, GatewayIndex};
 use crate::prefix::Prefix;
 use crate::report::{At, Complaint, Report};
@@ -139,22 +139,55 @@ fn useless_route(draft: &Draft, report: &Report<'_>, route: &RouteDraft) {
     let (Some(gateway), Some(destination), Some(target)) = (route.gateway, route.destination, route.target) else {
         return;
     };
-    let RouteTarget::Connection(connection) = target.value else { return };
     let warn = |problem: String| {
         let complaint = Complaint::new(problem).quoting(&destination.value.to_string());
         report.warn(&route.head.label, "destination", destination.offset, complaint);
     };
-    if let Some((owner, _)) = draft.attached(gateway.value).find(|(_, p)| p.value == destination.value) {
-        let label = &draft.attachments[owner.position()].head.label;
-        warn(format!("is never used: {label} has the same prefix, and a VPC goes before a VPN"));
+    if !discards(target.value)
+        && let Some(line) = discarded(draft, report, gateway.value, destination.value)
+    {
+        warn(format!("is never used: the route on line {line} discards what is for the same prefix"));
     }
-    let mut tunnels = draft.tunnels.iter().filter(|t| t.connection.is_some_and(|at| at.value == connection));
-    let misfit = tunnels.find_map(|tunnel| {
-        let selectors = tunnel.remote_prefixes.as_ref()?;
-        let fits = selectors.value.iter().any(|selector| selector.covers(&destination.value));
-        (!fits).then_some(&tunnel.head.label)
+    match target.value {
+        RouteTarget::Blackhole | RouteTarget::Reject => {}
+        RouteTarget::Connection(connection) => {
+            if let Some((owner, _)) = draft.attached(gateway.value).find(|(_, p)| p.value == destination.value) {
+                let label = &draft.attachments[owner.position()].head.label;
+                warn(format!("is never used: {label} has the same prefix, and a VPC goes before a VPN"));
+            }
+            let mut tunnels = draft.tunnels.iter().filter(|t| t.connection.is_some_and(|at| at.value == connection));
+            let misfit = tunnels.find_map(|tunnel| {
+                let selectors = tunnel.remote_prefixes.as_ref()?;
+                let fits = selectors.value.iter().any(|selector| selector.covers(&destination.value));
+                (!fits).then_some(&tunnel.head.label)
+            });
+            if let Some(label) = misfit {
+                let outside = "what lies outside them cannot be sent through it";
+                warn(format!("is not within remote_prefixes of {label}: {outside}"));
+            }
+        }
+        RouteTarget::Attachment(attachment) => {
+            let AttachmentDraft { head, anti_spoofing, prefixes, .. } = &draft.attachments[attachment.position()];
+            let mut behind = prefixes.iter().flat_map(|list| &list.value);
+            if *anti_spoofing == Some(true) && !behind.any(|prefix| prefix.value.covers(&destination.value)) {
+                warn(format!("is not within prefixes of {}: its anti_spoofing drops what comes back", head.label));
+            }
+        }
+    }
+}
+
+/// The line of the static route that discards what is for a destination.
+fn discarded(draft: &Draft, report: &Report<'_>, gateway: GatewayIndex, destination: Prefix) -> Option<u32> {
+    let found = draft.routes.iter().find(|route| {
+        let table_and_destination = (route.gateway.map(|at| at.value), route.destination.map(|at| at.value));
+        route.target.is_some_and(|at| discards(at.value)) && table_and_destination == (Some(gateway), Some(destination))
     });
-    if let Some(label) = misfit {
-        warn(format!("is not within remote_prefixes of {label}: what lies outside them cannot be sent through it"));
+    found.map(|route| report.line(route.head.offset))
+}
+
+fn discards(target: RouteTarget) -> bool {
+    match target {
+        RouteTarget::Blackhole | RouteTarget::Reject => true,
+        RouteTarget::Connection(_) | RouteTarget::Attachment(_) => false,
     }
 }

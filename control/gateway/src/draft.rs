@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use crate::asn::Asn;
 use crate::identity::Identity;
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex};
-use crate::interface::InterfaceName;
+use crate::interface_address::InterfaceAddress;
+use crate::kernel_name::{InterfaceName, NamespaceName};
 use crate::name::Name;
+use crate::outer::OuterParameters;
 use crate::parameters::{EspParameters, IkeParameters};
 use crate::prefix::Prefix;
 use crate::psk::Psk;
 use crate::report::At;
-use crate::resource::{AdminState, RouteTarget, Routing, Startup, UdpEncapsulation};
+use crate::resource::{AdminState, Bandwidth, FlowHash, RouteTarget, Routing, Startup, UdpEncapsulation, Vlan, Weight};
+use crate::section::Found;
 
 /// All of a file. A position in each list is the object's index.
 #[derive(Default)]
@@ -36,6 +39,10 @@ pub(crate) struct GatewayDraft {
     pub(crate) head: Head,
     pub(crate) name: Option<Name>,
     pub(crate) asn: Option<Asn>,
+    pub(crate) flow_hash: Option<FlowHash>,
+    pub(crate) addresses: Option<Vec<InterfaceAddress>>,
+    pub(crate) namespace: Option<At<NamespaceName>>,
+    pub(crate) host_interface: Option<InterfaceName>,
 }
 
 pub(crate) struct AttachmentDraft {
@@ -43,6 +50,8 @@ pub(crate) struct AttachmentDraft {
     pub(crate) name: Option<Name>,
     pub(crate) gateway: Option<At<GatewayIndex>>,
     pub(crate) interface: Option<At<InterfaceName>>,
+    pub(crate) vlan: Found<Vlan>,
+    pub(crate) anti_spoofing: Option<bool>,
     pub(crate) prefixes: Option<At<Vec<At<Prefix>>>>,
 }
 
@@ -72,10 +81,16 @@ pub(crate) struct TunnelDraft {
     pub(crate) local_id: Option<Identity>,
     pub(crate) remote_id: Option<Identity>,
     pub(crate) admin: Option<AdminState>,
+    pub(crate) paused: Option<bool>,
     pub(crate) startup: Option<Startup>,
     pub(crate) local_prefixes: Option<At<Vec<Prefix>>>,
     pub(crate) remote_prefixes: Option<At<Vec<Prefix>>>,
     pub(crate) udp_encapsulation: Option<UdpEncapsulation>,
+    pub(crate) bandwidth: Found<Bandwidth>,
+    pub(crate) weight: Option<Weight>,
+    pub(crate) inner_address: Found<InterfaceAddress>,
+    pub(crate) peer_inner_address: Found<IpAddr>,
+    pub(crate) outer: Option<OuterParameters>,
     pub(crate) ike: Option<IkeParameters>,
     pub(crate) esp: Option<EspParameters>,
 }

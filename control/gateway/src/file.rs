@@ -110,7 +110,14 @@ fn complete(draft: Draft, invalid: &BTreeSet<(AttachmentIndex, Prefix)>) -> Opti
 }
 
 fn gateway(draft: GatewayDraft) -> Option<BorderGateway> {
-    Some(BorderGateway { name: draft.name?, asn: draft.asn? })
+    Some(BorderGateway {
+        name: draft.name?,
+        asn: draft.asn?,
+        flow_hash: draft.flow_hash?,
+        addresses: draft.addresses?,
+        namespace: draft.namespace?.value,
+        host_interface: draft.host_interface?,
+    })
 }
 
 fn attachment(
@@ -123,6 +130,8 @@ fn attachment(
         name: draft.name?,
         gateway: draft.gateway?.value,
         interface: draft.interface?.value,
+        vlan: draft.vlan.optional()?,
+        anti_spoofing: draft.anti_spoofing?,
         prefixes: draft.prefixes?.value.into_iter().map(|at| attached(at.value)).collect(),
     })
 }
@@ -159,10 +168,16 @@ fn tunnel(draft: TunnelDraft, gateway: crate::index::GatewayIndex) -> Option<Vpn
         local_id: draft.local_id?,
         remote_id: draft.remote_id?,
         admin: draft.admin?,
+        paused: draft.paused?,
         startup: draft.startup?,
         local_prefixes: draft.local_prefixes?.value,
         remote_prefixes: draft.remote_prefixes?.value,
         udp_encapsulation: draft.udp_encapsulation?,
+        bandwidth: draft.bandwidth.optional()?,
+        weight: draft.weight?,
+        inner_address: draft.inner_address.optional()?,
+        peer_inner_address: draft.peer_inner_address.optional()?,
+        outer: draft.outer?,
         ike: draft.ike?,
         esp: draft.esp?,
     })

@@ -18,10 +18,13 @@ mod draft;
 mod file;
 mod identity;
 mod index;
-mod interface;
+mod interface_address;
+mod kernel_name;
 mod keyword;
 mod name;
 mod names;
+mod number;
+mod outer;
 mod parameters;
 mod prefix;
 mod psk;
@@ -41,10 +44,12 @@ pub use asn::Asn;
 pub use diagnostic::{Diagnostic, OutOfRange, Refusal};
 pub use identity::{Identity, IdentityError};
 pub use index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, RouteIndex, TunnelIndex};
-pub use interface::{InterfaceName, InterfaceNameError};
+pub use interface_address::{InterfaceAddress, InterfaceAddressError};
+pub use kernel_name::{InterfaceName, KernelNameError, KernelNameProblem, NamespaceName};
 pub use keyword::{Keyword, UnknownKeyword};
 pub use name::{Name, NameError};
-pub use parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow};
+pub use outer::{DontFragment, Dscp, HopLimit, Mss, MssClamp, OuterDscp, OuterParameters, PathMtu};
+pub use parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
 pub use prefix::{Prefix, PrefixError};
 pub use psk::{Psk, PskError, PskSource};
 pub use reconcile::{
@@ -52,8 +57,10 @@ pub use reconcile::{
     difference,
 };
 pub use resource::{
-    AdminState, AttachedPrefix, BorderGateway, CustomerGateway, RouteTarget, Routing, Startup, StaticRoute,
-    UdpEncapsulation, VpcAttachment, VpnConnection, VpnTunnel,
+    AdminState, AttachedPrefix, Bandwidth, BorderGateway, CustomerGateway, FlowHash, RouteTarget, Routing, Startup,
+    StaticRoute, UdpEncapsulation, Vlan, VpcAttachment, VpnConnection, VpnTunnel, Weight,
 };
 pub use resources::{Field, Resources};
-pub use route::{NextHop, Route, RouteOrigin, ValidRoute, propagated_routes, static_routes, valid_routes};
+pub use route::{
+    NextHop, Route, RouteOrigin, ValidRoute, WeightedTunnel, propagated_routes, static_routes, valid_routes,
+};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::algorithm::{EspEncryption, IkeEncryption, Integrity, KeyExchange, Prf};
-use crate::diagnostic::OutOfRange;
+use crate::number::numbers;
 
 /// Parameters of the IKE SA. Lists are in order of preference, not empty, and free of repetitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +45,12 @@ pub struct EspParameters {
     pub esn: bool,
     /// How far behind the newest packet an older one is still taken.
     pub replay_window: ReplayWindow,
-    /// How long an SA may live before it is replaced.
+    /// How long an SA may live before it is replaced. Of this and the next two the first that is reached counts.
     pub lifetime: Lifetime,
+    /// How many packets an SA may carry before it is replaced.
+    pub lifetime_packets: Volume,
+    /// How many bytes an SA may carry before it is replaced.
+    pub lifetime_bytes: Volume,
 }
 
 impl Default for EspParameters {
@@ -56,29 +60,28 @@ impl Default for EspParameters {
             esn: true,
             replay_window: ReplayWindow(1024),
             lifetime: Lifetime(3600),
+            lifetime_packets: Volume(0),
+            lifetime_bytes: Volume(0),
         }
     }
 }
 
-/// How long an SA may live: 60 to 86400 seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lifetime(u32);
+numbers! {
+    /// How long an SA may live: 60 to 86400 seconds.
+    Lifetime(u32): 60..=86400, from_seconds, seconds;
+
+    /// How much an SA may carry (RFC 4301 §4.4.2.1), in packets or bytes as its field says: 0 (no limit) to 10^18,
+    /// which is more than any line carries within the longest [`Lifetime`].
+    Volume(u64): 0..=1_000_000_000_000_000_000, from_count, count;
+
+    /// After how much silence the peer is probed (RFC 7296 §2.4): 0 (never) to 3600 seconds.
+    Liveness(u32): 0..=3600, from_seconds, seconds;
+
+    /// The size of the anti-replay window (RFC 4303 §3.4.3): 64 to 4096 packets.
+    ReplayWindow(u32): 64..=4096, from_packets, packets;
+}
 
 impl Lifetime {
-    /// The lifetime of so many seconds.
-    ///
-    /// # Errors
-    /// [`OutOfRange`] below 60 and above 86400.
-    pub fn from_seconds(seconds: i128) -> Result<Self, OutOfRange> {
-        OutOfRange::check(seconds, 60, 86400).map(Self)
-    }
-
-    /// In seconds.
-    #[must_use]
-    pub fn seconds(self) -> u32 {
-        self.0
-    }
-
     /// As a duration.
     #[must_use]
     pub fn duration(self) -> Duration {
@@ -92,42 +95,18 @@ impl fmt::Display for Lifetime {
     }
 }
 
-/// After how much silence the peer is probed (RFC 7296 §2.4): 0 (never) to 3600 seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Liveness(u32);
+impl Volume {
+    /// After how much to replace the SA; `None` when it may carry any amount.
+    #[must_use]
+    pub fn limit(self) -> Option<u64> {
+        (self.0 != 0).then_some(self.0)
+    }
+}
 
 impl Liveness {
-    /// A probe after so many seconds; never for 0.
-    ///
-    /// # Errors
-    /// [`OutOfRange`] above 3600.
-    pub fn from_seconds(seconds: i128) -> Result<Self, OutOfRange> {
-        OutOfRange::check(seconds, 0, 3600).map(Self)
-    }
-
     /// The silence after which to probe; `None` when the peer is never probed.
     #[must_use]
     pub fn interval(self) -> Option<Duration> {
         (self.0 != 0).then(|| Duration::from_secs(self.0.into()))
-    }
-}
-
-/// The size of the anti-replay window (RFC 4303 §3.4.3): 64 to 4096 packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReplayWindow(u32);
-
-impl ReplayWindow {
-    /// A window of so many packets.
-    ///
-    /// # Errors
-    /// [`OutOfRange`] below 64 and above 4096.
-    pub fn from_packets(packets: i128) -> Result<Self, OutOfRange> {
-        OutOfRange::check(packets, 64, 4096).map(Self)
-    }
-
-    /// In packets.
-    #[must_use]
-    pub fn packets(self) -> u32 {
-        self.0
     }
 }

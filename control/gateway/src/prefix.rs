@@ -42,6 +42,19 @@ impl Prefix {
         self.length
     }
 
+    /// The last address.
+    pub(crate) fn last(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) | !mask4(self.length)).into()),
+            IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) | !mask6(self.length)).into()),
+        }
+    }
+
+    /// The number of bits of an address of its family.
+    pub(crate) fn bits(&self) -> u8 {
+        width(self.address)
+    }
+
     /// Whether this is a prefix of IPv4.
     #[must_use]
     pub fn is_ipv4(&self) -> bool {
@@ -76,34 +89,44 @@ fn width(address: IpAddr) -> u8 {
 
 fn masked(address: IpAddr, length: u8) -> IpAddr {
     match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            IpAddr::V4((u32::from(v4) & mask).into())
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-            IpAddr::V6((u128::from(v6) & mask).into())
-        }
+        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) & mask4(length)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & mask6(length)).into()),
     }
+}
+
+fn mask4(length: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0)
+}
+
+fn mask6(length: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
 }
 
 impl FromStr for Prefix {
     type Err = PrefixError;
 
     fn from_str(text: &str) -> Result<Self, PrefixError> {
+        let (address, length) = Self::parts(text)?;
+        Self::new(address, length)
+    }
+}
+
+impl Prefix {
+    /// An address and a length, whatever they say of each other.
+    pub(crate) fn parts(text: &str) -> Result<(IpAddr, u8), PrefixError> {
         let Some((address, length)) = text.split_once('/') else {
             return Err(match text.parse::<IpAddr>() {
                 Ok(address) => PrefixError::NoLength { meant: Self { address, length: width(address) } },
                 Err(_) => PrefixError::Malformed,
             });
         };
-        let address = address.parse().map_err(|_| PrefixError::Malformed)?;
+        let address: IpAddr = address.parse().map_err(|_| PrefixError::Malformed)?;
         // `u8::from_str` would take a leading plus.
         if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
             return Err(PrefixError::Malformed);
         }
         let length = length.parse().map_err(|_| PrefixError::Length { most: width(address) })?;
-        Self::new(address, length)
+        Ok((address, length))
     }
 }
 

@@ -1,22 +1,22 @@
 //! From the tables of a resource file to drafts of its objects.
 
-use std::path::PathBuf;
+mod route;
+mod tunnel;
 
+use route::route;
 use toml::de::{DeTable, DeValue};
+use tunnel::tunnel;
 
 use crate::asn::Asn;
-use crate::draft::{
-    AttachmentDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, Head, KeyDraft, RouteDraft, TunnelDraft,
-};
-use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex};
-use crate::interface::InterfaceName;
+use crate::draft::{AttachmentDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, Head};
+use crate::index::{CustomerIndex, GatewayIndex};
+use crate::interface_address::InterfaceAddress;
+use crate::kernel_name::{InterfaceName, NamespaceName};
 use crate::name::Name;
 use crate::names::Names;
-use crate::parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow};
 use crate::prefix::Prefix;
-use crate::psk::Psk;
 use crate::report::{At, Complaint, Report, quoted};
-use crate::resource::{AdminState, RouteTarget, Routing, Startup, UdpEncapsulation};
+use crate::resource::{FlowHash, Routing, Vlan};
 use crate::scalar;
 use crate::section::{Found, Section};
 
@@ -84,7 +84,14 @@ fn named<'r, 'i>(root: &mut Section<'r, 'i>, kind: &'static str) -> (Vec<Section
 fn gateway(mut section: Section<'_, '_>) -> GatewayDraft {
     let name = name(&mut section);
     let asn = section.defaulted("asn", Asn::GATEWAY_DEFAULT, scalar::number(Asn::of_gateway));
-    GatewayDraft { head: close(section), name, asn }
+    let flow_hash = section.defaulted("flow_hash", FlowHash::Directed, scalar::word);
+    let addresses = section.defaulted_list("addresses", Vec::new(), scalar::text::<InterfaceAddress>);
+    let offset = section.offset;
+    let default = name.as_ref().map(|name| At { value: NamespaceName::of_gateway(name), offset });
+    let namespace = section.field("namespace", scalar::text).or(default);
+    let default = name.as_ref().map(|name| At { value: InterfaceName::of_gateway(name), offset });
+    let host_interface = section.field("host_interface", scalar::text).or(default).map(|at| at.value);
+    GatewayDraft { head: close(section), name, asn, flow_hash, addresses, namespace, host_interface }
 }
 
 fn attachment(mut section: Section<'_, '_>, gateways: &Names) -> AttachmentDraft {
@@ -92,8 +99,10 @@ fn attachment(mut section: Section<'_, '_>, gateways: &Names) -> AttachmentDraft
     let gateway = gateways.reference(&mut section).map(|at| at.map(GatewayIndex::from_position));
     let interface =
         section.required("interface", "the host's interface towards the VPC", scalar::text::<InterfaceName>);
+    let vlan = section.field("vlan", scalar::number(Vlan::from_number));
+    let anti_spoofing = section.defaulted("anti_spoofing", true, scalar::boolean);
     let prefixes = section.required_list("prefixes", "the prefixes behind it", scalar::text::<Prefix>);
-    AttachmentDraft { head: close(section), name, gateway, interface, prefixes }
+    AttachmentDraft { head: close(section), name, gateway, interface, vlan, anti_spoofing, prefixes }
 }
 
 fn customer(mut section: Section<'_, '_>) -> CustomerDraft {
@@ -117,171 +126,6 @@ fn routing(value: &DeValue<'_>) -> Result<Routing, Complaint> {
         Some("bgp") => Err(Complaint::new("is not built yet").allowed("static").quoting("bgp")),
         Some(_) | None => scalar::word(value),
     }
-}
-
-fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> TunnelDraft {
-    let name = name(&mut section);
-    let connection = connections.reference(&mut section).map(|at| at.map(ConnectionIndex::from_position));
-    let local_address = section.required("local_address", "one of the connection's addresses", scalar::address);
-    let remote_address = section.required("remote_address", "one of the customer gateway's addresses", scalar::address);
-    let key = key(&mut section);
-    let default_id = |address: Option<At<std::net::IpAddr>>| address.map(|at| at.value.into());
-    let local_id = identity(&mut section, "local_id", default_id(local_address));
-    let remote_id = identity(&mut section, "remote_id", default_id(remote_address));
-    let admin = section.defaulted("admin", AdminState::Up, scalar::word);
-    let startup = section.defaulted("startup", Startup::Initiate, scalar::word);
-    let local_prefixes = selectors(&mut section, "local_prefixes");
-    let remote_prefixes = selectors(&mut section, "remote_prefixes");
-    let udp_encapsulation = section.defaulted("udp_encapsulation", UdpEncapsulation::Auto, scalar::word);
-    let ike = ike(section.table("ike"));
-    let esp = esp(section.table("esp"));
-    TunnelDraft {
-        head: close(section),
-        name,
-        connection,
-        local_address,
-        remote_address,
-        key,
-        local_id,
-        remote_id,
-        admin,
-        startup,
-        local_prefixes,
-        remote_prefixes,
-        udp_encapsulation,
-        ike,
-        esp,
-    }
-}
-
-fn key(section: &mut Section<'_, '_>) -> Option<At<KeyDraft>> {
-    let psk = section.secret("psk", |text| Psk::new(text.as_bytes()).map_err(|e| Complaint::refused(&e)));
-    let file = section.field("psk_file", |value| match scalar::string(value)? {
-        "" => Err(Complaint::new("is empty").allowed("the path of a file").quoting("")),
-        text if text.contains('\0') => Err(Complaint::new("contains a NUL").allowed("the path of a file")),
-        text => Ok(PathBuf::from(text)),
-    });
-    match (psk, file) {
-        (Found::Absent, Found::Absent) => {
-            section.missing("psk", "psk or psk_file");
-            None
-        }
-        (Found::Good(_) | Found::Bad, Found::Good(At { offset, .. })) => {
-            let complaint = Complaint::new("is given beside psk").allowed("psk or psk_file, not both");
-            section.error("psk_file", offset, complaint);
-            None
-        }
-        (Found::Good(psk), Found::Absent) => Some(psk.map(KeyDraft::Inline)),
-        (Found::Absent, Found::Good(file)) => Some(file.map(KeyDraft::File)),
-        (Found::Bad, Found::Absent) | (_, Found::Bad) => None,
-    }
-}
-
-fn identity(
-    section: &mut Section<'_, '_>,
-    key: &'static str,
-    default: Option<crate::identity::Identity>,
-) -> Option<crate::identity::Identity> {
-    match section.field(key, scalar::text) {
-        Found::Absent => default,
-        Found::Bad => None,
-        Found::Good(identity) => Some(identity.value),
-    }
-}
-
-fn selectors(section: &mut Section<'_, '_>, key: &'static str) -> Option<At<Vec<Prefix>>> {
-    match section.list(key, scalar::text::<Prefix>) {
-        Found::Absent => Some(At { value: vec![Prefix::ALL_IPV4], offset: section.offset }),
-        Found::Bad => None,
-        Found::Good(list) => Some(list.map(|prefixes| prefixes.into_iter().map(|at| at.value).collect())),
-    }
-}
-
-fn ike(mut section: Section<'_, '_>) -> Option<IkeParameters> {
-    let default = IkeParameters::default();
-    // The version is no choice, but who writes it down should be told what holds.
-    let version = section.defaulted("version", (), |value| match scalar::string(value)? {
-        "v2" => Ok(()),
-        "v1" => Err(Complaint::new("is not offered: IKEv1 is deprecated by RFC 9395").allowed("v2").quoting("v1")),
-        other => Err(Complaint::new("is not known").allowed("v2").quoting(other)),
-    });
-    let key_exchange = section.defaulted_list("key_exchange", default.key_exchange, scalar::word);
-    let encryption = section.defaulted_list("encryption", default.encryption, scalar::word);
-    let integrity = section.list("integrity", scalar::word);
-    let prf = section.defaulted_list("prf", default.prf, scalar::word);
-    let liveness = section.defaulted("liveness_seconds", default.liveness, scalar::number(Liveness::from_seconds));
-    let lifetime = section.defaulted("lifetime_seconds", default.lifetime, scalar::number(Lifetime::from_seconds));
-    if let (Some(encryption), Found::Good(At { offset, .. })) = (&encryption, &integrity)
-        && encryption.iter().all(|cipher| cipher.is_aead())
-    {
-        let complaint = Complaint::new("has no effect: every cipher in encryption authenticates by itself");
-        let complaint = complaint.allowed("integrity with aes128, aes192 or aes256");
-        section.report.warn(&section.object, "ike.integrity", *offset, complaint);
-    }
-    let integrity = match integrity {
-        Found::Absent => Some(default.integrity),
-        Found::Bad => None,
-        Found::Good(list) => Some(list.value.into_iter().map(|at| at.value).collect()),
-    };
-    section.finish();
-    version?;
-    Some(IkeParameters {
-        key_exchange: key_exchange?,
-        encryption: encryption?,
-        integrity: integrity?,
-        prf: prf?,
-        liveness: liveness?,
-        lifetime: lifetime?,
-    })
-}
-
-fn esp(mut section: Section<'_, '_>) -> Option<EspParameters> {
-    let default = EspParameters::default();
-    let encryption = section.defaulted_list("encryption", default.encryption, scalar::word);
-    let esn = section.defaulted("esn", default.esn, scalar::boolean);
-    let replay_window =
-        section.defaulted("replay_window", default.replay_window, scalar::number(ReplayWindow::from_packets));
-    let lifetime = section.defaulted("lifetime_seconds", default.lifetime, scalar::number(Lifetime::from_seconds));
-    section.finish();
-    Some(EspParameters { encryption: encryption?, esn: esn?, replay_window: replay_window?, lifetime: lifetime? })
-}
-
-fn route<'i>(
-    report: &Report<'i>,
-    place: usize,
-    At { value: table, offset }: At<DeTable<'i>>,
-    gateways: &Names,
-    connections: &Names,
-    attachments: &Names,
-) -> RouteDraft {
-    let label = match table.get("destination").and_then(|destination| destination.get_ref().as_str()) {
-        Some(destination) => format!("static_route {}", quoted(destination)),
-        None => format!("static_route #{}", place + 1),
-    };
-    let mut section = Section::new(report, label, offset, table);
-    let gateway = gateways.reference(&mut section).map(|at| at.map(GatewayIndex::from_position));
-    let destination = section.required("destination", "a prefix, such as 10.2.0.0/16", scalar::text::<Prefix>);
-    let connection = connections.field(&mut section);
-    let attachment = attachments.field(&mut section);
-    let target = match (connection, attachment) {
-        (Found::Absent, Found::Absent) => {
-            section.missing("vpn_connection", "vpn_connection or vpc_attachment");
-            None
-        }
-        (Found::Good(_) | Found::Bad, Found::Good(At { offset, .. })) => {
-            let complaint = Complaint::new("is given beside vpn_connection");
-            section.error("vpc_attachment", offset, complaint.allowed("vpn_connection or vpc_attachment, not both"));
-            None
-        }
-        (Found::Good(at), Found::Absent) => {
-            Some(at.map(|place| RouteTarget::Connection(ConnectionIndex::from_position(place))))
-        }
-        (Found::Absent, Found::Good(at)) => {
-            Some(at.map(|place| RouteTarget::Attachment(AttachmentIndex::from_position(place))))
-        }
-        (Found::Bad, Found::Absent) | (_, Found::Bad) => None,
-    };
-    RouteDraft { head: close(section), gateway, destination, target }
 }
 
 fn name(section: &mut Section<'_, '_>) -> Option<Name> {

@@ -1,12 +1,15 @@
 //! What has to change so that one version of the resources becomes another.
 
+mod field;
+
 use std::collections::BTreeMap;
-use std::fmt;
+
+pub use field::{AttachmentField, ConnectionField, CustomerField, GatewayField, NoField, TunnelField};
 
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, RouteIndex, TunnelIndex};
 use crate::name::Name;
 use crate::prefix::Prefix;
-use crate::resource::{RouteTarget, VpnTunnel};
+use crate::resource::{RouteTarget, StaticRoute};
 use crate::resources::Resources;
 
 /// One step from the old resources to the new. Objects are the same when their names are; routes when they are equal.
@@ -60,106 +63,13 @@ pub enum Step<Index, Field> {
 /// What a change costs the traffic of the tunnel concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// It takes hold while the tunnel goes on.
+    /// It takes hold at once: only forwarding depends on it, and IKE does not know of it.
+    Forwarding,
+    /// It takes hold while the tunnel goes on, when IKE next does what it is about.
     Hot,
     /// The tunnel is torn down and established anew. Two tunnels may have exchanged their addresses, so every
     /// tunnel of this effect is to be torn down before the first is established.
     Reestablish,
-}
-
-macro_rules! fields {
-    ($($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[expect(missing_docs, reason = "each variant is the field of the resource file that its `Display` shows")]
-        pub enum $name { $($variant),* }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match *self { $(Self::$variant => f.write_str($word)),* }
-            }
-        }
-    )*};
-}
-
-fields! {
-    /// A field of a border gateway that may differ.
-    GatewayField { Asn = "asn" }
-
-    /// A field of a VPC attachment that may differ.
-    AttachmentField { BorderGateway = "border_gateway", Interface = "interface", Prefixes = "prefixes" }
-
-    /// A field of a customer gateway that may differ.
-    CustomerField { Asn = "asn", Addresses = "addresses" }
-
-    /// A field of a VPN connection that may differ.
-    ConnectionField {
-        BorderGateway = "border_gateway",
-        CustomerGateway = "customer_gateway",
-        Routing = "routing",
-        Addresses = "addresses",
-    }
-
-    /// A field of a VPN tunnel that may differ. `BorderGateway` is that of its connection.
-    TunnelField {
-        Connection = "vpn_connection",
-        BorderGateway = "border_gateway",
-        LocalAddress = "local_address",
-        RemoteAddress = "remote_address",
-        Psk = "psk",
-        LocalId = "local_id",
-        RemoteId = "remote_id",
-        Admin = "admin",
-        Startup = "startup",
-        LocalPrefixes = "local_prefixes",
-        RemotePrefixes = "remote_prefixes",
-        UdpEncapsulation = "udp_encapsulation",
-        KeyExchange = "ike.key_exchange",
-        IkeEncryption = "ike.encryption",
-        Integrity = "ike.integrity",
-        Prf = "ike.prf",
-        Liveness = "ike.liveness_seconds",
-        IkeLifetime = "ike.lifetime_seconds",
-        EspEncryption = "esp.encryption",
-        Esn = "esp.esn",
-        ReplayWindow = "esp.replay_window",
-        EspLifetime = "esp.lifetime_seconds",
-    }
-}
-
-/// Routes have no fields of their own: a different route is another route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NoField {}
-
-impl TunnelField {
-    /// What a difference in this field costs the tunnel.
-    #[must_use]
-    pub fn effect(self) -> Effect {
-        match self {
-            // Nothing that was negotiated depends on these. `admin` is carried out as an order of its own.
-            Self::Connection | Self::Admin | Self::Startup | Self::Liveness | Self::IkeLifetime | Self::EspLifetime => {
-                Effect::Hot
-            }
-            // The peer agreed to these, proved its identity by them, or the SAs were made with them. A new key is
-            // proved at once: who replaces one wants holders of the old one out.
-            Self::BorderGateway
-            | Self::LocalAddress
-            | Self::RemoteAddress
-            | Self::Psk
-            | Self::LocalId
-            | Self::RemoteId
-            | Self::LocalPrefixes
-            | Self::RemotePrefixes
-            | Self::UdpEncapsulation
-            | Self::KeyExchange
-            | Self::IkeEncryption
-            | Self::Integrity
-            | Self::Prf
-            | Self::EspEncryption
-            | Self::Esn
-            | Self::ReplayWindow => Effect::Reestablish,
-        }
-    }
 }
 
 impl Step<TunnelIndex, TunnelField> {
@@ -169,7 +79,7 @@ impl Step<TunnelIndex, TunnelField> {
         match self {
             Self::Remove { .. } | Self::Add { .. } => None,
             Self::Modify { fields, .. } => fields.iter().map(|field| field.effect()).max(),
-            Self::Renumber { .. } => Some(Effect::Hot),
+            Self::Renumber { .. } => Some(Effect::Forwarding),
         }
     }
 }
@@ -182,47 +92,31 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
         (&old.gateways, &new.gateways),
         |_, gateway| gateway.name.as_str(),
         GatewayIndex::from_position,
-        |a, b| differing(&[(GatewayField::Asn, a.asn == b.asn)]),
+        field::of_gateway,
     );
     let attachments = steps(
         (&old.attachments, &new.attachments),
         |_, attachment| attachment.name.as_str(),
         AttachmentIndex::from_position,
-        |a, b| {
-            differing(&[
-                (AttachmentField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
-                (AttachmentField::Interface, a.interface == b.interface),
-                (AttachmentField::Prefixes, a.prefixes == b.prefixes),
-            ])
-        },
+        |a, b| field::of_attachment((old, a), (new, b)),
     );
     let customers = steps(
         (&old.customers, &new.customers),
         |_, customer| customer.name.as_str(),
         CustomerIndex::from_position,
-        |a, b| {
-            differing(&[(CustomerField::Asn, a.asn == b.asn), (CustomerField::Addresses, a.addresses == b.addresses)])
-        },
+        field::of_customer,
     );
     let connections = steps(
         (&old.connections, &new.connections),
         |_, connection| connection.name.as_str(),
         ConnectionIndex::from_position,
-        |a, b| {
-            let same_customer = old.customer(a.customer).name == new.customer(b.customer).name;
-            differing(&[
-                (ConnectionField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
-                (ConnectionField::CustomerGateway, same_customer),
-                (ConnectionField::Routing, a.routing == b.routing),
-                (ConnectionField::Addresses, a.addresses == b.addresses),
-            ])
-        },
+        |a, b| field::of_connection((old, a), (new, b)),
     );
     let tunnels = steps(
         (&old.tunnels, &new.tunnels),
         |_, tunnel| tunnel.name.as_str(),
         TunnelIndex::from_position,
-        |a, b| tunnel_fields((old, a), (new, b)),
+        |a, b| field::of_tunnel((old, a), (new, b)),
     );
     let routes = steps(
         (&old.routes, &new.routes),
@@ -285,48 +179,22 @@ fn steps<'a, T, Key: Ord, Index: Copy + PartialEq, Field>(
     Steps { gone: gone.into_iter().map(|was| Step::Remove { old: index(was) }).collect(), rest }
 }
 
-fn differing<Field: Copy>(fields: &[(Field, bool)]) -> Vec<Field> {
-    fields.iter().filter(|(_, same)| !same).map(|&(field, _)| field).collect()
-}
-
-fn gateway(resources: &Resources, index: GatewayIndex) -> &Name {
-    &resources.gateway(index).name
-}
-
-fn tunnel_fields((old, a): (&Resources, &VpnTunnel), (new, b): (&Resources, &VpnTunnel)) -> Vec<TunnelField> {
-    let same_connection = old.connection(a.connection).name == new.connection(b.connection).name;
-    differing(&[
-        (TunnelField::Connection, same_connection),
-        (TunnelField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
-        (TunnelField::LocalAddress, a.local_address == b.local_address),
-        (TunnelField::RemoteAddress, a.remote_address == b.remote_address),
-        // Moving a key from one place to another changes nothing while the key is the same.
-        (TunnelField::Psk, a.psk == b.psk || (a.psk.psk().is_some() && a.psk.psk() == b.psk.psk())),
-        (TunnelField::LocalId, a.local_id == b.local_id),
-        (TunnelField::RemoteId, a.remote_id == b.remote_id),
-        (TunnelField::Admin, a.admin == b.admin),
-        (TunnelField::Startup, a.startup == b.startup),
-        (TunnelField::LocalPrefixes, a.local_prefixes == b.local_prefixes),
-        (TunnelField::RemotePrefixes, a.remote_prefixes == b.remote_prefixes),
-        (TunnelField::UdpEncapsulation, a.udp_encapsulation == b.udp_encapsulation),
-        (TunnelField::KeyExchange, a.ike.key_exchange == b.ike.key_exchange),
-        (TunnelField::IkeEncryption, a.ike.encryption == b.ike.encryption),
-        (TunnelField::Integrity, a.ike.integrity == b.ike.integrity),
-        (TunnelField::Prf, a.ike.prf == b.ike.prf),
-        (TunnelField::Liveness, a.ike.liveness == b.ike.liveness),
-        (TunnelField::IkeLifetime, a.ike.lifetime == b.ike.lifetime),
-        (TunnelField::EspEncryption, a.esp.encryption == b.esp.encryption),
-        (TunnelField::Esn, a.esp.esn == b.esp.esn),
-        (TunnelField::ReplayWindow, a.esp.replay_window == b.esp.replay_window),
-        (TunnelField::EspLifetime, a.esp.lifetime == b.esp.lifetime),
-    ])
-}
-
 /// What makes a route this route, across renumbering: its gateway, its destination, and the kind and name of its target.
-fn route_key<'a>(resources: &'a Resources, route: &crate::resource::StaticRoute) -> (&'a Name, Prefix, bool, &'a Name) {
-    let (through_vpn, target) = match route.target {
-        RouteTarget::Attachment(attachment) => (false, &resources.attachment(attachment).name),
-        RouteTarget::Connection(connection) => (true, &resources.connection(connection).name),
+fn route_key<'a>(resources: &'a Resources, route: &StaticRoute) -> (&'a Name, Prefix, Target<'a>) {
+    let target = match route.target {
+        RouteTarget::Attachment(attachment) => Target::Attachment(&resources.attachment(attachment).name),
+        RouteTarget::Connection(connection) => Target::Connection(&resources.connection(connection).name),
+        RouteTarget::Blackhole => Target::Blackhole,
+        RouteTarget::Reject => Target::Reject,
     };
-    (gateway(resources, route.gateway), route.destination, through_vpn, target)
+    (&resources.gateway(route.gateway).name, route.destination, target)
+}
+
+/// A route's target by name.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Target<'a> {
+    Attachment(&'a Name),
+    Connection(&'a Name),
+    Blackhole,
+    Reject,
 }

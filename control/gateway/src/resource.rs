@@ -5,9 +5,12 @@ use std::net::IpAddr;
 use crate::asn::Asn;
 use crate::identity::Identity;
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex};
-use crate::interface::InterfaceName;
+use crate::interface_address::InterfaceAddress;
+use crate::kernel_name::{InterfaceName, NamespaceName};
 use crate::keyword::keywords;
 use crate::name::Name;
+use crate::number::numbers;
+use crate::outer::OuterParameters;
 use crate::parameters::{EspParameters, IkeParameters};
 use crate::prefix::Prefix;
 use crate::psk::PskSource;
@@ -19,6 +22,15 @@ pub struct BorderGateway {
     pub name: Name,
     /// Our side's number.
     pub asn: Asn,
+    /// What the tunnel of a flow is chosen by.
+    pub flow_hash: FlowHash,
+    /// Its own inner addresses, besides those of its tunnels.
+    pub addresses: Vec<InterfaceAddress>,
+    /// The network namespace of its TUN device, through which the host itself takes part in the tenant's network.
+    /// Unlike that of any other border gateway.
+    pub namespace: NamespaceName,
+    /// The TUN device, which carries `addresses` and the `inner_address` of each tunnel.
+    pub host_interface: InterfaceName,
 }
 
 /// A network behind a border gateway.
@@ -30,6 +42,11 @@ pub struct VpcAttachment {
     pub gateway: GatewayIndex,
     /// The host's interface towards the VPC.
     pub interface: InterfaceName,
+    /// Which frames of the interface (IEEE 802.1Q); `None`: those without a tag. No two attachments have the same
+    /// interface and VLAN.
+    pub vlan: Option<Vlan>,
+    /// Whether packets from the VPC are dropped whose source lies in none of `prefixes`, valid or not (RFC 2827).
+    pub anti_spoofing: bool,
     /// What lies behind it, at least one.
     pub prefixes: Vec<AttachedPrefix>,
 }
@@ -91,6 +108,8 @@ pub struct VpnTunnel {
     pub remote_id: Identity,
     /// Whether the tunnel is wanted.
     pub admin: AdminState,
+    /// Whether it is kept established but carries no traffic.
+    pub paused: bool,
     /// Who begins.
     pub startup: Startup,
     /// Our traffic selectors, at least one.
@@ -99,6 +118,16 @@ pub struct VpnTunnel {
     pub remote_prefixes: Vec<Prefix>,
     /// When ESP goes inside UDP.
     pub udp_encapsulation: UdpEncapsulation,
+    /// The most it carries in each direction; `None`: any amount.
+    pub bandwidth: Option<Bandwidth>,
+    /// Its share of the flows.
+    pub weight: Weight,
+    /// Our end inside the tunnel. Its prefix overlaps that of no other tunnel of the border gateway.
+    pub inner_address: Option<InterfaceAddress>,
+    /// The peer's end, another host of the prefix of `inner_address`.
+    pub peer_inner_address: Option<IpAddr>,
+    /// How packets are wrapped.
+    pub outer: OuterParameters,
     /// How the IKE SA is negotiated and kept.
     pub ike: IkeParameters,
     /// How the ESP SAs are negotiated and kept.
@@ -123,6 +152,10 @@ pub enum RouteTarget {
     Attachment(AttachmentIndex),
     /// All tunnels of a connection that are up.
     Connection(ConnectionIndex),
+    /// Nothing: packets are dropped in silence.
+    Blackhole,
+    /// Nothing: packets are dropped and their sources told so (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
+    Reject,
 }
 
 keywords! {
@@ -130,6 +163,16 @@ keywords! {
     Routing {
         /// By static routes.
         Static = "static",
+    }
+}
+
+keywords! {
+    /// What the tunnel of a flow is chosen by, among those that share a route.
+    FlowHash {
+        /// Sources and destinations as they stand: the two directions of a flow may take different tunnels.
+        Directed = "directed",
+        /// Both ends without regard to their order: our choice for either direction is the same.
+        Symmetric = "symmetric",
     }
 }
 
@@ -161,4 +204,21 @@ keywords! {
         /// Always: the NAT detection is made to find one.
         Always = "always",
     }
+}
+
+numbers! {
+    /// A VLAN identifier (IEEE 802.1Q §9.6): 1 to 4094.
+    Vlan(u16): 1..=4094, from_number, number;
+
+    /// A rate: 1 to 100000 Mbit/s.
+    Bandwidth(u32): 1..=100_000, from_megabits_per_second, megabits_per_second;
+
+    /// The share of a tunnel among the tunnels of a route: 0 to 255, in proportion to the others' weights. A tunnel of
+    /// weight 0 is drained: it takes new flows only while no other tunnel of the route is up.
+    Weight(u8): 0..=255, from_number, number;
+}
+
+impl Weight {
+    /// What a tunnel has where its file says nothing.
+    pub const DEFAULT: Self = Self(1);
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Refusal};
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, TunnelIndex};
+use crate::interface_address::InterfaceAddress;
 use crate::psk::{Psk, PskSource};
 use crate::resource::{BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel};
 
@@ -128,6 +129,13 @@ impl Resources {
     /// The tunnels with their indices.
     pub fn tunnels_indexed(&self) -> impl Iterator<Item = (TunnelIndex, &VpnTunnel)> {
         self.tunnels.iter().enumerate().map(|(i, tunnel)| (TunnelIndex::from_position(i), tunnel))
+    }
+
+    /// The addresses of a gateway's TUN device: its own, then those of its tunnels.
+    pub fn inner_addresses(&self, gateway: GatewayIndex) -> impl Iterator<Item = InterfaceAddress> {
+        let of_tunnels = self.tunnels.iter().filter(move |tunnel| tunnel.gateway == gateway);
+        let own = self.gateway(gateway).addresses.iter().copied();
+        own.chain(of_tunnels.filter_map(|tunnel| tunnel.inner_address))
     }
 
     /// The files whose content [`Resources::supply_psk`] waits for.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::index::{AttachmentIndex, ConnectionIndex, GatewayIndex, TunnelIndex};
 use crate::prefix::Prefix;
-use crate::resource::{AdminState, RouteTarget};
+use crate::resource::{AdminState, RouteTarget, Weight};
 use crate::resources::Resources;
 
 /// A route before selection.
@@ -42,10 +42,12 @@ impl RouteOrigin {
 
 impl RouteTarget {
     /// The first thing compared among routes to one destination; the smaller wins. So an attached VPC goes before a
-    /// VPN even where the route to the VPN is static and that to the VPC is not.
+    /// VPN even where the route to the VPN is static and that to the VPC is not, and a static route that discards goes
+    /// before both: who writes one wants what is for that prefix gone, whatever is attached or learnt.
     #[must_use]
     pub fn preference(self) -> u8 {
         match self {
+            Self::Blackhole | Self::Reject => 0,
             Self::Attachment(_) => 100,
             Self::Connection(_) => 140,
         }
@@ -66,11 +68,24 @@ pub struct ValidRoute {
 pub enum NextHop {
     /// Out of the interface of this attachment.
     Attachment(AttachmentIndex),
-    /// Into one of these tunnels, chosen by the hash of the flow. Never empty, in ascending order.
-    Tunnels(Vec<TunnelIndex>),
+    /// Into one of these tunnels, chosen by the hash of the flow. Never empty, in ascending order, each tunnel once.
+    Tunnels(Vec<WeightedTunnel>),
     /// Nowhere: no tunnel of the route is up. The packets are dropped for that reason; they must not follow a
     /// shorter prefix, which may lead out of the tunnels.
     Unreachable,
+    /// Nowhere, by the user's wish and in silence.
+    Blackhole,
+    /// Nowhere, by the user's wish; the source is told.
+    Reject,
+}
+
+/// One of the tunnels of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WeightedTunnel {
+    /// The tunnel.
+    pub tunnel: TunnelIndex,
+    /// Its share of the flows. One of weight 0 is handed out too, since flows that it has may stay in it.
+    pub weight: Weight,
 }
 
 /// The static table of a gateway, in file order.
@@ -108,7 +123,8 @@ pub fn propagated_routes(resources: &Resources, gateway: GatewayIndex) -> Vec<Ro
 /// The valid table of a gateway, by ascending prefix, given the tunnels that are up (of all gateways).
 ///
 /// For each prefix the routes with the smallest next-hop preference, then distance, then metric are taken; several
-/// to connections share the traffic over all their tunnels. A tunnel that is administratively down takes no part.
+/// to connections share the traffic over all their tunnels, in proportion to the tunnels' weights. A tunnel that is
+/// administratively down or paused takes no part.
 #[must_use]
 pub fn valid_routes(
     resources: &Resources,
@@ -126,24 +142,28 @@ pub fn valid_routes(
 fn up_by_connection(
     resources: &Resources,
     tunnels_up: &BTreeSet<TunnelIndex>,
-) -> BTreeMap<ConnectionIndex, Vec<TunnelIndex>> {
-    let mut up: BTreeMap<ConnectionIndex, Vec<TunnelIndex>> = BTreeMap::new();
+) -> BTreeMap<ConnectionIndex, Vec<WeightedTunnel>> {
+    let mut up: BTreeMap<ConnectionIndex, Vec<WeightedTunnel>> = BTreeMap::new();
     for (index, tunnel) in resources.tunnels_indexed() {
-        if tunnel.admin == AdminState::Up && tunnels_up.contains(&index) {
-            up.entry(tunnel.connection).or_default().push(index);
+        if tunnel.admin == AdminState::Up && !tunnel.paused && tunnels_up.contains(&index) {
+            let weighted = WeightedTunnel { tunnel: index, weight: tunnel.weight };
+            up.entry(tunnel.connection).or_default().push(weighted);
         }
     }
     up
 }
 
-fn next_hop(routes: &[Route], up: &BTreeMap<ConnectionIndex, Vec<TunnelIndex>>) -> NextHop {
+fn next_hop(routes: &[Route], up: &BTreeMap<ConnectionIndex, Vec<WeightedTunnel>>) -> NextHop {
     let rank = |route: &Route| (route.target.preference(), route.origin.distance(), route.metric);
     let best = routes.iter().map(rank).min();
     let mut tunnels = Vec::new();
     for route in routes.iter().filter(|route| Some(rank(route)) == best) {
         match route.target {
-            // The best are of one kind of target, and the rules of a file allow one attachment for a destination.
+            // The best are of one preference, and the rules of a file allow one attachment or one route that discards
+            // for a destination.
             RouteTarget::Attachment(attachment) => return NextHop::Attachment(attachment),
+            RouteTarget::Blackhole => return NextHop::Blackhole,
+            RouteTarget::Reject => return NextHop::Reject,
             RouteTarget::Connection(connection) => tunnels.extend(up.get(&connection).into_iter().flatten()),
         }
     }

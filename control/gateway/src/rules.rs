@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::draft::{ConnectionDraft, Draft, RouteDraft, TunnelDraft};
+use crate::draft::{ConnectionDraft, Draft, GatewayDraft, RouteDraft, TunnelDraft};
 use crate::index::GatewayIndex;
+use crate::interface_address::InterfaceAddress;
 use crate::prefix::Prefix;
 use crate::report::{At, Complaint, Report, quoted};
-use crate::resource::RouteTarget;
+use crate::resource::{RouteTarget, Vlan};
+use crate::section::Found;
 
 /// Reports every broken rule.
 pub(crate) fn check(draft: &Draft, report: &Report<'_>) {
-    interfaces(draft, report);
+    one_namespace_per_gateway(draft, report);
+    one_attachment_per_vlan(draft, report);
     address_counts(draft, report);
     for connection in &draft.connections {
         different_asns(draft, report, connection);
@@ -21,24 +24,43 @@ pub(crate) fn check(draft: &Draft, report: &Report<'_>) {
         families(report, tunnel);
     }
     one_tunnel_per_pair(draft, report);
+    inner_addresses(draft, report);
     for route in &draft.routes {
         same_gateway(draft, report, route);
     }
     one_route_per_target(draft, report);
 }
 
-/// An interface brings packets to one border gateway: tenants are told apart by it.
-fn interfaces(draft: &Draft, report: &Report<'_>) {
-    let mut owners: BTreeMap<&str, (GatewayIndex, &str)> = BTreeMap::new();
-    for attachment in &draft.attachments {
-        let (Some(gateway), Some(interface)) = (attachment.gateway, &attachment.interface) else { continue };
-        let name = interface.value.as_str();
-        let &mut (owner, first) = owners.entry(name).or_insert((gateway.value, &attachment.head.label));
-        if owner != gateway.value {
-            let complaint = Complaint::new(format!("is already used by {first} of another border gateway"));
-            let complaint = complaint.allowed("an interface belongs to one border gateway").quoting(name);
-            report.error(&attachment.head.label, "interface", interface.offset, complaint);
+/// In one namespace the host's own packets of two tenants would meet, whose addresses may be the same.
+fn one_namespace_per_gateway(draft: &Draft, report: &Report<'_>) {
+    let mut owners: BTreeMap<&str, &GatewayDraft> = BTreeMap::new();
+    for gateway in &draft.gateways {
+        let Some(namespace) = &gateway.namespace else { continue };
+        let name = namespace.value.as_str();
+        // Of two gateways with one name that is said already.
+        if let Some(first) = owners.get(name).filter(|first| first.name != gateway.name) {
+            let complaint = Complaint::new(format!("is already that of {}", first.head.label));
+            let complaint = complaint.allowed("a namespace for each border gateway").quoting(name);
+            report.error(&gateway.head.label, "namespace", namespace.offset, complaint);
         }
+        owners.entry(name).or_insert(gateway);
+    }
+}
+
+/// A frame's interface and VLAN tell the attachment, and so the border gateway: there is no other mark of a tenant.
+fn one_attachment_per_vlan(draft: &Draft, report: &Report<'_>) {
+    let mut owners: BTreeMap<(&str, Option<Vlan>), &str> = BTreeMap::new();
+    for attachment in &draft.attachments {
+        let (Some(interface), Some(vlan)) = (&attachment.interface, attachment.vlan.optional()) else { continue };
+        let name = interface.value.as_str();
+        let Some(first) = owners.get(&(name, vlan)) else {
+            owners.insert((name, vlan), &attachment.head.label);
+            continue;
+        };
+        let traffic = vlan.map_or("without a VLAN".to_owned(), |vlan| format!("with VLAN {}", vlan.number()));
+        let complaint = Complaint::new(format!("is already used {traffic} by {first}"));
+        let complaint = complaint.allowed("one vpc_attachment for an interface and a vlan").quoting(name);
+        report.error(&attachment.head.label, "interface", interface.offset, complaint);
     }
 }
 
@@ -132,33 +154,93 @@ fn one_tunnel_per_pair(draft: &Draft, report: &Report<'_>) {
     }
 }
 
+/// Within a border gateway an inner address tells the tunnel.
+fn inner_addresses(draft: &Draft, report: &Report<'_>) {
+    let mut taken: Vec<(GatewayIndex, &TunnelDraft, InterfaceAddress)> = Vec::new();
+    for tunnel in &draft.tunnels {
+        let peer = tunnel.peer_inner_address.good();
+        let inner = match (tunnel.inner_address, peer) {
+            (Found::Good(inner), _) => inner,
+            (Found::Absent, Some(peer)) => {
+                let complaint = Complaint::new("is given without inner_address").allowed("inner_address beside it");
+                report.error(&tunnel.head.label, "peer_inner_address", peer.offset, complaint);
+                continue;
+            }
+            (Found::Absent, None) | (Found::Bad, _) => continue,
+        };
+        both_ends(report, tunnel, inner, peer);
+        let Some(gateway) = tunnel.connection.and_then(|at| draft.gateway_of(at.value)) else { continue };
+        let complain = |key: &str, offset: usize, value: String, problem: String| {
+            let complaint = Complaint::new(problem).allowed("addresses of its own within a border gateway");
+            report.error(&tunnel.head.label, key, offset, complaint.quoting(&value));
+        };
+        let overlaps = |other: &InterfaceAddress| other.prefix().overlaps(&inner.value.prefix());
+        if let Some((_, other, address)) = taken.iter().find(|(of, _, other)| *of == gateway && overlaps(other)) {
+            let problem = format!("overlaps {address} of {}", other.head.label);
+            complain("inner_address", inner.offset, inner.value.to_string(), problem);
+        }
+        taken.push((gateway, tunnel, inner.value));
+        let owner = &draft.gateways[gateway.position()];
+        let is_owners = |address: IpAddr| owner.addresses.iter().flatten().any(|own| own.address() == address);
+        let problem = || format!("is an address of {}", owner.head.label);
+        if is_owners(inner.value.address()) {
+            complain("inner_address", inner.offset, inner.value.to_string(), problem());
+        }
+        if let Some(peer) = peer.filter(|peer| is_owners(peer.value)) {
+            complain("peer_inner_address", peer.offset, peer.value.to_string(), problem());
+        }
+    }
+}
+
+/// Our inner address leaves room for the peer's, which is another host's.
+fn both_ends(report: &Report<'_>, tunnel: &TunnelDraft, inner: At<InterfaceAddress>, peer: Option<At<IpAddr>>) {
+    let prefix = inner.value.prefix();
+    if prefix.length() == prefix.bits() {
+        let complaint = Complaint::new("leaves no room for the peer");
+        let complaint = complaint.allowed(format!("a length of at most {}", prefix.bits() - 1));
+        report.error(&tunnel.head.label, "inner_address", inner.offset, complaint.quoting(&inner.value.to_string()));
+        return;
+    }
+    let Some(peer) = peer else { return };
+    let is_host = prefix.contains(peer.value) && InterfaceAddress::new(peer.value, prefix.length()).is_ok();
+    if !is_host || peer.value == inner.value.address() {
+        let complaint = Complaint::new(format!("is no neighbour of inner_address {}", inner.value));
+        let complaint = complaint.allowed(format!("another host of {prefix}")).quoting(&peer.value.to_string());
+        report.error(&tunnel.head.label, "peer_inner_address", peer.offset, complaint);
+    }
+}
+
 fn same_gateway(draft: &Draft, report: &Report<'_>, route: &RouteDraft) {
     let (Some(gateway), Some(target)) = (route.gateway, route.target) else { return };
     let owner = match target.value {
         RouteTarget::Connection(connection) => draft.gateway_of(connection),
         RouteTarget::Attachment(attachment) => draft.gateway_of_attachment(attachment),
+        RouteTarget::Blackhole | RouteTarget::Reject => None,
     };
     if let Some(owner) = owner
         && owner != gateway.value
     {
-        let (key, name) = target_field(draft, target.value);
+        let (key, shown) = target_field(draft, target.value);
         let ours = &draft.gateways[gateway.value.position()].head.label;
         let complaint = Complaint::new(format!("belongs to {}", draft.gateways[owner.position()].head.label));
-        let complaint = complaint.allowed(format!("a {key} of {ours}")).quoting(name);
+        let complaint = complaint.allowed(format!("a {key} of {ours}")).value(shown);
         report.error(&route.head.label, key, target.offset, complaint);
     }
 }
 
-/// The field that gives a route's target, and the target's name.
-fn target_field(draft: &Draft, target: RouteTarget) -> (&'static str, &str) {
+/// The field that gives a route's target, and its value as it is shown.
+fn target_field(draft: &Draft, target: RouteTarget) -> (&'static str, String) {
     let (key, name) = match target {
         RouteTarget::Connection(connection) => ("vpn_connection", &draft.connections[connection.position()].name),
         RouteTarget::Attachment(attachment) => ("vpc_attachment", &draft.attachments[attachment.position()].name),
+        RouteTarget::Blackhole => return ("blackhole", "true".to_owned()),
+        RouteTarget::Reject => return ("reject", "true".to_owned()),
     };
-    (key, name.as_ref().map_or("", |name| name.as_str()))
+    (key, quoted(name.as_ref().map_or("", |name| name.as_str())))
 }
 
-/// A destination may be spread over connections, each of them once, but lies behind one attachment at most.
+/// A destination may be spread over connections, each of them once, but lies behind one attachment and is discarded in
+/// one way at most.
 fn one_route_per_target(draft: &Draft, report: &Report<'_>) {
     let mut seen: BTreeMap<(GatewayIndex, Prefix), Vec<(RouteTarget, usize)>> = BTreeMap::new();
     for route in &draft.routes {
@@ -166,21 +248,31 @@ fn one_route_per_target(draft: &Draft, report: &Report<'_>) {
             continue;
         };
         let earlier = seen.entry((gateway.value, destination.value)).or_default();
-        let (key, name) = target_field(draft, target.value);
-        let attachment = |target: RouteTarget| matches!(target, RouteTarget::Attachment(_));
-        let clash = earlier
-            .iter()
-            .find(|(other, _)| *other == target.value || (attachment(*other) && attachment(target.value)));
-        if let Some(&(other, offset)) = clash {
-            let (_, taken) = target_field(draft, other);
+        if let Some(&(other, offset)) = earlier.iter().find(|(other, _)| excludes(*other, target.value)) {
+            let (taken_key, taken) = target_field(draft, other);
             let line = report.line(offset);
-            let problem = format!("is a second route to {}: line {line} leads to {}", destination.value, quoted(taken));
+            let problem =
+                format!("is a second route to {}: that on line {line} has {taken_key} = {taken}", destination.value);
             let allowed = match target.value {
                 RouteTarget::Connection(_) => "one route for a destination and a connection",
                 RouteTarget::Attachment(_) => "one vpc_attachment for a destination",
+                RouteTarget::Blackhole | RouteTarget::Reject => "blackhole or reject, once for a destination",
             };
-            report.error(&route.head.label, key, target.offset, Complaint::new(problem).allowed(allowed).quoting(name));
+            let (key, shown) = target_field(draft, target.value);
+            report.error(&route.head.label, key, target.offset, Complaint::new(problem).allowed(allowed).value(shown));
         }
         earlier.push((target.value, route.head.offset));
+    }
+}
+
+/// Whether two static routes to one destination cannot both be meant.
+fn excludes(a: RouteTarget, b: RouteTarget) -> bool {
+    use RouteTarget::{Attachment, Blackhole, Connection, Reject};
+    match (a, b) {
+        (Connection(a), Connection(b)) => a == b,
+        (Attachment(_), Attachment(_)) | (Blackhole | Reject, Blackhole | Reject) => true,
+        (Connection(_), Attachment(_) | Blackhole | Reject)
+        | (Attachment(_), Connection(_) | Blackhole | Reject)
+        | (Blackhole | Reject, Connection(_) | Attachment(_)) => false,
     }
 }

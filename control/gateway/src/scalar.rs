@@ -6,6 +6,7 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use crate::diagnostic::{OutOfRange, Refusal};
+use crate::interface_address::not_of_one_host;
 use crate::keyword::{Keyword, UnknownKeyword};
 use crate::report::{Complaint, quoted};
 
@@ -45,35 +46,51 @@ pub(crate) fn number<T>(
     }
 }
 
+/// One of a few words, each with what it stands for, or a number with a checked constructor.
+pub(crate) fn word_or_number<T: Copy>(
+    words: &[(&str, T)],
+    check: impl Fn(i128) -> Result<T, OutOfRange>,
+) -> impl Fn(&DeValue<'_>) -> Result<T, Complaint> {
+    move |value| {
+        let range = check(i128::MIN).err().map_or(String::new(), |range| range.allowed());
+        let listed: String = words.iter().map(|(word, _)| format!("{word}, ")).collect();
+        let allowed = format!("{listed}or {range}");
+        match value.as_str() {
+            None => number(&check)(value).map_err(|complaint| complaint.allowed(allowed)),
+            Some(text) => match words.iter().find(|(word, _)| *word == text) {
+                Some(&(_, meant)) => Ok(meant),
+                None => Err(Complaint::new("is not known").allowed(allowed).quoting(text)),
+            },
+        }
+    }
+}
+
 /// `true` or `false`.
 pub(crate) fn boolean(value: &DeValue<'_>) -> Result<bool, Complaint> {
     value.as_bool().ok_or_else(|| wrong_type(value, "true or false"))
 }
 
-/// An address that a host can have.
-pub(crate) fn address(value: &DeValue<'_>) -> Result<IpAddr, Complaint> {
+/// An address of any kind.
+pub(crate) fn any_address(value: &DeValue<'_>) -> Result<IpAddr, Complaint> {
     const ALLOWED: &str = "an IPv4 or IPv6 address";
     let text = string(value)?;
-    let address: IpAddr =
-        text.parse().map_err(|_| Complaint::new("is not an address").allowed(ALLOWED).quoting(text))?;
-    let (broadcast, link_local) = match address {
-        IpAddr::V4(v4) => (v4.is_broadcast(), v4.is_link_local()),
-        IpAddr::V6(v6) => (false, v6.is_unicast_link_local()),
+    text.parse().map_err(|_| Complaint::new("is not an address").allowed(ALLOWED).quoting(text))
+}
+
+/// An address that a host can have and that is routed.
+pub(crate) fn address(value: &DeValue<'_>) -> Result<IpAddr, Complaint> {
+    let address = any_address(value)?;
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    let unusable = if address.is_unspecified() {
-        "is the unspecified address"
-    } else if address.is_loopback() {
-        "is a loopback address"
-    } else if address.is_multicast() {
-        "is a multicast address"
-    } else if broadcast {
-        "is the broadcast address"
-    } else if link_local {
-        "is a link-local address"
-    } else {
-        return Ok(address);
-    };
-    Err(Complaint::new(unusable).allowed("an address that is routed between the two ends").quoting(text))
+    match not_of_one_host(address).or(link_local.then_some("is a link-local address")) {
+        None => Ok(address),
+        Some(problem) => {
+            let complaint = Complaint::new(problem).allowed("an address that is routed between the two ends");
+            Err(complaint.quoting(string(value)?))
+        }
+    }
 }
 
 /// That a value is of another type than its field.

@@ -21,6 +21,7 @@ pub(crate) struct Section<'r, 'i> {
 }
 
 /// What was found of a field.
+#[derive(Clone, Copy)]
 pub(crate) enum Found<T> {
     Absent,
     /// Reported already.
@@ -33,6 +34,32 @@ impl<T> Found<T> {
         match self {
             Self::Absent | Self::Bad => None,
             Self::Good(value) => Some(value),
+        }
+    }
+
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Self::Absent => Found::Absent,
+            Self::Bad => Found::Bad,
+            Self::Good(value) => Found::Good(value.map(f)),
+        }
+    }
+
+    /// What was found or else the default, which may be unknown.
+    pub(crate) fn or(self, default: Option<At<T>>) -> Option<At<T>> {
+        match self {
+            Self::Absent => default,
+            Self::Bad => None,
+            Self::Good(value) => Some(value),
+        }
+    }
+
+    /// The value of a field that has no default; `None` where what was found is bad.
+    pub(crate) fn optional(self) -> Option<Option<T>> {
+        match self {
+            Self::Absent => Some(None),
+            Self::Bad => None,
+            Self::Good(value) => Some(Some(value.value)),
         }
     }
 }

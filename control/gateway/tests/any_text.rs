@@ -1,10 +1,13 @@
 //! Whatever stands in a resource file, reading it ends well, and every error has its line.
 
-use bordergate_gateway::{Identity, InterfaceName, Name, Prefix, Resources};
+use bordergate_gateway::{Identity, InterfaceAddress, InterfaceName, Name, Prefix, Resources};
 use proptest::prelude::*;
 
-const EXAMPLES: [&str; 2] =
-    [include_str!("../../../examples/static.toml"), include_str!("../../../examples/two-tenants.toml")];
+const EXAMPLES: [&str; 3] = [
+    include_str!("../../../examples/static.toml"),
+    include_str!("../../../examples/two-tenants.toml"),
+    include_str!("../../../examples/full.toml"),
+];
 
 /// Reads a text twice; each error must lie on a line of it and say something.
 fn check(text: &str) -> Result<(), TestCaseError> {
@@ -58,7 +61,7 @@ proptest! {
     #[test]
     fn any_words_of_a_resource_file(words in prop::collection::vec(prop::sample::select(vec![
         "[[border_gateway]]\n", "[[vpn_tunnel]]\n", "[vpn_tunnel.ike]\n", "[[static_route]]\n", "[[vpc_attachment]]\n",
-        "name = ", "psk = ", "asn = ", "ike = ", "addresses = ", "prefixes = ", "border_gateway = ", "destination = ",
+        "name = ", "psk = ", "outer = ", "vlan = ", "inner_address = ", "blackhole = ", "asn = ", "ike = ", "addresses = ", "prefixes = ", "border_gateway = ", "destination = ",
         "\"a\"", "\"10.0.0.0/8\"", "[", "]", "{", "}", ",", "1", "-1", "true", "1979-05-27", "1.5", "\n", "\n", "\n",
     ]), 0..60)) {
         check(&words.concat())?;
@@ -83,6 +86,10 @@ proptest! {
         if let Ok(prefix) = text.parse::<Prefix>() {
             prop_assert_eq!(prefix.to_string().parse::<Prefix>(), Ok(prefix));
             prop_assert!(prefix.contains(prefix.address()) && prefix.covers(&prefix));
+        }
+        if let Ok(address) = text.parse::<InterfaceAddress>() {
+            prop_assert_eq!(address.to_string().parse::<InterfaceAddress>(), Ok(address));
+            prop_assert!(address.prefix().contains(address.address()));
         }
         if let Ok(identity) = text.parse::<Identity>() {
             prop_assert_eq!(identity.to_string().parse::<Identity>(), Ok(identity));

@@ -37,17 +37,68 @@ fn names_are_unique_within_their_kind() {
 }
 
 #[test]
-fn an_interface_belongs_to_one_border_gateway() {
-    let more = "[[vpc_attachment]]\nname = \"vpc-2\"\nborder_gateway = \"GW\"\ninterface = \"vpc0\"\n\
-                prefixes = [\"10.7.0.0/16\"]\n";
+fn an_interface_and_vlan_belong_to_one_attachment() {
+    let attachment = |name: &str, gateway: &str, vlan: &str| {
+        format!(
+            "[[vpc_attachment]]\nname = \"{name}\"\nborder_gateway = \"{gateway}\"\ninterface = \"vpc0\"\n\
+             prefixes = [\"10.7.0.0/16\"]\n{vlan}\n"
+        )
+    };
+    for gateway in ["bgw-1", "bgw-2"] {
+        refused_with(
+            &format!("{}{SECOND_GATEWAY}", attachment("vpc-2", gateway, "")),
+            &["f:+4: vpc_attachment \"vpc-2\": interface = \"vpc0\" is already used without a VLAN by vpc_attachment \
+               \"vpc-1\"; allowed: one vpc_attachment for an interface and a vlan"],
+        );
+    }
+    let (second, third) = (attachment("vpc-2", "bgw-1", "vlan = 7"), attachment("vpc-3", "bgw-2", "vlan = 7"));
     refused_with(
-        &format!("{}{SECOND_GATEWAY}", more.replace("GW", "bgw-2")),
-        &[
-            "f:+4: vpc_attachment \"vpc-2\": interface = \"vpc0\" is already used by vpc_attachment \"vpc-1\" of another \
-           border gateway; allowed: an interface belongs to one border gateway",
-        ],
+        &format!("{second}{third}{SECOND_GATEWAY}"),
+        &["f:+10: vpc_attachment \"vpc-3\": interface = \"vpc0\" is already used with VLAN 7 by vpc_attachment \
+           \"vpc-2\"; allowed: one vpc_attachment for an interface and a vlan"],
     );
-    assert!(Resources::parse("f", &format!("{GOOD}\n{}", more.replace("GW", "bgw-1"))).is_ok());
+    let third = attachment("vpc-3", "bgw-2", "vlan = 8");
+    assert!(Resources::parse("f", &format!("{GOOD}\n{second}{third}{SECOND_GATEWAY}")).is_ok());
+}
+
+#[test]
+fn a_namespace_belongs_to_one_border_gateway() {
+    refused_with(
+        "[[border_gateway]]\nname = \"bgw-2\"\nnamespace = \"bordergate-bgw-1\"",
+        &["f:+3: border_gateway \"bgw-2\": namespace = \"bordergate-bgw-1\" is already that of border_gateway \
+           \"bgw-1\"; allowed: a namespace for each border gateway"],
+    );
+}
+
+#[test]
+fn a_route_that_discards_leads_nowhere_else() {
+    let route = "[[static_route]]\nborder_gateway = \"bgw-1\"\ndestination = \"10.6.0.0/16\"\n";
+    refused_with(
+        &format!("{route}blackhole = true\nreject = true\n"),
+        &["f:+5: static_route \"10.6.0.0/16\": reject is given beside blackhole; allowed: one of vpn_connection, \
+           vpc_attachment, blackhole, reject"],
+    );
+    refused_with(
+        &format!("{route}blackhole = false\n"),
+        &["f:+4: static_route \"10.6.0.0/16\": blackhole = false leads nowhere; allowed: true, or no such line"],
+    );
+    refused_with(
+        &format!("{route}reject = \"yes\"\n"),
+        &["f:+4: static_route \"10.6.0.0/16\": reject = \"yes\" is a string; allowed: true or false"],
+    );
+}
+
+#[test]
+fn a_destination_is_discarded_in_one_way() {
+    let route = "[[static_route]]\nborder_gateway = \"bgw-1\"\ndestination = \"10.6.0.0/16\"\n";
+    refused_with(
+        &format!("{route}blackhole = true\n{route}reject = true\n"),
+        &[&format!(
+            "f:+8: static_route \"10.6.0.0/16\": reject = true is a second route to 10.6.0.0/16: that on line {} has \
+             blackhole = true; allowed: blackhole or reject, once for a destination",
+            GOOD.lines().count() + 2
+        )],
+    );
 }
 
 #[test]
@@ -138,11 +189,11 @@ fn static_routes_are_unique() {
         &[
             &format!(
                 "f:+4: static_route \"10.2.0.0/16\": vpn_connection = \"conn-1\" is a second route to 10.2.0.0/16: \
-                 line {first} leads to \"conn-1\"; allowed: one route for a destination and a connection"
+                 that on line {first} has vpn_connection = \"conn-1\"; allowed: one route for a destination and a connection"
             ),
             &format!(
                 "f:+17: static_route \"10.5.0.0/16\": vpc_attachment = \"vpc-2\" is a second route to 10.5.0.0/16: \
-                 line {} leads to \"vpc-1\"; allowed: one vpc_attachment for a destination",
+                 that on line {} has vpc_attachment = \"vpc-1\"; allowed: one vpc_attachment for a destination",
                 GOOD.lines().count() + 11
             ),
         ],
@@ -156,9 +207,9 @@ fn a_route_leads_through_exactly_one_thing() {
          [[static_route]]\nborder_gateway = \"bgw-1\"\ndestination = \"10.4.0.0/16\"\nvpn_connection = \"conn-1\"\n\
          vpc_attachment = \"vpc-1\"\n",
         &[
-            "f:+1: static_route \"10.3.0.0/16\": vpn_connection is missing; allowed: vpn_connection or vpc_attachment",
+            "f:+1: static_route \"10.3.0.0/16\": vpn_connection is missing; allowed: one of vpn_connection, vpc_attachment, blackhole, reject",
             "f:+8: static_route \"10.4.0.0/16\": vpc_attachment is given beside vpn_connection; allowed: \
-             vpn_connection or vpc_attachment, not both",
+             one of vpn_connection, vpc_attachment, blackhole, reject",
         ],
     );
 }
@@ -189,7 +240,7 @@ fn what_is_missing_is_said_where_the_object_begins() {
             "f:+5: vpn_tunnel #2: psk is missing; allowed: psk or psk_file",
             "f:+6: static_route #2: border_gateway is missing; allowed: the name of a border_gateway",
             "f:+6: static_route #2: destination is missing; allowed: a prefix, such as 10.2.0.0/16",
-            "f:+6: static_route #2: vpn_connection is missing; allowed: vpn_connection or vpc_attachment",
+            "f:+6: static_route #2: vpn_connection is missing; allowed: one of vpn_connection, vpc_attachment, blackhole, reject",
         ],
     );
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use bordergate_gateway::{
     AdminState, AttachmentIndex, Field, GatewayIndex, Identity, IkeParameters, NextHop, PskSource, Resources, Startup,
-    TunnelIndex, UdpEncapsulation, valid_routes,
+    TunnelIndex, UdpEncapsulation, Weight, WeightedTunnel, valid_routes,
 };
 
 const STATIC: &str = include_str!("../../../examples/static.toml");
 const TWO_TENANTS: &str = include_str!("../../../examples/two-tenants.toml");
+const FULL: &str = include_str!("../../../examples/full.toml");
 
 fn clean(name: &str, text: &str) -> Resources {
     let resources = Resources::parse(name, text).unwrap_or_else(|errors| panic!("{errors:#?}"));
@@ -28,7 +29,7 @@ fn every_example_is_clean() {
             read += 1;
         }
     }
-    assert!(read >= 2);
+    assert!(read >= 3);
 }
 
 #[test]
@@ -68,7 +69,8 @@ fn tenants_have_tables_of_their_own() {
         valid_routes(&resources, gateway, up).into_iter().map(|r| (r.prefix.to_string(), r.next_hop)).collect()
     };
     let attachment = |index| NextHop::Attachment(AttachmentIndex(index));
-    let tunnels = |list: &[u32]| NextHop::Tunnels(list.iter().copied().map(TunnelIndex).collect());
+    let weighted = |index: &u32| WeightedTunnel { tunnel: TunnelIndex(*index), weight: Weight::DEFAULT };
+    let tunnels = |list: &[u32]| NextHop::Tunnels(list.iter().map(weighted).collect());
     let named = |routes: &[(&str, NextHop)]| -> Vec<(String, NextHop)> {
         routes.iter().map(|(prefix, hop)| ((*prefix).to_owned(), hop.clone())).collect()
     };
@@ -87,6 +89,60 @@ fn tenants_have_tables_of_their_own() {
     let b = |hop| named(&[("10.1.0.0/16", attachment(2)), ("10.2.0.0/16", hop)]);
     assert_eq!(shown(GatewayIndex(1), &all), b(tunnels(&[2])));
     assert_eq!(shown(GatewayIndex(1), &BTreeSet::new()), b(NextHop::Unreachable));
+}
+
+/// The fields of a table as the parser lists them for a field that is none.
+fn known_fields(table: &str) -> Vec<String> {
+    let head = table.rsplit_once('.').map_or(String::new(), |(outer, _)| format!("[[{outer}]]\n"));
+    let brackets = if head.is_empty() { format!("[[{table}]]") } else { format!("[{table}]") };
+    let errors = Resources::parse("f", &format!("{head}{brackets}\nnothing_like_any_field = 1\n")).unwrap_err();
+    let unknown = errors.iter().find(|error| error.problem == "is not a field here").unwrap();
+    unknown.allowed.as_ref().unwrap().split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_full_example_has_every_field() {
+    let kinds =
+        ["border_gateway", "vpc_attachment", "customer_gateway", "vpn_connection", "vpn_tunnel", "static_route"];
+    let tables = ["vpn_tunnel.outer", "vpn_tunnel.ike", "vpn_tunnel.esp"];
+    let mut written: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut table = String::new();
+    for line in FULL.lines() {
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']).to_owned();
+            if let Some((outer, inner)) = table.split_once('.') {
+                written.insert((outer.to_owned(), inner.to_owned()));
+            }
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            written.insert((table.clone(), key.to_owned()));
+        }
+    }
+    let known = kinds.into_iter().chain(tables);
+    let known: BTreeSet<(String, String)> =
+        known.flat_map(|table| known_fields(table).into_iter().map(|key| (table.to_owned(), key))).collect();
+    assert_eq!(written, known);
+}
+
+#[test]
+fn the_full_example_reads_as_written() {
+    let resources = clean("full.toml", FULL);
+    let (first, second) = (TunnelIndex(0), TunnelIndex(1));
+    let routes = valid_routes(&resources, GatewayIndex(0), &BTreeSet::from([first, second]));
+    let hop = |prefix: &str| &routes.iter().find(|route| route.prefix.to_string() == prefix).unwrap().next_hop;
+    let weight = |number| Weight::from_number(number).unwrap();
+    let both = [(first, weight(2)), (second, weight(0))].map(|(tunnel, weight)| WeightedTunnel { tunnel, weight });
+    assert_eq!(*hop("10.2.0.0/16"), NextHop::Tunnels(both.to_vec()));
+    assert_eq!(*hop("10.4.0.0/16"), NextHop::Attachment(AttachmentIndex(1)));
+    assert_eq!((hop("10.1.99.0/24"), hop("10.2.99.0/24")), (&NextHop::Blackhole, &NextHop::Reject));
+    let tunnel = resources.tunnel(first);
+    assert_eq!(tunnel.bandwidth.unwrap().megabits_per_second(), 500);
+    assert_eq!(tunnel.peer_inner_address.unwrap().to_string(), "169.254.10.2");
+    assert_eq!(tunnel.esp.lifetime_packets.limit(), Some(4_000_000_000));
+    assert_eq!(tunnel.esp.lifetime_bytes.limit(), Some(1_000_000_000_000));
+    let vlans: Vec<_> = resources.attachments().iter().map(|a| a.vlan.unwrap().number()).collect();
+    assert_eq!(vlans, [100, 200]);
+    let addresses: Vec<_> = resources.inner_addresses(GatewayIndex(0)).map(|address| address.to_string()).collect();
+    assert_eq!(addresses, ["10.255.0.1/32", "169.254.10.1/30", "fd00:10::1/126"]);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bordergate_gateway::{
-    AdminState, AttachmentIndex, GatewayIndex, NextHop, Resources, RouteTarget, TunnelIndex, ValidRoute, valid_routes,
+    AdminState, AttachmentIndex, GatewayIndex, NextHop, Resources, RouteTarget, TunnelIndex, ValidRoute,
+    WeightedTunnel, valid_routes,
 };
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ fn looked_up(routes: &[ValidRoute], packet: IpAddr) -> Option<NextHop> {
     matching.max_by_key(|route| route.prefix.length()).map(|route| route.next_hop.clone())
 }
 
-/// The same from the rules: longest destination; a VPC before a VPN; static before propagated; then all.
+/// The same from the rules: longest destination; what discards before a VPC before a VPN; static before propagated; then all.
 fn expected(
     resources: &Resources,
     gateway: GatewayIndex,
@@ -26,28 +27,38 @@ fn expected(
     let mut candidates: Vec<(u8, u8, u8, RouteTarget)> = Vec::new();
     for route in resources.routes() {
         if route.gateway == gateway && route.destination.contains(packet) {
-            let vpn = u8::from(matches!(route.target, RouteTarget::Connection(_)));
-            candidates.push((128 - route.destination.length(), vpn, 0, route.target));
+            let kind = match route.target {
+                RouteTarget::Blackhole | RouteTarget::Reject => 0,
+                RouteTarget::Attachment(_) => 1,
+                RouteTarget::Connection(_) => 2,
+            };
+            candidates.push((128 - route.destination.length(), kind, 0, route.target));
         }
     }
     for (place, attachment) in resources.attachments().iter().enumerate() {
         for attached in &attachment.prefixes {
             if attachment.gateway == gateway && attached.valid && attached.prefix.contains(packet) {
                 let target = RouteTarget::Attachment(AttachmentIndex(u32::try_from(place).unwrap()));
-                candidates.push((128 - attached.prefix.length(), 0, 1, target));
+                candidates.push((128 - attached.prefix.length(), 1, 1, target));
             }
         }
     }
-    let best = candidates.iter().map(|&(length, vpn, origin, _)| (length, vpn, origin)).min()?;
+    let best = candidates.iter().map(|&(length, kind, origin, _)| (length, kind, origin)).min()?;
     let targets: Vec<_> = candidates.iter().filter(|c| (c.0, c.1, c.2) == best).map(|c| c.3).collect();
-    if let [RouteTarget::Attachment(attachment)] = targets[..] {
-        return Some(NextHop::Attachment(attachment));
+    match targets[..] {
+        [RouteTarget::Attachment(attachment)] => return Some(NextHop::Attachment(attachment)),
+        [RouteTarget::Blackhole] => return Some(NextHop::Blackhole),
+        [RouteTarget::Reject] => return Some(NextHop::Reject),
+        _ => {}
     }
     let usable = |tunnel: &TunnelIndex| {
         let wanted = resources.tunnel(*tunnel);
-        wanted.admin == AdminState::Up && targets.contains(&RouteTarget::Connection(wanted.connection))
+        wanted.admin == AdminState::Up
+            && !wanted.paused
+            && targets.contains(&RouteTarget::Connection(wanted.connection))
     };
-    let tunnels: Vec<_> = up.iter().copied().filter(usable).collect();
+    let weighted = |tunnel| WeightedTunnel { tunnel, weight: resources.tunnel(tunnel).weight };
+    let tunnels: Vec<_> = up.iter().copied().filter(usable).map(weighted).collect();
     Some(if tunnels.is_empty() { NextHop::Unreachable } else { NextHop::Tunnels(tunnels) })
 }
 

@@ -317,7 +317,7 @@ fn fields() {
         (
             "replay_window = 1024",
             "bandwidth = 1024",
-            "f:{}: vpn_tunnel \"tun-1\": bandwidth is not a field here; allowed: encryption, esn, replay_window, lifetime_seconds",
+            "f:{}: vpn_tunnel \"tun-1\": bandwidth is not a field here; allowed: encryption, esn, replay_window, lifetime_seconds, lifetime_packets, lifetime_bytes",
         ),
         (
             "liveness_seconds = 10",
@@ -328,7 +328,7 @@ fn fields() {
         (
             "admin = \"up\"",
             "ikeVersion = \"v1\"",
-            "f:{}: vpn_tunnel \"tun-1\": ikeVersion is not a field here; allowed: name, vpn_connection, local_address, remote_address, psk, psk_file, local_id, remote_id, admin, startup, local_prefixes, remote_prefixes, udp_encapsulation, ike, esp",
+            "f:{}: vpn_tunnel \"tun-1\": ikeVersion is not a field here; allowed: name, vpn_connection, local_address, remote_address, psk, psk_file, local_id, remote_id, admin, paused, startup, local_prefixes, remote_prefixes, udp_encapsulation, bandwidth_mbps, weight, inner_address, peer_inner_address, outer, ike, esp",
         ),
         (
             "[vpn_tunnel.esp]",

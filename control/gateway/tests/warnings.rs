@@ -98,6 +98,27 @@ fn each_doubt_is_voiced() {
                the same prefix, and a VPC goes before a VPN",
             ],
         ),
+        // Another prefix is another matter, and so is one that is attached: both are what such routes are for.
+        (
+            "esn = true",
+            "esn = true",
+            "[[static_route]]\nborder_gateway = \"bgw-1\"\ndestination = \"10.2.0.0/24\"\nblackhole = true\n\
+             [[static_route]]\nborder_gateway = \"bgw-1\"\ndestination = \"10.1.0.0/16\"\nblackhole = true",
+            &[],
+        ),
+        (
+            "esn = true",
+            "esn = true",
+            "[[static_route]]\nborder_gateway = \"bgw-1\"\ndestination = \"10.7.0.0/16\"\nvpc_attachment = \"vpc-1\"",
+            &["static_route \"10.7.0.0/16\": destination = \"10.7.0.0/16\" is not within prefixes of vpc_attachment \
+               \"vpc-1\": its anti_spoofing drops what comes back"],
+        ),
+        (
+            "interface = \"vpc0\"",
+            "anti_spoofing = false\ninterface = \"vpc0\"",
+            "[[static_route]]\nborder_gateway = \"bgw-1\"\ndestination = \"10.7.0.0/16\"\nvpc_attachment = \"vpc-1\"",
+            &[],
+        ),
     ];
     for (from, to, more, expected) in cases {
         assert_eq!(&warnings(from, to, more), expected, "{from} -> {to} {more}");
@@ -125,6 +146,17 @@ fn the_first_of_overlapping_prefixes_wins() {
     assert_eq!(validity(1), [false, true, false]);
     // What lost itself stands in nobody's way.
     assert_eq!(validity(2), [true]);
+}
+
+#[test]
+fn what_discards_wins() {
+    let more = "[[static_route]]\nborder_gateway = \"bgw-1\"\ndestination = \"10.2.0.0/16\"\nreject = true";
+    let problem = format!(
+        "static_route \"10.2.0.0/16\": destination = \"10.2.0.0/16\" is never used: the route on line {} discards what is \
+         for the same prefix",
+        GOOD.lines().count() + 2
+    );
+    assert_eq!(warnings("esn = true", "esn = true", more), [problem]);
 }
 
 #[test]

@@ -15,26 +15,43 @@ pub struct Plan {
     gateways: Vec<u32>,
     attachments: Vec<(u8, usize, Vec<usize>)>,
     connections: Vec<(u8, usize, Vec<Tunnel>)>,
-    routes: Vec<(usize, bool, usize)>,
+    routes: Vec<(usize, Target)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Target {
+    Connection(usize),
+    Attachment(usize),
+    Blackhole(usize),
+    Reject(usize),
 }
 
 #[derive(Debug, Clone)]
 struct Tunnel {
     name: u8,
     up: bool,
+    paused: bool,
+    weight: u8,
     esn: bool,
     seconds: u32,
     psk: u8,
 }
 
 pub fn plan() -> impl Strategy<Value = Plan> {
-    let tunnel = (0..40u8, any::<bool>(), any::<bool>(), 0..3u32, 0..3u8)
-        .prop_map(|(name, up, esn, seconds, psk)| Tunnel { name, up, esn, seconds, psk });
+    let tunnel = (0..40u8, any::<bool>(), prop::bool::weighted(0.2), 0..3u8, any::<bool>(), 0..3u32, 0..3u8).prop_map(
+        |(name, up, paused, weight, esn, seconds, psk)| Tunnel { name, up, paused, weight, esn, seconds, psk },
+    );
+    let target = prop_oneof![
+        3 => (0..5usize).prop_map(Target::Connection),
+        3 => (0..5usize).prop_map(Target::Attachment),
+        1 => (0..3usize).prop_map(Target::Blackhole),
+        1 => (0..3usize).prop_map(Target::Reject),
+    ];
     (
         prop::collection::vec(64512..64515u32, 1..4),
         prop::collection::vec((0..9u8, 0..3usize, prop::collection::vec(0..DESTINATIONS.len(), 1..4)), 0..5),
         prop::collection::vec((0..9u8, 0..3usize, prop::collection::vec(tunnel, 0..5)), 0..5),
-        prop::collection::vec((0..DESTINATIONS.len(), any::<bool>(), 0..5usize), 0..10),
+        prop::collection::vec((0..DESTINATIONS.len(), target), 0..10),
     )
         .prop_map(|(gateways, attachments, connections, routes)| Plan {
             gateways,
@@ -74,15 +91,27 @@ impl Plan {
         }
         let connections = self.connections(&mut text);
         let mut routes = BTreeSet::new();
-        for &(destination, vpn, target) in &self.routes {
-            let targets = if vpn { &connections } else { &attachments };
-            let Some(&(name, gateway)) = targets.get(target) else { continue };
-            // One attachment for a destination, each connection once.
-            if !routes.insert((gateway, destination, if vpn { Some(name) } else { None })) {
+        for &(destination, target) in &self.routes {
+            // One attachment and one way to discard for a destination, each connection once: `only` tells what excludes what.
+            let (gateway, only, target) = match target {
+                Target::Connection(place) => {
+                    let Some((name, gateway)) = connections.get(place) else { continue };
+                    (*gateway, format!("c{name}"), format!("vpn_connection = \"c{name}\""))
+                }
+                Target::Attachment(place) => {
+                    let Some((name, gateway)) = attachments.get(place) else { continue };
+                    (*gateway, "attachment".to_owned(), format!("vpc_attachment = \"v{name}\""))
+                }
+                Target::Blackhole(place) => {
+                    (place % self.gateways.len(), "discard".to_owned(), "blackhole = true".to_owned())
+                }
+                Target::Reject(place) => {
+                    (place % self.gateways.len(), "discard".to_owned(), "reject = true".to_owned())
+                }
+            };
+            if !routes.insert((gateway, destination, only)) {
                 continue;
             }
-            let target =
-                if vpn { format!("vpn_connection = \"c{name}\"") } else { format!("vpc_attachment = \"v{name}\"") };
             let destination = DESTINATIONS[destination];
             writeln!(
                 text,
@@ -115,12 +144,12 @@ impl Plan {
                     continue;
                 }
                 let (local, remote) = (place / 2 + 1, place % 2 + 1);
-                let Tunnel { name: tunnel_name, up, esn, seconds, psk } = tunnel;
+                let Tunnel { name: tunnel_name, up, paused, weight, esn, seconds, psk } = tunnel;
                 writeln!(
                     text,
                     "[[vpn_tunnel]]\nname = \"t{tunnel_name}\"\nvpn_connection = \"c{name}\"\n\
                      local_address = \"203.0.113.{local}\"\nremote_address = \"198.51.{name}.{remote}\"\n\
-                     psk = \"secret-number-{psk}\"\nadmin = \"{}\"\n\
+                     psk = \"secret-number-{psk}\"\nadmin = \"{}\"\npaused = {paused}\nweight = {weight}\n\
                      esp = {{ esn = {esn}, lifetime_seconds = {} }}",
                     if *up { "up" } else { "down" },
                     3600 + seconds

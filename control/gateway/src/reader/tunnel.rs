@@ -1,0 +1,183 @@
+//! From a `[[vpn_tunnel]]` table to a draft of the tunnel.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::{close, name};
+use crate::draft::{KeyDraft, TunnelDraft};
+use crate::identity::Identity;
+use crate::index::ConnectionIndex;
+use crate::interface_address::InterfaceAddress;
+use crate::names::Names;
+use crate::outer::{Dscp, HopLimit, Mss, MssClamp, OuterDscp, OuterParameters, PathMtu};
+use crate::parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
+use crate::prefix::Prefix;
+use crate::psk::Psk;
+use crate::report::{At, Complaint};
+use crate::resource::{AdminState, Bandwidth, Startup, UdpEncapsulation, Weight};
+use crate::scalar;
+use crate::section::{Found, Section};
+
+pub(super) fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> TunnelDraft {
+    let name = name(&mut section);
+    let connection = connections.reference(&mut section).map(|at| at.map(ConnectionIndex::from_position));
+    let local_address = section.required("local_address", "one of the connection's addresses", scalar::address);
+    let remote_address = section.required("remote_address", "one of the customer gateway's addresses", scalar::address);
+    let key = key(&mut section);
+    let mut identity = |key, address: Option<At<IpAddr>>| {
+        section.field(key, scalar::text).or(address.map(|at| at.map(Identity::from))).map(|at| at.value)
+    };
+    let local_id = identity("local_id", local_address);
+    let remote_id = identity("remote_id", remote_address);
+    let admin = section.defaulted("admin", AdminState::Up, scalar::word);
+    let paused = section.defaulted("paused", false, scalar::boolean);
+    let startup = section.defaulted("startup", Startup::Initiate, scalar::word);
+    let local_prefixes = selectors(&mut section, "local_prefixes");
+    let remote_prefixes = selectors(&mut section, "remote_prefixes");
+    let udp_encapsulation = section.defaulted("udp_encapsulation", UdpEncapsulation::Auto, scalar::word);
+    let bandwidth = section.field("bandwidth_mbps", scalar::number(Bandwidth::from_megabits_per_second));
+    let weight = section.defaulted("weight", Weight::DEFAULT, scalar::number(Weight::from_number));
+    let inner_address = section.field("inner_address", scalar::text::<InterfaceAddress>);
+    let peer_inner_address = section.field("peer_inner_address", scalar::any_address);
+    let outer = outer(section.table("outer"), local_address);
+    let ike = ike(section.table("ike"));
+    let esp = esp(section.table("esp"));
+    TunnelDraft {
+        head: close(section),
+        name,
+        connection,
+        local_address,
+        remote_address,
+        key,
+        local_id,
+        remote_id,
+        admin,
+        paused,
+        startup,
+        local_prefixes,
+        remote_prefixes,
+        udp_encapsulation,
+        bandwidth,
+        weight,
+        inner_address,
+        peer_inner_address,
+        outer,
+        ike,
+        esp,
+    }
+}
+
+fn key(section: &mut Section<'_, '_>) -> Option<At<KeyDraft>> {
+    let psk = section.secret("psk", |text| Psk::new(text.as_bytes()).map_err(|e| Complaint::refused(&e)));
+    let file = section.field("psk_file", |value| match scalar::string(value)? {
+        "" => Err(Complaint::new("is empty").allowed("the path of a file").quoting("")),
+        text if text.contains('\0') => Err(Complaint::new("contains a NUL").allowed("the path of a file")),
+        text => Ok(PathBuf::from(text)),
+    });
+    match (psk, file) {
+        (Found::Absent, Found::Absent) => {
+            section.missing("psk", "psk or psk_file");
+            None
+        }
+        (Found::Good(_) | Found::Bad, Found::Good(At { offset, .. })) => {
+            let complaint = Complaint::new("is given beside psk").allowed("psk or psk_file, not both");
+            section.error("psk_file", offset, complaint);
+            None
+        }
+        (Found::Good(psk), Found::Absent) => Some(psk.map(KeyDraft::Inline)),
+        (Found::Absent, Found::Good(file)) => Some(file.map(KeyDraft::File)),
+        (Found::Bad, Found::Absent) | (_, Found::Bad) => None,
+    }
+}
+
+fn selectors(section: &mut Section<'_, '_>, key: &'static str) -> Option<At<Vec<Prefix>>> {
+    let given = section.list(key, scalar::text::<Prefix>);
+    let default = At { value: vec![Prefix::ALL_IPV4], offset: section.offset };
+    given.map(|prefixes| prefixes.into_iter().map(|at| at.value).collect()).or(Some(default))
+}
+
+fn outer(mut section: Section<'_, '_>, local: Option<At<IpAddr>>) -> Option<OuterParameters> {
+    let default = OuterParameters::default();
+    let fixed = |number| Dscp::from_number(number).map(OuterDscp::Fixed);
+    let dscp = scalar::word_or_number(&[("copy", OuterDscp::Copy)], fixed);
+    let dscp = section.defaulted("dscp", default.dscp, dscp);
+    let ecn = section.defaulted("ecn", default.ecn, scalar::boolean);
+    let df = section.defaulted("df", default.df, scalar::word);
+    let hop_limit = section.defaulted("hop_limit", default.hop_limit, scalar::number(HopLimit::from_number));
+    let path_mtu = match local {
+        Some(At { value: IpAddr::V6(_), .. }) => section.field("path_mtu", scalar::number(PathMtu::of_ipv6)),
+        Some(At { value: IpAddr::V4(_), .. }) | None => section.field("path_mtu", scalar::number(PathMtu::of_ipv4)),
+    };
+    let fixed = |bytes| Mss::from_bytes(bytes).map(MssClamp::Fixed);
+    let mss_clamp = scalar::word_or_number(&[("auto", MssClamp::Auto), ("off", MssClamp::Off)], fixed);
+    let mss_clamp = section.defaulted("mss_clamp", default.mss_clamp, mss_clamp);
+    section.finish();
+    Some(OuterParameters {
+        dscp: dscp?,
+        ecn: ecn?,
+        df: df?,
+        hop_limit: hop_limit?,
+        path_mtu: path_mtu.optional()?,
+        mss_clamp: mss_clamp?,
+    })
+}
+
+fn ike(mut section: Section<'_, '_>) -> Option<IkeParameters> {
+    let default = IkeParameters::default();
+    // The version is no choice, but who writes it down should be told what holds.
+    let version = section.defaulted("version", (), |value| match scalar::string(value)? {
+        "v2" => Ok(()),
+        "v1" => Err(Complaint::new("is not offered: IKEv1 is deprecated by RFC 9395").allowed("v2").quoting("v1")),
+        other => Err(Complaint::new("is not known").allowed("v2").quoting(other)),
+    });
+    let key_exchange = section.defaulted_list("key_exchange", default.key_exchange, scalar::word);
+    let encryption = section.defaulted_list("encryption", default.encryption, scalar::word);
+    let integrity = section.list("integrity", scalar::word);
+    let prf = section.defaulted_list("prf", default.prf, scalar::word);
+    let liveness = section.defaulted("liveness_seconds", default.liveness, scalar::number(Liveness::from_seconds));
+    let lifetime = section.defaulted("lifetime_seconds", default.lifetime, scalar::number(Lifetime::from_seconds));
+    if let (Some(encryption), Found::Good(At { offset, .. })) = (&encryption, &integrity)
+        && encryption.iter().all(|cipher| cipher.is_aead())
+    {
+        let complaint = Complaint::new("has no effect: every cipher in encryption authenticates by itself");
+        let complaint = complaint.allowed("integrity with aes128, aes192 or aes256");
+        section.report.warn(&section.object, "ike.integrity", *offset, complaint);
+    }
+    let integrity = match integrity {
+        Found::Absent => Some(default.integrity),
+        Found::Bad => None,
+        Found::Good(list) => Some(list.value.into_iter().map(|at| at.value).collect()),
+    };
+    section.finish();
+    version?;
+    Some(IkeParameters {
+        key_exchange: key_exchange?,
+        encryption: encryption?,
+        integrity: integrity?,
+        prf: prf?,
+        liveness: liveness?,
+        lifetime: lifetime?,
+    })
+}
+
+fn esp(mut section: Section<'_, '_>) -> Option<EspParameters> {
+    let default = EspParameters::default();
+    let encryption = section.defaulted_list("encryption", default.encryption, scalar::word);
+    let esn = section.defaulted("esn", default.esn, scalar::boolean);
+    let replay_window =
+        section.defaulted("replay_window", default.replay_window, scalar::number(ReplayWindow::from_packets));
+    let lifetime = section.defaulted("lifetime_seconds", default.lifetime, scalar::number(Lifetime::from_seconds));
+    let lifetime_packets =
+        section.defaulted("lifetime_packets", default.lifetime_packets, scalar::number(Volume::from_count));
+    let lifetime_bytes =
+        section.defaulted("lifetime_bytes", default.lifetime_bytes, scalar::number(Volume::from_count));
+    section.finish();
+    Some(EspParameters {
+        encryption: encryption?,
+        esn: esn?,
+        replay_window: replay_window?,
+        lifetime: lifetime?,
+        lifetime_packets: lifetime_packets?,
+        lifetime_bytes: lifetime_bytes?,
+    })
+}

@@ -1,0 +1,235 @@
+//! The fields of the resource file that may differ between two versions of an object.
+
+use std::fmt;
+
+use super::Effect;
+use crate::index::GatewayIndex;
+use crate::name::Name;
+use crate::resource::{BorderGateway, CustomerGateway, VpcAttachment, VpnConnection, VpnTunnel};
+use crate::resources::Resources;
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(missing_docs, reason = "each variant is the field of the resource file that its `Display` shows")]
+        pub enum $name { $($variant),* }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self { $(Self::$variant => f.write_str($word)),* }
+            }
+        }
+    )*};
+}
+
+fields! {
+    /// A field of a border gateway that may differ.
+    GatewayField {
+        Asn = "asn",
+        FlowHash = "flow_hash",
+        Addresses = "addresses",
+        Namespace = "namespace",
+        HostInterface = "host_interface",
+    }
+
+    /// A field of a VPC attachment that may differ.
+    AttachmentField {
+        BorderGateway = "border_gateway",
+        Interface = "interface",
+        Vlan = "vlan",
+        AntiSpoofing = "anti_spoofing",
+        Prefixes = "prefixes",
+    }
+
+    /// A field of a customer gateway that may differ.
+    CustomerField { Asn = "asn", Addresses = "addresses" }
+
+    /// A field of a VPN connection that may differ.
+    ConnectionField {
+        BorderGateway = "border_gateway",
+        CustomerGateway = "customer_gateway",
+        Routing = "routing",
+        Addresses = "addresses",
+    }
+
+    /// A field of a VPN tunnel that may differ. `BorderGateway` is that of its connection.
+    TunnelField {
+        Connection = "vpn_connection",
+        BorderGateway = "border_gateway",
+        LocalAddress = "local_address",
+        RemoteAddress = "remote_address",
+        Psk = "psk",
+        LocalId = "local_id",
+        RemoteId = "remote_id",
+        Admin = "admin",
+        Paused = "paused",
+        Startup = "startup",
+        LocalPrefixes = "local_prefixes",
+        RemotePrefixes = "remote_prefixes",
+        UdpEncapsulation = "udp_encapsulation",
+        Bandwidth = "bandwidth_mbps",
+        Weight = "weight",
+        InnerAddress = "inner_address",
+        PeerInnerAddress = "peer_inner_address",
+        Dscp = "outer.dscp",
+        Ecn = "outer.ecn",
+        Df = "outer.df",
+        HopLimit = "outer.hop_limit",
+        PathMtu = "outer.path_mtu",
+        MssClamp = "outer.mss_clamp",
+        KeyExchange = "ike.key_exchange",
+        IkeEncryption = "ike.encryption",
+        Integrity = "ike.integrity",
+        Prf = "ike.prf",
+        Liveness = "ike.liveness_seconds",
+        IkeLifetime = "ike.lifetime_seconds",
+        EspEncryption = "esp.encryption",
+        Esn = "esp.esn",
+        ReplayWindow = "esp.replay_window",
+        EspLifetime = "esp.lifetime_seconds",
+        LifetimePackets = "esp.lifetime_packets",
+        LifetimeBytes = "esp.lifetime_bytes",
+    }
+}
+
+/// Routes have no fields of their own: a different route is another route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoField {}
+
+impl TunnelField {
+    /// What a difference in this field costs the tunnel.
+    #[must_use]
+    pub fn effect(self) -> Effect {
+        match self {
+            Self::Connection
+            | Self::Paused
+            | Self::Bandwidth
+            | Self::Weight
+            | Self::InnerAddress
+            | Self::PeerInnerAddress
+            | Self::Dscp
+            | Self::Ecn
+            | Self::Df
+            | Self::HopLimit
+            | Self::PathMtu
+            | Self::MssClamp => Effect::Forwarding,
+            // Nothing that was negotiated depends on these. `admin` is carried out as an order of its own.
+            Self::Admin
+            | Self::Startup
+            | Self::Liveness
+            | Self::IkeLifetime
+            | Self::EspLifetime
+            | Self::LifetimePackets
+            | Self::LifetimeBytes => Effect::Hot,
+            // The peer agreed to these, proved its identity by them, or the SAs were made with them. A new key is
+            // proved at once: who replaces one wants holders of the old one out.
+            Self::BorderGateway
+            | Self::LocalAddress
+            | Self::RemoteAddress
+            | Self::Psk
+            | Self::LocalId
+            | Self::RemoteId
+            | Self::LocalPrefixes
+            | Self::RemotePrefixes
+            | Self::UdpEncapsulation
+            | Self::KeyExchange
+            | Self::IkeEncryption
+            | Self::Integrity
+            | Self::Prf
+            | Self::EspEncryption
+            | Self::Esn
+            | Self::ReplayWindow => Effect::Reestablish,
+        }
+    }
+}
+
+pub(super) fn of_gateway(a: &BorderGateway, b: &BorderGateway) -> Vec<GatewayField> {
+    differing(&[
+        (GatewayField::Asn, a.asn == b.asn),
+        (GatewayField::FlowHash, a.flow_hash == b.flow_hash),
+        (GatewayField::Addresses, a.addresses == b.addresses),
+        (GatewayField::Namespace, a.namespace == b.namespace),
+        (GatewayField::HostInterface, a.host_interface == b.host_interface),
+    ])
+}
+
+pub(super) fn of_attachment(
+    (old, a): (&Resources, &VpcAttachment),
+    (new, b): (&Resources, &VpcAttachment),
+) -> Vec<AttachmentField> {
+    differing(&[
+        (AttachmentField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
+        (AttachmentField::Interface, a.interface == b.interface),
+        (AttachmentField::Vlan, a.vlan == b.vlan),
+        (AttachmentField::AntiSpoofing, a.anti_spoofing == b.anti_spoofing),
+        (AttachmentField::Prefixes, a.prefixes == b.prefixes),
+    ])
+}
+
+pub(super) fn of_customer(a: &CustomerGateway, b: &CustomerGateway) -> Vec<CustomerField> {
+    differing(&[(CustomerField::Asn, a.asn == b.asn), (CustomerField::Addresses, a.addresses == b.addresses)])
+}
+
+pub(super) fn of_connection(
+    (old, a): (&Resources, &VpnConnection),
+    (new, b): (&Resources, &VpnConnection),
+) -> Vec<ConnectionField> {
+    let same_customer = old.customer(a.customer).name == new.customer(b.customer).name;
+    differing(&[
+        (ConnectionField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
+        (ConnectionField::CustomerGateway, same_customer),
+        (ConnectionField::Routing, a.routing == b.routing),
+        (ConnectionField::Addresses, a.addresses == b.addresses),
+    ])
+}
+
+pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resources, &VpnTunnel)) -> Vec<TunnelField> {
+    let same_connection = old.connection(a.connection).name == new.connection(b.connection).name;
+    differing(&[
+        (TunnelField::Connection, same_connection),
+        (TunnelField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
+        (TunnelField::LocalAddress, a.local_address == b.local_address),
+        (TunnelField::RemoteAddress, a.remote_address == b.remote_address),
+        // Moving a key from one place to another changes nothing while the key is the same.
+        (TunnelField::Psk, a.psk == b.psk || (a.psk.psk().is_some() && a.psk.psk() == b.psk.psk())),
+        (TunnelField::LocalId, a.local_id == b.local_id),
+        (TunnelField::RemoteId, a.remote_id == b.remote_id),
+        (TunnelField::Admin, a.admin == b.admin),
+        (TunnelField::Paused, a.paused == b.paused),
+        (TunnelField::Startup, a.startup == b.startup),
+        (TunnelField::LocalPrefixes, a.local_prefixes == b.local_prefixes),
+        (TunnelField::RemotePrefixes, a.remote_prefixes == b.remote_prefixes),
+        (TunnelField::UdpEncapsulation, a.udp_encapsulation == b.udp_encapsulation),
+        (TunnelField::Bandwidth, a.bandwidth == b.bandwidth),
+        (TunnelField::Weight, a.weight == b.weight),
+        (TunnelField::InnerAddress, a.inner_address == b.inner_address),
+        (TunnelField::PeerInnerAddress, a.peer_inner_address == b.peer_inner_address),
+        (TunnelField::Dscp, a.outer.dscp == b.outer.dscp),
+        (TunnelField::Ecn, a.outer.ecn == b.outer.ecn),
+        (TunnelField::Df, a.outer.df == b.outer.df),
+        (TunnelField::HopLimit, a.outer.hop_limit == b.outer.hop_limit),
+        (TunnelField::PathMtu, a.outer.path_mtu == b.outer.path_mtu),
+        (TunnelField::MssClamp, a.outer.mss_clamp == b.outer.mss_clamp),
+        (TunnelField::KeyExchange, a.ike.key_exchange == b.ike.key_exchange),
+        (TunnelField::IkeEncryption, a.ike.encryption == b.ike.encryption),
+        (TunnelField::Integrity, a.ike.integrity == b.ike.integrity),
+        (TunnelField::Prf, a.ike.prf == b.ike.prf),
+        (TunnelField::Liveness, a.ike.liveness == b.ike.liveness),
+        (TunnelField::IkeLifetime, a.ike.lifetime == b.ike.lifetime),
+        (TunnelField::EspEncryption, a.esp.encryption == b.esp.encryption),
+        (TunnelField::Esn, a.esp.esn == b.esp.esn),
+        (TunnelField::ReplayWindow, a.esp.replay_window == b.esp.replay_window),
+        (TunnelField::EspLifetime, a.esp.lifetime == b.esp.lifetime),
+        (TunnelField::LifetimePackets, a.esp.lifetime_packets == b.esp.lifetime_packets),
+        (TunnelField::LifetimeBytes, a.esp.lifetime_bytes == b.esp.lifetime_bytes),
+    ])
+}
+
+fn differing<Field: Copy>(fields: &[(Field, bool)]) -> Vec<Field> {
+    fields.iter().filter(|(_, same)| !same).map(|&(field, _)| field).collect()
+}
+
+fn gateway(resources: &Resources, index: GatewayIndex) -> &Name {
+    &resources.gateway(index).name
+}
