@@ -129,8 +129,7 @@ impl Dataplane {
 
     /// Waits, for a bounded time, until every worker reads the newest snapshot or a newer one. Whether they do.
     pub fn wait_observed(&self) -> bool {
-        let version = self.version;
-        within(OBSERVED_WITHIN, || self.publisher.observed() >= version)
+        self.publisher.wait_observed(self.version, OBSERVED_WITHIN)
     }
 
     /// The oldest snapshot that a worker may still read.

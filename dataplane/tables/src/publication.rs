@@ -12,16 +12,20 @@
 //!   *before* it loads the pointer, and the publisher must replace the pointer *before* it looks at the
 //!   announcements: a sequentially consistent fence on both sides. Without them both could miss each other, and the
 //!   reader would use what the publisher frees.
+//!
+//! `publication/model.rs` proves it: each of these orderings, weakened alone, makes a test fail there.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::ptr;
-use std::sync::atomic::{
-    AtomicPtr, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, Ordering::SeqCst,
-    fence,
-};
-use std::sync::{Arc, Mutex};
+mod atomic;
+#[cfg(all(test, loom))]
+mod model;
 
+use std::time::{Duration, Instant};
+use std::{ptr, thread};
+
+use atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use atomic::{Arc, AtomicPtr, AtomicU64, Mutex, fence, free};
 use crossbeam_utils::CachePadded;
 
 struct Versioned<T> {
@@ -41,6 +45,8 @@ struct Shared<T> {
 const PARKED: u64 = u64::MAX;
 /// Announced by a reader that is about to load: older than every version.
 const ENTERING: u64 = 0;
+/// How often a waiting publisher looks at what was announced.
+const LOOK: Duration = Duration::from_micros(100);
 
 /// Makes the publisher of `value`, version 1, and `readers` readers, all parked.
 #[must_use]
@@ -48,7 +54,7 @@ pub fn publication<T>(value: T, readers: usize) -> (Publisher<T>, Vec<Reader<T>>
     let shared = Arc::new(Shared {
         current: AtomicPtr::new(Box::into_raw(Box::new(Versioned { version: 1, value }))),
         seen: (0..readers).map(|_| CachePadded::new(AtomicU64::new(PARKED))).collect(),
-        orphans: Mutex::default(),
+        orphans: Mutex::new(Vec::new()),
     });
     let readers = (0..readers).map(|index| Reader { shared: Arc::clone(&shared), index, held: ptr::null() }).collect();
     (Publisher { shared, retired: VecDeque::new(), version: 1 }, readers)
@@ -67,7 +73,7 @@ impl<T> Publisher<T> {
     pub fn publish(&mut self, value: T) -> u64 {
         self.version += 1;
         let new = Box::into_raw(Box::new(Versioned { version: self.version, value }));
-        let old = self.shared.current.swap(new, AcqRel);
+        let old = self.shared.current.swap(new, Release);
         // SAFETY: `current` always holds a pointer from `Box::into_raw`, and only this publisher takes one out, once.
         self.retired.push_back(unsafe { Box::from_raw(old) });
         self.reclaim();
@@ -77,8 +83,8 @@ impl<T> Publisher<T> {
     /// Frees what no reader holds any more; returns how many replaced values are still held.
     pub fn reclaim(&mut self) -> usize {
         let observed = self.observed();
-        while self.retired.front().is_some_and(|retired| retired.version < observed) {
-            self.retired.pop_front();
+        while let Some(retired) = self.retired.pop_front_if(|retired| retired.version < observed) {
+            free(retired);
         }
         self.retired.len()
     }
@@ -89,6 +95,22 @@ impl<T> Publisher<T> {
     pub fn observed(&self) -> u64 {
         fence(SeqCst);
         self.shared.seen.iter().map(|seen| seen.load(Acquire)).min().map_or(self.version, |seen| seen.min(self.version))
+    }
+
+    /// Waits until [`observed`](Self::observed) reaches `version`, for `limit` at most. Whether it has. Readers never
+    /// wake anybody, so this looks again and again and sleeps in between.
+    #[must_use]
+    pub fn wait_observed(&self, version: u64, limit: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            if self.observed() >= version {
+                return true;
+            }
+            if begun.elapsed() >= limit {
+                return false;
+            }
+            thread::sleep(LOOK);
+        }
     }
 }
 
@@ -151,14 +173,13 @@ impl<T> Drop for Reader<T> {
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // SAFETY: the last owner is here, so nobody holds the value, and `current` came from `Box::into_raw`.
-        drop(unsafe { Box::from_raw(*self.current.get_mut()) });
+        free(unsafe { Box::from_raw(self.current.load(Relaxed)) });
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize};
-
+    use super::atomic::{AtomicBool, AtomicUsize};
     use super::*;
 
     /// A value that shows when it is used after it was dropped, and counts how many are alive.
@@ -230,6 +251,19 @@ mod tests {
         reader.park();
         publisher.publish(Canary::new(3, &alive));
         assert_eq!((publisher.observed(), alive.load(Relaxed)), (3, 1));
+    }
+
+    #[test]
+    fn waiting_ends_with_the_last_reader_or_the_time() {
+        let (mut publisher, mut readers) = publication(1, 2);
+        readers.iter_mut().for_each(|reader| assert_eq!(*reader.load(), 1));
+        let version = publisher.publish(2);
+        readers[0].load();
+        assert!(!publisher.wait_observed(version, Duration::from_millis(2)));
+        std::thread::scope(|scope| {
+            scope.spawn(|| readers[1].load());
+            assert!(publisher.wait_observed(version, Duration::from_secs(60)));
+        });
     }
 
     #[test]
