@@ -15,7 +15,7 @@ mod snapshot;
 mod trie;
 
 pub use group::TunnelGroup;
-pub use neighbour::{Attachment, LinkHeader, NextHop, Unresolved};
+pub use neighbour::{Attachment, NextHop, Unresolved};
 pub use publication::{Publisher, Reader, publication};
 pub use route::{Route, RouteTable};
 pub use selector::{Selectors, TrafficSelector};

@@ -1,26 +1,12 @@
 //! Link headers towards neighbours, mirrored from the kernel.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use poptrie::Poptrie;
-use wire::{EtherType, Link, MacAddress};
+use ipnet::IpNet;
+use wire::LinkHeader;
 
 use crate::PortIndex;
-
-/// An Ethernet header, ready to be copied in front of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkHeader(pub [u8; Link::UNTAGGED]);
-
-impl LinkHeader {
-    /// The header of packets of `address`'s family.
-    #[must_use]
-    pub fn new(destination: MacAddress, source: MacAddress, address: IpAddr) -> Self {
-        let ether_type = if address.is_ipv4() { EtherType::IPV4 } else { EtherType::IPV6 };
-        Self(Link::untagged(destination, source, ether_type))
-    }
-}
+use crate::trie::{Prefix, Trie};
 
 /// A neighbour whose link address is not known: the kernel is to be asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,43 +30,113 @@ pub enum NextHop {
 pub struct Attachment {
     /// The port of its interface.
     pub port: PortIndex,
-    v4: Poptrie<Ipv4Net, NextHop>,
-    v6: Poptrie<Ipv6Net, NextHop>,
-    neighbours: HashMap<IpAddr, LinkHeader, foldhash::fast::FixedState>,
+    adjacencies: Vec<Adjacency>,
+    v4: Trie<4>,
+    v6: Trie<16>,
+}
+
+/// What the kernel's routes and neighbours come to for an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Adjacency {
+    /// Resolved.
+    Link(LinkHeader),
+    /// A neighbour, not resolved.
+    OnLink,
+    /// Behind a router that is not resolved.
+    Router(IpAddr),
 }
 
 impl Attachment {
-    /// An attachment at `port`, with nothing behind it yet.
+    /// An attachment at `port`, with the kernel's routes out of its interface and the neighbours there that it has resolved.
+    /// Of several routes of a prefix the last counts.
     #[must_use]
-    pub fn new(port: PortIndex) -> Self {
-        Self { port, v4: Poptrie::new(), v6: Poptrie::new(), neighbours: HashMap::default() }
+    pub fn new(port: PortIndex, routes: &[(IpNet, NextHop)], neighbours: &[(IpAddr, LinkHeader)]) -> Self {
+        let link = |address: &IpAddr| neighbours.iter().find(|(neighbour, _)| neighbour == address).map(|(_, link)| link);
+        let mut made = Self { port, adjacencies: Vec::new(), v4: Trie::default(), v6: Trie::default() };
+        made.insert(routes.iter().map(|(prefix, next_hop)| {
+            let adjacency = match next_hop {
+                NextHop::OnLink => Adjacency::OnLink,
+                NextHop::Via(router) => link(router).map_or(Adjacency::Router(*router), |link| Adjacency::Link(*link)),
+            };
+            (*prefix, adjacency)
+        }));
+        // A neighbour is one where the kernel's route says so; to it leads a route of its own, so that one look-up does.
+        let on_link: Vec<_> = neighbours
+            .iter()
+            .filter(|(address, _)| made.adjacency(*address) == Some(&Adjacency::OnLink))
+            .map(|(address, link)| (IpNet::from(*address), Adjacency::Link(*link)))
+            .collect();
+        made.insert(on_link.into_iter());
+        made
     }
 
-    /// Adds a route of the kernel's out of this interface.
-    pub fn insert_route(&mut self, prefix: IpNet, next_hop: NextHop) {
-        match prefix.trunc() {
-            IpNet::V4(prefix) => self.v4.insert(prefix, next_hop),
-            IpNet::V6(prefix) => self.v6.insert(prefix, next_hop),
+    fn insert(&mut self, adjacencies: impl Iterator<Item = (IpNet, Adjacency)>) {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (prefix, adjacency) in adjacencies {
+            let number = self.adjacencies.len() as u32;
+            self.adjacencies.push(adjacency);
+            let length = prefix.prefix_len();
+            match prefix.network() {
+                IpAddr::V4(address) => v4.push(Prefix { octets: address.octets(), length, number }),
+                IpAddr::V6(address) => v6.push(Prefix { octets: address.octets(), length, number }),
+            }
+        }
+        self.v4.apply(v4);
+        self.v6.apply(v6);
+    }
+
+    #[inline]
+    fn adjacency(&self, destination: IpAddr) -> Option<&Adjacency> {
+        let number = match destination {
+            IpAddr::V4(address) => self.v4.lookup(&address.octets()),
+            IpAddr::V6(address) => self.v6.lookup(&address.octets()),
         };
-    }
-
-    /// Adds a neighbour that the kernel has resolved.
-    pub fn insert_neighbour(&mut self, address: IpAddr, header: LinkHeader) {
-        self.neighbours.insert(address, header);
+        self.adjacencies.get(number as usize)
     }
 
     /// The link header of packets to `destination`, or the neighbour that is not resolved; `None` where the kernel has
     /// no route there out of this interface.
     #[must_use]
+    #[inline]
     pub fn link(&self, destination: IpAddr) -> Option<Result<&LinkHeader, IpAddr>> {
-        let next_hop = match destination {
-            IpAddr::V4(address) => self.v4.lookup(address.to_bits()),
-            IpAddr::V6(address) => self.v6.lookup(address.to_bits()),
-        };
-        let neighbour = match next_hop? {
-            NextHop::OnLink => destination,
-            NextHop::Via(router) => *router,
-        };
-        Some(self.neighbours.get(&neighbour).ok_or(neighbour))
+        Some(match self.adjacency(destination)? {
+            Adjacency::Link(link) => Ok(link),
+            Adjacency::OnLink => Err(destination),
+            Adjacency::Router(router) => Err(*router),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::{EtherType, MacAddress};
+
+    use super::*;
+
+    #[test]
+    fn a_neighbour_is_one_where_the_route_says_so() {
+        let link = |last: u8| LinkHeader::new(MacAddress([2, 0, 0, 0, 0, last]), MacAddress([2; 6]), None, EtherType::IPV4);
+        let address = |last: u8| IpAddr::from([10, 0, 0, last]);
+        let router = IpAddr::from([10, 0, 0, 1]);
+        let unresolved = IpAddr::from([10, 0, 0, 9]);
+        let prefix = |text: &str| text.parse().unwrap();
+        let routes = [
+            (prefix("10.0.0.0/24"), NextHop::OnLink),
+            (prefix("10.0.0.128/25"), NextHop::Via(router)),
+            (prefix("10.9.0.0/16"), NextHop::Via(unresolved)),
+        ];
+        let neighbours = [(router, link(1)), (address(2), link(2)), (address(200), link(200))];
+        let attachment = Attachment::new(PortIndex(0), &routes, &neighbours);
+        for (destination, expected) in [
+            (address(2), Some(Ok(&link(2)))),
+            (address(3), Some(Err(address(3)))),
+            // The kernel has an entry, but its route leads through the router.
+            (address(200), Some(Ok(&link(1)))),
+            (IpAddr::from([10, 9, 0, 1]), Some(Err(unresolved))),
+            (IpAddr::from([10, 8, 0, 1]), None),
+            ("2001:db8::1".parse().unwrap(), None),
+        ] {
+            assert_eq!(attachment.link(destination), expected, "{destination}");
+        }
     }
 }

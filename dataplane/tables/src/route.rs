@@ -12,6 +12,8 @@ use crate::{AttachmentIndex, RouteIndex, SlotTable, TunnelGroup};
 pub enum Route {
     /// To the network behind an attachment.
     Attachment(AttachmentIndex),
+    /// To the gateway itself: the host answers.
+    Host,
     /// Into one of these tunnels, by flow.
     Tunnels(TunnelGroup),
     /// Nowhere, and nobody is told.

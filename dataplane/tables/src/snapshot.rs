@@ -46,6 +46,8 @@ pub struct Inbound {
     pub gateway: GatewayIndex,
     /// Where its packets most likely go: they are opened straight into that port's frames.
     pub expected: AttachmentIndex,
+    /// The greatest TCP segments that fit the way back, by IPv4 and by IPv6, to which SYN segments are held; 0 for none.
+    pub segments: [u16; 2],
     /// The association itself.
     pub sa: Arc<InboundSa>,
     /// What it was negotiated for.
@@ -60,6 +62,8 @@ pub struct Outbound {
     pub header: Result<OuterHeader, IpAddr>,
     /// Bytes of the longest inner packet that the way to the peer takes.
     pub longest: u16,
+    /// The greatest TCP segments that fit, by IPv4 and by IPv6, to which SYN segments are held; 0 for none.
+    pub segments: [u16; 2],
     /// Where it is counted.
     pub slot: SaSlot,
     /// The port that leads to the peer.
@@ -82,13 +86,14 @@ impl Inbound {
         expected: AttachmentIndex,
         selectors: Selectors,
     ) -> Self {
-        Self { spi: sa.spi().value(), tunnel, gateway, expected, sa, selectors }
+        Self { spi: sa.spi().value(), tunnel, gateway, expected, segments: [0; 2], sa, selectors }
     }
 }
 
 impl Snapshot {
     /// The inbound association with this index, all of its bits compared.
     #[must_use]
+    #[inline]
     pub fn inbound(&self, spi: u32) -> Option<(SaSlot, &Inbound)> {
         let slot = SaSlot::of(spi);
         let inbound = self.inbound.get(slot.position())?;
@@ -97,6 +102,7 @@ impl Snapshot {
 
     /// The route in a border gateway's table.
     #[must_use]
+    #[inline]
     pub fn route(&self, gateway: GatewayIndex, destination: IpAddr) -> Option<&Route> {
         self.gateways.get(gateway.position())?.lookup(destination)
     }

@@ -18,6 +18,7 @@ impl Spi {
 
     /// The index as a number.
     #[must_use]
+    #[inline]
     pub fn value(self) -> u32 {
         self.0
     }
@@ -40,6 +41,7 @@ pub const HEADER: usize = 8;
 
 /// The index and the low half of the sequence number, or `None` where the bytes end before them.
 #[must_use]
+#[inline]
 pub fn header(packet: &[u8]) -> Option<(u32, u32)> {
     let (words, _) = packet.first_chunk::<HEADER>()?.as_chunks::<4>();
     let [index, sequence] = words else { return None };
@@ -60,6 +62,7 @@ pub enum Encapsulated<'a> {
 impl<'a> Encapsulated<'a> {
     /// Tells apart what shares port 4500; whatever is neither keepalive nor IKE is left to ESP to judge.
     #[must_use]
+    #[inline]
     pub fn parse(payload: &'a [u8]) -> Self {
         match payload {
             [0xff] => Self::Keepalive,

@@ -87,6 +87,7 @@ impl Link {
     ///
     /// # Errors
     /// [`Malformed::Ethernet`] where the frame ends within them or a third tag follows.
+    #[inline]
     pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
         let word = |at: usize| frame.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
         let (mut length, mut tag) = (Self::UNTAGGED, None);
@@ -120,7 +121,7 @@ const TAG: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkHeader {
     bytes: [u8; Link::TAGGED],
-    length: usize,
+    length: u8,
 }
 
 impl LinkHeader {
@@ -128,8 +129,8 @@ impl LinkHeader {
     #[must_use]
     pub fn new(destination: MacAddress, source: MacAddress, tag: Option<Tag>, ether_type: EtherType) -> Self {
         let (first, length) = match tag {
-            Some(_) => (EtherType::VLAN, Link::TAGGED),
-            None => (ether_type, Link::UNTAGGED),
+            Some(_) => (EtherType::VLAN, Link::TAGGED as u8),
+            None => (ether_type, Link::UNTAGGED as u8),
         };
         let tag = tag.map_or([0; 2], |tag| tag.0.to_be_bytes());
         let mut bytes = [0; Link::TAGGED];
@@ -141,8 +142,9 @@ impl LinkHeader {
 
     /// The header's bytes: [`Link::UNTAGGED`] or [`Link::TAGGED`].
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 }
 

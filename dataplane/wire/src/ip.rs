@@ -105,6 +105,7 @@ impl Ipv6Header {
 ///
 /// `None`, and the packet as it was, where none would be left: it must not go on (RFC 1812 §5.3.1, RFC 8200 §3). So too
 /// for bytes that are no packet.
+#[inline]
 pub fn decrement_hops(packet: &mut [u8]) -> Option<u8> {
     let less = |hops: u8| hops.checked_sub(1).filter(|left| *left != 0);
     match packet.first()? >> 4 {

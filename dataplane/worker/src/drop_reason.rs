@@ -66,6 +66,16 @@ reasons! {
     DummyPacket = "dummy_packet",
     /// To or from addresses, a protocol or ports that its security association was not negotiated for.
     OutsideSelectors = "outside_selectors",
+    /// From an address that no host behind this interface has.
+    SpoofedSource = "spoofed_source",
+    /// No hops left: the sender is told.
+    HopsExceeded = "hops_exceeded",
+    /// RFC 6040 §4.2: marked as congested by a router, which its sender does not understand.
+    CongestionUnknown = "congestion_unknown",
+    /// The route says to drop it, and to tell nobody.
+    Blackhole = "blackhole",
+    /// The route says to drop it, and to tell the sender.
+    Rejected = "rejected",
     /// The border gateway has no route to the destination.
     NoRoute = "no_route",
     /// The route leads into tunnels, and none of them is up.
@@ -76,7 +86,7 @@ reasons! {
     NeighbourUnresolved = "neighbour_unresolved",
     /// The kernel has no route to the destination out of the attachment's interface.
     NoKernelRoute = "no_kernel_route",
-    /// Longer than the way to the peer, or the attachment's frames, takes.
+    /// Longer than the way to the peer, or the attachment's frames, takes, and not to be fragmented: the sender is told.
     TooLong = "too_long",
     /// The security association has used up its sequence numbers.
     SequenceExhausted = "sequence_exhausted",

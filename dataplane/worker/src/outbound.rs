@@ -3,15 +3,16 @@
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
-use crossbeam_queue::ArrayQueue;
 use esp::{OuterHeader, Sealing};
-use port::{BATCH, Receive, Transmit};
+use port::{BATCH, Transmit};
 use tables::{GatewayIndex, Outbound, PortIndex, Route, Snapshot, Unresolved};
-use wire::{EtherType, Link, Packet};
+use wire::icmp::Report;
+use wire::fragment::Split;
+use wire::{EtherType, Link, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
 use crate::stage::{Stage, Stopwatch};
-use crate::tally::Tally;
+use crate::turn::{Origin, Refused, Turn};
 
 /// A packet whose way is known.
 pub(crate) struct Routed<'a> {
@@ -22,64 +23,148 @@ pub(crate) struct Routed<'a> {
 
 pub(crate) type Batch<'a> = ArrayVec<Routed<'a>, BATCH>;
 
-/// Finds the way of every packet received from a VPC of `gateway`; what has none is dropped.
-pub(crate) fn route<'a>(
-    rx: &'a impl Receive,
-    count: usize,
-    gateway: GatewayIndex,
-    snapshot: &'a Snapshot,
-    unresolved: &ArrayQueue<Unresolved>,
-    tally: &mut Tally<'_>,
-) -> Batch<'a> {
-    let mut batch = Batch::new();
-    let mut routes = Routes { snapshot, gateway, last: None };
-    for position in 0..count {
-        match route_packet(rx.frame(position), &mut routes, snapshot, unresolved) {
-            Ok(routed) => batch.push(routed),
-            Err((None, reason)) => tally.drop(reason),
-            Err((Some(outbound), reason)) => tally.drop_of(outbound.slot, reason),
+/// What is known of a packet whose way is known.
+struct Way<'a> {
+    outbound: &'a Outbound,
+    header: &'a OuterHeader,
+    /// Where the packet starts in its frame, and its length.
+    start: usize,
+    length: usize,
+    /// Where TCP starts in the packet, if its segments are to be held to a size; else 0.
+    segment: usize,
+    /// Whether it fits the way to the peer as it is; else it is to be fragmented.
+    fits: bool,
+}
+
+/// Finds the way of each frame and takes what has one into the batch, until the frames are at an end, or the batch or `room`,
+/// where the pieces of packets stand that are too long, has no space for the next one: that one is returned.
+pub(crate) fn route<'a, W: Stopwatch>(
+    batch: &mut Batch<'a>,
+    frames: &mut impl Iterator<Item = &'a mut [u8]>,
+    mut room: &'a mut [u8],
+    (gateway, origin): (GatewayIndex, Origin),
+    turn: &mut Turn<'a, W>,
+) -> Option<&'a mut [u8]> {
+    let mut routes = Routes { snapshot: turn.snapshot, gateway, last: None };
+    for frame in frames {
+        let way = match way(frame, &mut routes, origin, turn) {
+            Ok(way) => way,
+            Err(refused) => {
+                let start = Link::parse(frame).map_or(0, |link| link.length);
+                turn.refuse(refused, gateway, origin, frame.get(start..).unwrap_or_default());
+                continue;
+            }
+        };
+        let Way { outbound, header, start, length, segment, fits } = way;
+        let inner = &mut frame[start..start + length];
+        if !fits {
+            match fragment(batch, inner, room, &way, turn) {
+                Some(left) => room = left,
+                None => return Some(frame),
+            }
+            continue;
+        }
+        if origin != Origin::Host {
+            // The way is known of those alone that have hops left.
+            ip::decrement_hops(inner);
+        }
+        if segment != 0 {
+            tcp::clamp_mss(&mut inner[segment..], outbound.segments[usize::from(inner[0] >> 4 == 6)]);
+        }
+        batch.push(Routed { inner, outbound, header });
+        if batch.is_full() {
+            break;
         }
     }
-    batch
+    None
 }
 
-fn route_packet<'a>(
-    frame: &'a [u8],
+#[inline]
+fn way<'a, W: Stopwatch>(
+    frame: &[u8],
     routes: &mut Routes<'a>,
-    snapshot: &'a Snapshot,
-    unresolved: &ArrayQueue<Unresolved>,
-) -> Result<Routed<'a>, (Option<&'a Outbound>, DropReason)> {
-    let inner = packet(frame).map_err(|reason| (None, reason))?;
+    origin: Origin,
+    turn: &Turn<'a, W>,
+) -> Result<Way<'a>, Refused> {
+    let (start, inner) = packet(frame)?;
     let tunnels = match routes.lookup(inner.destination) {
         Some(Route::Tunnels(tunnels)) => tunnels,
-        Some(Route::Attachment(_)) => return Err((None, DropReason::Transit)),
-        None => return Err((None, DropReason::NoRoute)),
+        Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
+        Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
+        Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
+        None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
     };
-    let outbound = Route::tunnel(tunnels, inner.flow_hash())
-        .and_then(|tunnel| snapshot.tunnels.get(tunnel.position())?.outbound.as_ref())
-        .ok_or((None, DropReason::NoTunnelUp))?;
+    if inner.hops <= 1 && origin != Origin::Host {
+        return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
+    }
+    let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
+    let tunnel = tunnels.tunnel(|| inner.flow_hash()).ok_or(down)?;
+    let outbound = turn.snapshot.tunnels.get(tunnel.position()).ok_or(down)?;
     if !outbound.selectors.allow_outbound(&inner) {
-        return Err((Some(outbound), DropReason::OutsideSelectors));
+        return Err(DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited));
     }
-    if inner.bytes.len() > usize::from(outbound.longest) {
-        return Err((Some(outbound), DropReason::TooLong));
+    let fits = inner.bytes.len() <= usize::from(outbound.longest);
+    if !fits && inner.dont_fragment {
+        // RFC 4301 §8.2: what the sender can send, and not what the tunnel makes of it.
+        return Err(DropReason::TooLong.of(outbound.slot).told(Report::TooBig { mtu: outbound.longest }));
     }
-    let Some(header) = &outbound.header else {
-        // A full queue holds enough to ask for; the packet's sender will try again.
-        let _ = unresolved.push(Unresolved { port: outbound.port, address: outbound.next_hop });
-        return Err((Some(outbound), DropReason::NeighbourUnresolved));
-    };
-    Ok(Routed { inner: inner.bytes, outbound, header })
+    let header = outbound.header.as_ref().map_err(|address| {
+        turn.ask_for(Unresolved { port: outbound.port, address: *address });
+        DropReason::NeighbourUnresolved.of(outbound.slot)
+    })?;
+    let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
+    let segment = if is_tcp { inner.header_length } else { 0 };
+    Ok(Way { outbound, header, start, length: inner.bytes.len(), segment, fits })
 }
 
+/// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
+/// and opened by itself). `None`, and nothing done, where there is no space for all of them.
+#[cold]
+fn fragment<'a, W: Stopwatch>(
+    batch: &mut Batch<'a>,
+    inner: &mut [u8],
+    mut room: &'a mut [u8],
+    way: &Way<'a>,
+    turn: &mut Turn<'a, W>,
+) -> Option<&'a mut [u8]> {
+    let Way { outbound, header, .. } = *way;
+    let slot = outbound.slot;
+    let Some(split) = Packet::parse(inner).ok().and_then(|packet| Split::new(&packet, outbound.longest.into())) else {
+        turn.tally.drop_of(slot, DropReason::TooLong);
+        return Some(room);
+    };
+    let (count, bytes) = (split.pieces().count(), split.pieces().map(|piece| piece.length + 60).sum::<usize>());
+    if count > BATCH || bytes > MOST_PIECES {
+        turn.tally.drop_of(slot, DropReason::TooLong);
+        return Some(room);
+    }
+    if count > batch.remaining_capacity() || bytes > room.len() {
+        return None;
+    }
+    for piece in split.pieces() {
+        let (to, left) = room.split_at_mut(piece.length + 60);
+        room = left;
+        let length = split.write(piece, to).unwrap_or(0);
+        let to = &mut to[..length];
+        ip::decrement_hops(to);
+        batch.push(Routed { inner: to, outbound, header });
+    }
+    turn.tally.split(count);
+    Some(room)
+}
+
+/// Bytes for the pieces of a batch: enough for those of the longest packet.
+pub(crate) const MOST_PIECES: usize = 4 * 65536;
+
 /// A gateway's routes during one batch: packets of one flow come in runs, and a run is looked up once.
-pub(crate) struct Routes<'a> {
+struct Routes<'a> {
     snapshot: &'a Snapshot,
     gateway: GatewayIndex,
     last: Option<(IpAddr, Option<&'a Route>)>,
 }
 
 impl<'a> Routes<'a> {
+    #[inline]
     fn lookup(&mut self, destination: IpAddr) -> Option<&'a Route> {
         if let Some((last, route)) = self.last
             && last == destination
@@ -92,23 +177,19 @@ impl<'a> Routes<'a> {
     }
 }
 
-/// The IP packet in a frame.
-pub(crate) fn packet(frame: &[u8]) -> Result<Packet<'_>, DropReason> {
+/// The IP packet in a frame, and where it starts.
+#[inline]
+pub(crate) fn packet(frame: &[u8]) -> Result<(usize, Packet<'_>), DropReason> {
     let link = Link::parse(frame).map_err(|_| DropReason::MalformedEthernet)?;
     if link.ether_type != EtherType::IPV4 && link.ether_type != EtherType::IPV6 {
         return Err(DropReason::NotIp);
     }
-    Packet::parse(frame.get(link.length..).unwrap_or_default()).map_err(|_| DropReason::MalformedIp)
+    let packet = frame.get(link.length..).unwrap_or_default();
+    Packet::parse(packet).map(|packet| (link.length, packet)).map_err(|_| DropReason::MalformedIp)
 }
 
 /// Seals those packets of the batch that leave through `port` into its frames, and hands them over.
-pub(crate) fn seal<'a>(
-    batch: &'a Batch<'a>,
-    port: PortIndex,
-    tx: &mut impl Transmit,
-    tally: &mut Tally<'_>,
-    watch: &mut impl Stopwatch,
-) {
+pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut impl Transmit, turn: &mut Turn<'_, W>) {
     let wanted = batch.iter().filter(|routed| routed.outbound.port == port).count();
     if wanted == 0 {
         return;
@@ -119,33 +200,33 @@ pub(crate) fn seal<'a>(
     let mut sealing = Sealing::default();
     let mut frames = tx.frames().zip(&mut lengths).take(reserved);
     let runs = batch.chunk_by(|one, next| std::ptr::eq(one.outbound, next.outbound));
-    for run in runs.filter(|run| run.iter().all(|routed| routed.outbound.port == port)) {
-        let Some(outbound) = run.first().map(|routed| routed.outbound) else { continue };
+    for run in runs.filter(|run| run[0].outbound.port == port) {
+        let outbound = run[0].outbound;
         // Numbers are taken once for the run. Those of packets that then find no frame are left out, which is allowed.
         let Ok(first) = outbound.sa.take_sequence(run.len()) else {
-            run.iter().for_each(|_| tally.drop_of(outbound.slot, DropReason::SequenceExhausted));
+            run.iter().for_each(|_| turn.tally.drop_of(outbound.slot, DropReason::SequenceExhausted));
             continue;
         };
         let (mut packets, mut bytes) = (0, 0);
         for (routed, number) in run.iter().zip(first..) {
             let length = routed.header.length() + outbound.sa.sealed_length(routed.inner.len());
             if length > capacity {
-                tally.drop_of(outbound.slot, DropReason::TooLong);
+                turn.tally.drop_of(outbound.slot, DropReason::TooLong);
                 continue;
             }
             let Some((frame, sent)) = frames.next() else {
-                tally.drop_of(outbound.slot, DropReason::TransmitRingFull);
+                turn.tally.drop_of(outbound.slot, DropReason::TransmitRingFull);
                 continue;
             };
             *sent = sealing.push(&outbound.sa, routed.header, number, routed.inner, frame) as u16;
-            tally.transmit();
             (packets, bytes) = (packets + 1, bytes + routed.inner.len() as u64);
         }
-        tally.protect(outbound.slot, packets, bytes);
+        turn.tally.transmit(packets);
+        turn.tally.protect(outbound.slot, packets, bytes);
     }
     drop(frames);
-    watch.ended(Stage::Prepare);
+    turn.ended(Stage::Prepare);
     sealing.finish();
-    watch.ended(Stage::Protect);
+    turn.ended(Stage::Protect);
     tx.commit(&lengths[..reserved]);
 }

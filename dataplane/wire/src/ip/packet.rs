@@ -39,6 +39,7 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`Malformed::Ip`] for another version, a length that the bytes do not hold, extension headers that the packet
     /// does not hold, or a wrong IPv4 header checksum.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         match bytes.first().map(|byte| byte >> 4) {
             Some(4) => Self::parse_v4(bytes),
@@ -49,12 +50,14 @@ impl<'a> Packet<'a> {
 
     /// What follows all headers that were read.
     #[must_use]
+    #[inline]
     pub fn payload(&self) -> &'a [u8] {
         self.bytes.get(self.header_length..).unwrap_or_default()
     }
 
     /// The next-header value under which a tunnel carries this packet.
     #[must_use]
+    #[inline]
     pub fn tunnel_protocol(&self) -> Protocol {
         match self.destination {
             IpAddr::V4(_) => Protocol::IPV4,
@@ -64,6 +67,7 @@ impl<'a> Packet<'a> {
 
     /// Source and destination port of TCP and UDP. Fragments are said to have none: only the first one holds them.
     #[must_use]
+    #[inline]
     pub fn ports(&self) -> (Option<u16>, Option<u16>) {
         match self.ports_word() {
             Some([a, b, c, d]) => (Some(u16::from_be_bytes([*a, *b])), Some(u16::from_be_bytes([*c, *d]))),
@@ -71,11 +75,13 @@ impl<'a> Packet<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn ports_word(&self) -> Option<&'a [u8; 4]> {
         let has_ports = matches!(self.protocol, Protocol::TCP | Protocol::UDP) && !self.fragment;
         if has_ports { self.payload().first_chunk() } else { None }
     }
 
+    #[inline]
     fn parse_v4(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) = Ipv4Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
         let header_length = usize::from(header.version_length & 0x0f) * 4;
@@ -84,12 +90,11 @@ impl<'a> Packet<'a> {
             return Err(Malformed::Ip);
         }
         let packet = bytes.get(..total_length).ok_or(Malformed::Ip)?;
-        // Without options, the length is known and the sum has no loop.
-        let checksum = match packet.first_chunk::<{ Ipv4Header::LENGTH }>() {
-            Some(header) if header_length == Ipv4Header::LENGTH => checksum::ipv4_header(header),
-            Some(_) | None => checksum::ipv4_header(packet.get(..header_length).ok_or(Malformed::Ip)?),
+        let holds = match packet.first_chunk() {
+            Some(header) if header_length == Ipv4Header::LENGTH => checksum::ipv4_holds(header),
+            Some(_) | None => checksum::ipv4_header(packet.get(..header_length).ok_or(Malformed::Ip)?) == 0,
         };
-        if checksum != 0 {
+        if !holds {
             return Err(Malformed::Ip);
         }
         let fragment = header.fragment.get();

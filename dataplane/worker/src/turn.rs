@@ -1,0 +1,116 @@
+//! What the stages of one batch share.
+
+use arrayvec::ArrayVec;
+use tables::{GatewayIndex, PortIndex, SaSlot, Snapshot, TunnelIndex, Unresolved};
+use wire::icmp::Report;
+
+use crate::DropReason;
+use crate::handle::Shared;
+use crate::stage::{Stage, Stopwatch};
+use crate::tally::Tally;
+
+/// Bytes of a packet that a sender is told about: what an ICMPv6 error quotes, and more than one of ICMP.
+const MOST_QUOTED: usize = 1280;
+
+/// What the stages of one batch share.
+pub(crate) struct Turn<'a, W> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) shared: &'a Shared,
+    pub(crate) tally: Tally<'a>,
+    watch: &'a mut W,
+}
+
+impl<'a, W: Stopwatch> Turn<'a, W> {
+    /// The turn of a batch of so many packets, which were just received.
+    pub(crate) fn new(snapshot: &'a Snapshot, shared: &'a Shared, received: usize, watch: &'a mut W) -> Self {
+        watch.ended(Stage::Receive);
+        Self { snapshot, shared, tally: Tally::new(&shared.counters, received), watch }
+    }
+
+    #[inline]
+    pub(crate) fn ended(&mut self, stage: Stage) {
+        self.watch.ended(stage);
+    }
+
+    /// Asks for a neighbour. A full queue holds enough to ask for; the packet's sender will try again.
+    #[cold]
+    pub(crate) fn ask_for(&self, neighbour: Unresolved) {
+        let _ = self.shared.unresolved.push(neighbour);
+    }
+
+    /// Drops a packet, and has its sender told if there is something to tell.
+    #[cold]
+    pub(crate) fn refuse(&mut self, refused: Refused, gateway: GatewayIndex, origin: Origin, packet: &[u8]) {
+        match refused.slot {
+            Some(slot) => self.tally.drop_of(slot, refused.reason),
+            None => self.tally.drop(refused.reason),
+        }
+        if let Some(report) = refused.report {
+            let quoted = packet.iter().copied().take(MOST_QUOTED).collect();
+            // Errors are limited in rate anyway.
+            let _ = self.shared.notices.push(Notice { report, gateway, origin, packet: quoted });
+        }
+    }
+}
+
+/// Why a packet is dropped, and who is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) reason: DropReason,
+    /// The association that it was for, where that is known.
+    pub(crate) slot: Option<SaSlot>,
+    /// What its sender is told.
+    pub(crate) report: Option<Report>,
+}
+
+impl From<DropReason> for Refused {
+    #[inline]
+    fn from(reason: DropReason) -> Self {
+        Self { reason, slot: None, report: None }
+    }
+}
+
+impl DropReason {
+    #[inline]
+    pub(crate) fn of(self, slot: SaSlot) -> Refused {
+        Refused { reason: self, slot: Some(slot), report: None }
+    }
+}
+
+impl Refused {
+    #[inline]
+    pub(crate) fn told(self, report: Report) -> Self {
+        Self { report: Some(report), ..self }
+    }
+}
+
+/// A packet that was not sent on, and whose sender is to be told why (RFC 1812 §4.3.1, RFC 4443 §3).
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// What to tell.
+    pub report: Report,
+    /// The gateway that tells.
+    pub gateway: GatewayIndex,
+    /// Where the packet came from.
+    pub origin: Origin,
+    packet: ArrayVec<u8, MOST_QUOTED>,
+}
+
+impl Notice {
+    /// The packet, or as much of it as an error quotes.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        &self.packet
+    }
+}
+
+/// Where a packet came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From a VPC, through this port.
+    Vpc(PortIndex),
+    /// From a peer, through this tunnel.
+    Tunnel(TunnelIndex),
+    /// From the gateway's own host.
+    Host,
+}
