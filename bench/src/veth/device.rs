@@ -13,7 +13,8 @@ use port::{BATCH, Port, Receive, Transmit, XdpOptions, XdpPort};
 use steer::{LoadOptions, Side, Steer, XdpMode};
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
-    Route, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, Tunnel, TunnelIndex, publication,
+    Route, RouteIndex, RouteTable, SaSlot, Selectors, SlotTable, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex,
+    publication,
 };
 use wire::{EtherType, Link, Spi};
 use worker::{Handle, Options, Sleep, Worker, worker};
@@ -200,7 +201,7 @@ pub fn outbound_sa(outer: OuterHeader) -> OutboundSa {
     OutboundSa::new(parts).expect("the key's length is the suite's")
 }
 
-fn inbound() -> Arc<[Option<Inbound>]> {
+fn inbound() -> SlotTable<Inbound> {
     let parts = esp::Inbound {
         spi: Spi::new(SPI).expect("not reserved"),
         suite: Suite::Aes128Gcm16,
@@ -210,25 +211,16 @@ fn inbound() -> Arc<[Option<Inbound>]> {
         replay_window: 1024,
     };
     let sa = Arc::new(InboundSa::new(parts).expect("the key's length is the suite's"));
-    let inbound = Inbound {
-        sa,
-        tunnel: TunnelIndex(0),
-        gateway: GatewayIndex(0),
-        selectors: selectors(),
-        expected: AttachmentIndex(0),
-    };
-    (0..SLOTS).map(|slot| (slot as usize == SaSlot::of(SPI).position()).then(|| inbound.clone())).collect()
+    let inbound = Inbound::new(sa, TunnelIndex(0), GatewayIndex(0), AttachmentIndex(0), selectors());
+    [(SaSlot::of(SPI).position(), inbound)].into_iter().collect()
 }
 
-fn selectors() -> Arc<Selectors> {
+fn selectors() -> Selectors {
     let side = |first: [u8; 4], last: [u8; 4]| {
         let any_port = 0..=u16::MAX;
-        Box::new([TrafficSelector::new(address(first), address(last), None, any_port).expect("one family")])
+        [TrafficSelector::new(address(first), address(last), None, any_port).expect("one family")]
     };
-    Arc::new(Selectors {
-        local: side([10, 1, 0, 0], [10, 1, 255, 255]),
-        remote: side([10, 2, 0, 0], [10, 2, 255, 255]),
-    })
+    Selectors::new(side([10, 1, 0, 0], [10, 1, 255, 255]), side([10, 2, 0, 0], [10, 2, 255, 255]))
 }
 
 /// One border gateway, one attachment, one tunnel: ports in the order of [`Device::bordergate`].
@@ -238,23 +230,24 @@ fn snapshot(chain: &Chain) -> Snapshot {
     let mut attachment = Attachment::new(PortIndex(1));
     attachment.insert_route("10.1.0.0/16".parse().expect("a prefix"), NextHop::OnLink);
     attachment.insert_neighbour(host, LinkHeader::new(chain.mac(NEAR), chain.mac(VPC), host));
-    let mut routes = RouteTable::default();
-    routes.insert("10.1.0.0/16".parse().expect("a prefix"), Route::Attachment(AttachmentIndex(0)));
-    routes.insert("10.2.0.0/16".parse().expect("a prefix"), Route::Tunnels(Box::new([TunnelIndex(0)])));
+    let routes = RouteTable::new(
+        [Route::Attachment(AttachmentIndex(0)), Route::Tunnels(TunnelGroup::from(TunnelIndex(0)))],
+        [("10.1.0.0/16", 0), ("10.2.0.0/16", 1)]
+            .map(|(prefix, route)| (prefix.parse().expect("a prefix"), RouteIndex(route))),
+    );
     let outbound = Outbound {
         sa: Arc::new(outbound_sa(outer)),
         slot: SaSlot::of(0),
         selectors: selectors(),
         port: PortIndex(0),
         mtu: 1500,
-        next_hop: peer,
-        link: Some(LinkHeader::new(chain.mac(FAR), chain.mac(WAN), peer)),
+        link: Ok(LinkHeader::new(chain.mac(FAR), chain.mac(WAN), peer)),
     };
     Snapshot {
         ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0))]),
         inbound: inbound(),
-        tunnels: Arc::new([Tunnel { outbound: Some(outbound) }]),
-        gateways: Arc::new([routes]),
+        tunnels: [(0, outbound)].into_iter().collect(),
+        gateways: [(0, routes)].into_iter().collect(),
         attachments: Arc::new([attachment]),
     }
 }

@@ -41,7 +41,7 @@ pub struct Child {
     pub inbound: Arc<InboundSa>,
     pub outbound: Arc<OutboundSa>,
     /// What it was negotiated for, as workers check it.
-    pub selectors: Arc<Selectors>,
+    pub selectors: Selectors,
     /// As negotiated, its keys in memory that is wiped when it goes.
     pub sa: ChildSa,
     /// What its slots had counted before it took them.
@@ -83,7 +83,7 @@ impl Associations {
                     slots,
                     inbound: Arc::new(inbound),
                     outbound: Arc::new(outbound),
-                    selectors: Arc::new(negotiation::selectors(&sa)),
+                    selectors: negotiation::selectors(&sa),
                     sa,
                     baseline,
                 });

@@ -60,8 +60,8 @@ pub fn suite(cipher: EspCipher) -> aead::Suite {
 
 /// What a child was negotiated for, as the data plane checks it.
 pub fn selectors(sa: &ike::ChildSa) -> tables::Selectors {
-    let side = |selectors: &[TrafficSelector]| selectors.iter().filter_map(selector).collect();
-    tables::Selectors { local: side(&sa.local_selectors), remote: side(&sa.remote_selectors) }
+    let side = |selectors: &[TrafficSelector]| selectors.iter().filter_map(selector).collect::<Vec<_>>();
+    tables::Selectors::new(side(&sa.local_selectors), side(&sa.remote_selectors))
 }
 
 /// `None` is impossible: a selector's addresses are of one family.

@@ -1,14 +1,15 @@
 //! The parts of the snapshot, each made anew from what it depends on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use gateway::{NextHop, Prefix, Resources};
 use ipnet::IpNet;
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, Outbound, PortIndex, PortRole, Route, RouteTable,
-    Snapshot, Tunnel, TunnelIndex,
+    Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, Outbound, PortIndex, PortRole, Route, RouteIndex,
+    RouteTable, SlotTable, Snapshot, TunnelGroup, TunnelIndex,
 };
 use wire::MacAddress;
 
@@ -49,54 +50,45 @@ impl Picture<'_> {
     }
 
     /// Inbound associations: depend on the children and the resources.
-    pub fn inbound(&self) -> Arc<[Option<Inbound>]> {
-        let children = self.associations.children();
-        let slots = children.iter().map(|child| child.slots.inbound.position() + 1).max().unwrap_or(0);
-        let mut inbound = vec![None; slots];
-        for child in children {
-            let Some(tunnel) = self.ids.index(child.sa.tunnel) else { continue };
-            let gateway = self.resources.tunnel(tunnel).gateway;
+    pub fn inbound(&self) -> SlotTable<Inbound> {
+        let inbound = |child: &Child| {
+            let gateway = self.resources.tunnel(self.ids.index(child.sa.tunnel)?).gateway;
             let first = self.resources.attachments().iter().position(|attachment| attachment.gateway == gateway);
-            inbound[child.slots.inbound.position()] = Some(Inbound {
-                sa: Arc::clone(&child.inbound),
-                tunnel: TunnelIndex(child.sa.tunnel.0),
-                gateway: GatewayIndex(gateway.0),
-                selectors: Arc::clone(&child.selectors),
+            let inbound = Inbound::new(
+                Arc::clone(&child.inbound),
+                TunnelIndex(child.sa.tunnel.0),
+                GatewayIndex(gateway.0),
                 // Without an attachment there is no route either, and workers drop for that reason.
-                expected: AttachmentIndex(first.map_or(u32::MAX, |position| position as u32)),
-            });
-        }
-        inbound.into()
+                AttachmentIndex(first.map_or(u32::MAX, |position| position as u32)),
+                child.selectors.clone(),
+            );
+            Some((child.slots.inbound.position(), inbound))
+        };
+        self.associations.children().iter().filter_map(inbound).collect()
     }
 
     /// Tunnels: depend on the children and the kernel.
-    pub fn tunnels(&self) -> Arc<[Tunnel]> {
-        let count = self.ids.all().iter().map(|id| id.0 + 1).max().unwrap_or(0);
-        (0..count)
-            .map(|id| Tunnel { outbound: self.associations.sending(ike::TunnelId(id)).and_then(|c| self.outbound(c)) })
-            .collect()
+    pub fn tunnels(&self) -> SlotTable<Outbound> {
+        let outbound = |id: &ike::TunnelId| Some((id.0 as usize, self.outbound(self.associations.sending(*id)?)?));
+        self.ids.all().iter().filter_map(outbound).collect()
     }
 
     /// Route tables: depend on the children and the resources.
-    pub fn gateways(&self) -> Arc<[RouteTable]> {
+    pub fn gateways(&self) -> SlotTable<RouteTable> {
         let up: BTreeSet<gateway::TunnelIndex> =
             self.associations.children().iter().filter_map(|child| self.ids.index(child.sa.tunnel)).collect();
         let table = |gateway: u32| {
-            let mut table = RouteTable::default();
+            let (mut routes, mut numbers, mut prefixes) = (Vec::new(), BTreeMap::new(), Vec::new());
             for route in gateway::valid_routes(self.resources, gateway::GatewayIndex(gateway), &up) {
-                let target = match route.next_hop {
-                    NextHop::Attachment(attachment) => Route::Attachment(AttachmentIndex(attachment.0)),
-                    NextHop::Tunnels(tunnels) => {
-                        let ids = tunnels.into_iter().filter_map(|tunnel| self.ids.id(tunnel));
-                        Route::Tunnels(ids.map(|id| TunnelIndex(id.0)).collect())
-                    }
-                    NextHop::Unreachable => Route::Tunnels(Box::default()),
-                };
-                table.insert(network(route.prefix), target);
+                let number = *numbers.entry(route.next_hop).or_insert_with_key(|next_hop| {
+                    routes.push(self.route(next_hop));
+                    RouteIndex(routes.len() as u32 - 1)
+                });
+                prefixes.push((network(route.prefix), number));
             }
-            table
+            RouteTable::new(routes, prefixes)
         };
-        (0..self.resources.gateways().len() as u32).map(table).collect()
+        (0..self.resources.gateways().len()).map(|gateway| (gateway, table(gateway as u32))).collect()
     }
 
     /// Attachments: depend on the resources and the kernel.
@@ -134,17 +126,28 @@ impl Picture<'_> {
         })
     }
 
+    fn route(&self, next_hop: &NextHop) -> Route {
+        match next_hop {
+            NextHop::Attachment(attachment) => Route::Attachment(AttachmentIndex(attachment.0)),
+            NextHop::Tunnels(tunnels) => {
+                let ids = tunnels.iter().filter_map(|tunnel| self.ids.id(*tunnel));
+                let members: Vec<_> = ids.map(|id| (TunnelIndex(id.0), NonZeroU8::MIN)).collect();
+                Route::Tunnels(TunnelGroup::new(&members))
+            }
+            NextHop::Unreachable => Route::Tunnels(TunnelGroup::default()),
+        }
+    }
+
     /// `None` without a way to the peer: the tunnel then drops for want of one.
     fn outbound(&self, child: &Child) -> Option<Outbound> {
         let path = self.path(child.sa.remote)?;
         Some(Outbound {
             sa: Arc::clone(&child.outbound),
             slot: child.slots.outbound,
-            selectors: Arc::clone(&child.selectors),
+            selectors: child.selectors.clone(),
             port: path.port,
             mtu: path.mtu,
-            next_hop: path.next_hop,
-            link: path.link,
+            link: path.link.ok_or(path.next_hop),
         })
     }
 }
@@ -183,10 +186,9 @@ mod tests {
             Picture { resources: &resources, ids: &ids, layout: &layout, view: &view, associations: &associations };
         let snapshot = picture.snapshot();
         assert_eq!(*snapshot.ports, [PortRole::Wan, PortRole::Vpc(GatewayIndex(0))]);
-        assert_eq!((snapshot.inbound.len(), snapshot.tunnels.len()), (0, 1));
-        assert!(snapshot.tunnels[0].outbound.is_none());
+        assert!(snapshot.inbound.iter().next().is_none() && snapshot.tunnels.get(0).is_none());
         let route = |address: [u8; 4]| snapshot.route(GatewayIndex(0), address.into());
-        assert_eq!(route([10, 2, 0, 2]), Some(&Route::Tunnels(Box::default())), "no tunnel is up");
+        assert_eq!(route([10, 2, 0, 2]), Some(&Route::Tunnels(TunnelGroup::default())), "no tunnel is up");
         assert_eq!(route([10, 1, 0, 2]), Some(&Route::Attachment(AttachmentIndex(0))));
         assert_eq!(route([192, 0, 2, 1]), None);
         let known = snapshot.attachments[0].link([10, 1, 0, 2].into()).unwrap().unwrap();
@@ -197,7 +199,7 @@ mod tests {
         // The slots of SPIs that are only reserved do not show.
         let mut reserved = Associations::new();
         assert!(reserved.allocate(TunnelId(0)).is_some());
-        assert_eq!(Picture { associations: &reserved, ..picture }.inbound().len(), 0);
+        assert!(Picture { associations: &reserved, ..picture }.inbound().iter().next().is_none());
     }
 
     #[test]

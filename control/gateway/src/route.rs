@@ -62,7 +62,7 @@ pub struct ValidRoute {
 }
 
 /// Where the packets of a route go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NextHop {
     /// Out of the interface of this attachment.
     Attachment(AttachmentIndex),

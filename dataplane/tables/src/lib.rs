@@ -4,19 +4,24 @@
 //! batch. Indices are dense: a lookup yields a number, never a pointer that is counted.
 #![deny(unsafe_code)]
 
+mod group;
 mod neighbour;
 mod publication;
 mod route;
 mod selector;
 mod slot;
+mod slot_table;
 mod snapshot;
+mod trie;
 
+pub use group::TunnelGroup;
 pub use neighbour::{Attachment, LinkHeader, NextHop, Unresolved};
 pub use publication::{Publisher, Reader, publication};
 pub use route::{Route, RouteTable};
 pub use selector::{Selectors, TrafficSelector};
 pub use slot::{SaSlot, SlotPool};
-pub use snapshot::{Inbound, Outbound, PortRole, Snapshot, Tunnel};
+pub use slot_table::SlotTable;
+pub use snapshot::{Inbound, Outbound, PortRole, Snapshot};
 
 /// A number that stands for one object of its kind, dense from zero.
 macro_rules! index {
@@ -42,6 +47,8 @@ index! {
     AttachmentIndex;
     /// A VPN tunnel.
     TunnelIndex;
+    /// A route of a border gateway: where it leads, for all prefixes that lead there.
+    RouteIndex;
     /// A port of every worker: the same interface has the same number in each.
     PortIndex;
 }

@@ -2,99 +2,187 @@
 
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use poptrie::Poptrie;
+use ipnet::IpNet;
 
-use crate::{AttachmentIndex, TunnelIndex};
+use crate::trie::{BATCH, NONE, Prefix, Trie};
+use crate::{AttachmentIndex, RouteIndex, SlotTable, TunnelGroup};
 
-/// Where a route leads.
+/// Where a route leads. Prefixes that lead the same way share one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     /// To the network behind an attachment.
     Attachment(AttachmentIndex),
-    /// Into one of these tunnels, by flow. None: the route stands, but no tunnel is up; nothing may fall through to
-    /// a wider route.
-    Tunnels(Box<[TunnelIndex]>),
-}
-
-impl Route {
-    /// The tunnel of the flow with this hash, or `None` where no tunnel is up.
-    #[must_use]
-    pub fn tunnel(tunnels: &[TunnelIndex], flow_hash: u32) -> Option<TunnelIndex> {
-        // The high bits of the product choose evenly among any number, without a division.
-        let choice = (u64::from(flow_hash) * tunnels.len() as u64) >> 32;
-        tunnels.get(choice as usize).copied()
-    }
+    /// Into one of these tunnels, by flow.
+    Tunnels(TunnelGroup),
+    /// Nowhere, and nobody is told.
+    Blackhole,
+    /// Nowhere, and the sender is told that the destination is unreachable (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
+    Reject,
 }
 
 /// The routes of one border gateway, IPv4 and IPv6: the longest prefix wins.
-#[derive(Default)]
+///
+/// Prefixes name routes by number, so a tunnel that comes or goes changes the few routes into it and not the many
+/// prefixes. A clone shares all with its original, and a change copies little of it: see [`SlotTable`].
+#[derive(Clone, Default)]
 pub struct RouteTable {
-    routes: Vec<Route>,
-    v4: Poptrie<Ipv4Net, u32>,
-    v6: Poptrie<Ipv6Net, u32>,
+    routes: SlotTable<Route>,
+    v4: Trie<4>,
+    v6: Trie<16>,
 }
 
 impl RouteTable {
-    /// Sets the route of `prefix`, replacing one that it had.
+    /// A table of `routes`, numbered from zero, and the prefixes that lead to them.
+    #[must_use]
+    pub fn new(
+        routes: impl IntoIterator<Item = Route>,
+        prefixes: impl IntoIterator<Item = (IpNet, RouteIndex)>,
+    ) -> Self {
+        let mut table = Self { routes: routes.into_iter().enumerate().collect(), ..Self::default() };
+        table.change_prefixes(prefixes.into_iter().map(|(prefix, route)| (prefix, Some(route))));
+        table
+    }
+
+    /// Sets a route, for all prefixes that lead to it.
+    pub fn set_route(&mut self, index: RouteIndex, route: Route) {
+        self.routes.insert(index.position(), route);
+    }
+
+    /// Takes a route out. No prefix should lead to it any more: what still does has none.
+    pub fn remove_route(&mut self, index: RouteIndex) {
+        self.routes.remove(index.position());
+    }
+
+    /// Sets the routes of prefixes, or takes prefixes out; the last word on a prefix counts. Changes cost less together.
     ///
     /// # Panics
-    /// With more than 2^32 routes.
-    pub fn insert(&mut self, prefix: IpNet, route: Route) {
-        let index = u32::try_from(self.routes.len()).expect("fewer than 2^32 routes");
-        self.routes.push(route);
-        match prefix.trunc() {
-            IpNet::V4(prefix) => self.v4.insert(prefix, index),
-            IpNet::V6(prefix) => self.v6.insert(prefix, index),
-        };
+    /// With a number of 2^31 - 1 or more.
+    pub fn change_prefixes(&mut self, changes: impl IntoIterator<Item = (IpNet, Option<RouteIndex>)>) {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (prefix, route) in changes {
+            let number = route.map_or(NONE, |route| route.0);
+            assert!(route.is_none() || number < NONE, "a route's number is below 2^31 - 1");
+            let length = prefix.prefix_len();
+            match prefix.network() {
+                IpAddr::V4(address) => v4.push(Prefix { octets: address.octets(), length, number }),
+                IpAddr::V6(address) => v6.push(Prefix { octets: address.octets(), length, number }),
+            }
+        }
+        self.v4.apply(v4);
+        self.v6.apply(v6);
     }
 
     /// The route of the longest prefix that holds `destination`.
+    #[inline]
     #[must_use]
     pub fn lookup(&self, destination: IpAddr) -> Option<&Route> {
-        let index = match destination {
-            IpAddr::V4(address) => self.v4.lookup(address.to_bits()),
-            IpAddr::V6(address) => self.v6.lookup(address.to_bits()),
-        };
-        index.and_then(|index| self.routes.get(*index as usize))
+        self.route(match destination {
+            IpAddr::V4(address) => self.v4.lookup(&address.octets()),
+            IpAddr::V6(address) => self.v6.lookup(&address.octets()),
+        })
+    }
+
+    /// The routes of a batch: in a large table several times as fast as one at a time, for the look-ups wait for memory
+    /// together.
+    pub fn lookup_many<'a>(&'a self, destinations: &[IpAddr], routes: &mut [Option<&'a Route>]) {
+        for (destinations, routes) in destinations.chunks(BATCH).zip(routes.chunks_mut(BATCH)) {
+            let (mut v4, mut v6) = ([[0; 4]; BATCH], [[0; 16]; BATCH]);
+            let (mut v4_count, mut v6_count) = (0, 0);
+            for destination in destinations {
+                match destination {
+                    IpAddr::V4(address) => {
+                        v4[v4_count] = address.octets();
+                        v4_count += 1;
+                    }
+                    IpAddr::V6(address) => {
+                        v6[v6_count] = address.octets();
+                        v6_count += 1;
+                    }
+                }
+            }
+            let (mut v4_found, mut v6_found) = ([NONE; BATCH], [NONE; BATCH]);
+            self.v4.lookup_many(&v4[..v4_count], &mut v4_found);
+            self.v6.lookup_many(&v6[..v6_count], &mut v6_found);
+            let (mut v4_found, mut v6_found) = (v4_found.iter(), v6_found.iter());
+            for (destination, route) in destinations.iter().zip(routes) {
+                let found = if destination.is_ipv4() { v4_found.next() } else { v6_found.next() };
+                *route = found.and_then(|number| self.route(*number));
+            }
+        }
+    }
+
+    /// The table holds no route of number [`NONE`].
+    #[inline]
+    fn route(&self, number: u32) -> Option<&Route> {
+        self.routes.get(number as usize)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TunnelIndex;
+
+    fn prefix(text: &str) -> IpNet {
+        text.parse().unwrap()
+    }
+
+    fn tunnel(index: u32) -> Route {
+        Route::Tunnels(TunnelGroup::from(TunnelIndex(index)))
+    }
 
     #[test]
     fn the_longest_prefix_wins() {
-        let mut table = RouteTable::default();
-        let tunnels = |indices: &[u32]| Route::Tunnels(indices.iter().copied().map(TunnelIndex).collect());
-        for (prefix, route) in [
-            ("0.0.0.0/0", tunnels(&[0])),
-            ("10.0.0.0/8", tunnels(&[1])),
-            ("10.1.0.0/16", Route::Attachment(AttachmentIndex(7))),
-            ("10.1.2.3/32", tunnels(&[])),
-            ("2001:db8::/32", tunnels(&[2])),
-        ] {
-            table.insert(prefix.parse().unwrap(), route);
-        }
-        for (destination, route) in [
-            ("192.0.2.1", Some(tunnels(&[0]))),
-            ("10.2.0.1", Some(tunnels(&[1]))),
+        let down = Route::Tunnels(TunnelGroup::default());
+        let prefixes = ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "2001:db8::/32", "192.0.2.0/24"];
+        let table = RouteTable::new(
+            [
+                tunnel(0),
+                tunnel(1),
+                Route::Attachment(AttachmentIndex(7)),
+                down.clone(),
+                Route::Reject,
+                Route::Blackhole,
+            ],
+            prefixes.into_iter().map(prefix).zip((0..).map(RouteIndex)),
+        );
+        let expected = [
+            ("198.51.100.1", Some(tunnel(0))),
+            ("10.2.0.1", Some(tunnel(1))),
             ("10.1.2.4", Some(Route::Attachment(AttachmentIndex(7)))),
-            ("10.1.2.3", Some(tunnels(&[]))),
-            ("2001:db8::1", Some(tunnels(&[2]))),
+            ("10.1.2.3", Some(down)),
+            ("2001:db8::1", Some(Route::Reject)),
+            ("192.0.2.9", Some(Route::Blackhole)),
             ("2001:db9::1", None),
-        ] {
-            assert_eq!(table.lookup(destination.parse().unwrap()), route.as_ref(), "{destination}");
+        ];
+        let destinations = expected.each_ref().map(|(destination, _)| destination.parse().unwrap());
+        let mut found = [None; 7];
+        table.lookup_many(&destinations, &mut found);
+        for ((destination, (_, route)), found) in destinations.into_iter().zip(&expected).zip(found) {
+            assert_eq!(table.lookup(destination), route.as_ref(), "{destination}");
+            assert_eq!(found, route.as_ref(), "{destination}");
         }
     }
 
     #[test]
-    fn flows_spread_over_all_tunnels() {
-        let tunnels: Vec<_> = (0..3).map(TunnelIndex).collect();
-        for (hash, tunnel) in [(0, 0), (u32::MAX / 3 + 1, 1), (u32::MAX, 2)] {
-            assert_eq!(Route::tunnel(&tunnels, hash), Some(TunnelIndex(tunnel)));
-        }
-        assert_eq!(Route::tunnel(&[], 5), None);
+    fn a_route_changes_for_all_its_prefixes_and_they_stay_where_they_are() {
+        let (zero, one) = (RouteIndex(0), RouteIndex(1));
+        let prefixes = [(prefix("10.0.0.0/8"), zero), (prefix("10.1.0.0/24"), one), (prefix("10.2.0.0/24"), zero)];
+        let before = RouteTable::new([tunnel(0), tunnel(1)], prefixes);
+        let mut after = before.clone();
+        after.set_route(zero, tunnel(5));
+        let routes = |table: &RouteTable| {
+            [[10, 9, 9, 9], [10, 1, 0, 1], [10, 2, 0, 1]].map(|address| table.lookup(address.into()).cloned())
+        };
+        assert_eq!(routes(&before), [Some(tunnel(0)), Some(tunnel(1)), Some(tunnel(0))]);
+        assert_eq!(routes(&after), [Some(tunnel(5)), Some(tunnel(1)), Some(tunnel(5))]);
+        assert!(before.v4.same(&after.v4));
+        after.change_prefixes([(prefix("10.2.0.0/24"), Some(one)), (prefix("10.1.0.0/24"), None)]);
+        assert_eq!(routes(&after), [Some(tunnel(5)), Some(tunnel(5)), Some(tunnel(1))]);
+        assert!(!before.v4.same(&after.v4));
+        // No wider route takes over where the route is gone and the prefix is not.
+        after.remove_route(one);
+        assert_eq!(routes(&after), [Some(tunnel(5)), Some(tunnel(5)), None]);
+        assert_eq!(routes(&before), [Some(tunnel(0)), Some(tunnel(1)), Some(tunnel(0))]);
     }
 }

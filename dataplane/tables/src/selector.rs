@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use wire::{Packet, Protocol};
 
@@ -34,6 +35,18 @@ impl TrafficSelector {
         Some(Self { addresses, protocol, ports })
     }
 
+    /// For any protocol and ports.
+    fn is_plain(&self) -> bool {
+        self.protocol.is_none() && self.ports == (0..=u16::MAX)
+    }
+
+    fn plain_v4(&self) -> Option<(u32, u32)> {
+        match self.addresses {
+            Addresses::V4(first, last) => self.is_plain().then_some((first, last)),
+            Addresses::V6(..) => None,
+        }
+    }
+
     fn holds(&self, address: IpAddr, protocol: Protocol, port: Option<u16>) -> bool {
         let within = match (&self.addresses, address) {
             (Addresses::V4(first, last), IpAddr::V4(address)) => (*first..=*last).contains(&address.to_bits()),
@@ -48,29 +61,76 @@ impl TrafficSelector {
 
 /// What a child SA was negotiated for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selectors {
-    /// Our side's.
-    pub local: Box<[TrafficSelector]>,
-    /// The peer's.
-    pub remote: Box<[TrafficSelector]>,
+pub struct Selectors(Negotiated);
+
+/// The commonest stand where they are read, without a pointer to follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Negotiated {
+    /// All of IPv4 and IPv6.
+    All,
+    /// One range of IPv4 addresses on each side, for any protocol and ports.
+    V4 {
+        local: (u32, u32),
+        remote: (u32, u32),
+    },
+    Listed(Arc<Lists>),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Lists {
+    local: Box<[TrafficSelector]>,
+    remote: Box<[TrafficSelector]>,
 }
 
 impl Selectors {
+    /// Our side's selectors and the peer's.
+    #[must_use]
+    pub fn new(local: impl Into<Box<[TrafficSelector]>>, remote: impl Into<Box<[TrafficSelector]>>) -> Self {
+        let lists = Lists { local: local.into(), remote: remote.into() };
+        Self(match (&*lists.local, &*lists.remote) {
+            ([local], [remote]) if let (Some(local), Some(remote)) = (local.plain_v4(), remote.plain_v4()) => {
+                Negotiated::V4 { local, remote }
+            }
+            (local, remote) if all(local) && all(remote) => Negotiated::All,
+            (_, _) => Negotiated::Listed(Arc::new(lists)),
+        })
+    }
+
     /// Whether a packet from our side may be sealed: RFC 4301 §5.1.
     #[must_use]
     pub fn allow_outbound(&self, packet: &Packet<'_>) -> bool {
         let (source, destination) = packet.ports();
-        holds(&self.local, packet.source, packet.protocol, source)
-            && holds(&self.remote, packet.destination, packet.protocol, destination)
+        self.allow((packet.source, source), (packet.destination, destination), packet.protocol)
     }
 
     /// Whether a packet that was opened may go on: RFC 4301 §5.2.
     #[must_use]
     pub fn allow_inbound(&self, packet: &Packet<'_>) -> bool {
         let (source, destination) = packet.ports();
-        holds(&self.remote, packet.source, packet.protocol, source)
-            && holds(&self.local, packet.destination, packet.protocol, destination)
+        self.allow((packet.destination, destination), (packet.source, source), packet.protocol)
     }
+
+    fn allow(&self, local: (IpAddr, Option<u16>), remote: (IpAddr, Option<u16>), protocol: Protocol) -> bool {
+        match &self.0 {
+            Negotiated::All => true,
+            Negotiated::V4 { local: ours, remote: theirs } => {
+                let within = |(first, last): (u32, u32), address: IpAddr| match address {
+                    IpAddr::V4(address) => (first..=last).contains(&address.to_bits()),
+                    IpAddr::V6(_) => false,
+                };
+                within(*ours, local.0) && within(*theirs, remote.0)
+            }
+            Negotiated::Listed(lists) => {
+                holds(&lists.local, local.0, protocol, local.1) && holds(&lists.remote, remote.0, protocol, remote.1)
+            }
+        }
+    }
+}
+
+/// Whether they hold all addresses of both families, for any protocol and ports.
+fn all(selectors: &[TrafficSelector]) -> bool {
+    let whole = |addresses: &Addresses| selectors.iter().any(|s| s.is_plain() && s.addresses == *addresses);
+    whole(&Addresses::V4(0, u32::MAX)) && whole(&Addresses::V6(0, u128::MAX))
 }
 
 fn holds(selectors: &[TrafficSelector], address: IpAddr, protocol: Protocol, port: Option<u16>) -> bool {
@@ -98,13 +158,13 @@ mod tests {
 
     #[test]
     fn addresses_protocol_and_ports_bound_each_direction() {
-        let selectors = Selectors {
-            local: Box::new([selector("10.1.0.0", "10.1.255.255", None, 0..=65535)]),
-            remote: Box::new([
+        let selectors = Selectors::new(
+            [selector("10.1.0.0", "10.1.255.255", None, 0..=65535)],
+            [
                 selector("10.2.0.5", "10.2.0.9", Some(Protocol::UDP), 53..=53),
                 selector("2001:db8::", "2001:db8::ffff", None, 0..=65535),
-            ]),
-        };
+            ],
+        );
         let (local, remote, port_53, port_54) = ([10, 1, 0, 2], [10, 2, 0, 5], [1, 0, 0, 53], [1, 0, 0, 54]);
         for (packet, outbound) in [
             (udp(local, remote, port_53), true),
@@ -118,5 +178,42 @@ mod tests {
         let answer = udp(remote, local, [0, 53, 1, 0]);
         assert!(selectors.allow_inbound(&Packet::parse(&answer).unwrap()));
         assert!(!selectors.allow_inbound(&Packet::parse(&udp(local, remote, port_53)).unwrap()));
+    }
+
+    /// The short forms say what the list would: a selector twice in a list changes nothing but keeps it one.
+    #[test]
+    fn what_stands_inline_is_what_was_listed() {
+        let v4 = |first, last| selector(first, last, None, 0..=65535);
+        let v6 = selector("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None, 0..=65535);
+        let all = v4("0.0.0.0", "255.255.255.255");
+        for (local, remote, inline) in [
+            (vec![v4("10.1.0.0", "10.1.255.255")], vec![v4("10.2.0.5", "10.2.0.9")], true),
+            (vec![all.clone()], vec![v4("10.2.0.5", "10.2.0.9")], true),
+            (vec![all.clone(), v6.clone()], vec![v6.clone(), all.clone()], true),
+            (vec![v6.clone()], vec![v6.clone()], false),
+            (
+                vec![all.clone(), v6.clone()],
+                vec![selector("0.0.0.0", "255.255.255.255", Some(Protocol::UDP), 0..=9)],
+                false,
+            ),
+        ] {
+            let twice = |side: &[TrafficSelector]| [side, side].concat().into_boxed_slice();
+            let listed = Negotiated::Listed(Arc::new(Lists { local: twice(&local), remote: twice(&remote) }));
+            let selectors = Selectors::new(local, remote);
+            assert_eq!(!matches!(selectors.0, Negotiated::Listed(_)), inline, "{selectors:?}");
+            let listed = Selectors(listed);
+            for (source, destination) in [
+                ([10, 1, 0, 0], [10, 2, 0, 5]),
+                ([10, 1, 255, 255], [10, 2, 0, 9]),
+                ([10, 0, 255, 255], [10, 2, 0, 9]),
+                ([10, 1, 0, 0], [10, 2, 0, 4]),
+                ([10, 1, 0, 0], [10, 2, 0, 10]),
+            ] {
+                let (out, back) = (udp(source, destination, [0; 4]), udp(destination, source, [0; 4]));
+                let (out, back) = (Packet::parse(&out).unwrap(), Packet::parse(&back).unwrap());
+                assert_eq!(selectors.allow_outbound(&out), listed.allow_outbound(&out), "{selectors:?} {out:?}");
+                assert_eq!(selectors.allow_inbound(&back), listed.allow_inbound(&back), "{selectors:?} {back:?}");
+            }
+        }
     }
 }

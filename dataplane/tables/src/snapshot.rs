@@ -6,7 +6,8 @@ use std::sync::Arc;
 use esp::{InboundSa, OutboundSa};
 
 use crate::{
-    Attachment, AttachmentIndex, GatewayIndex, LinkHeader, PortIndex, Route, RouteTable, SaSlot, Selectors, TunnelIndex,
+    Attachment, AttachmentIndex, GatewayIndex, LinkHeader, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable,
+    TunnelIndex,
 };
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
@@ -15,11 +16,11 @@ pub struct Snapshot {
     /// What each port is for, by [`PortIndex`].
     pub ports: Arc<[PortRole]>,
     /// Inbound security associations, by [`SaSlot`].
-    pub inbound: Arc<[Option<Inbound>]>,
-    /// Tunnels, by [`TunnelIndex`].
-    pub tunnels: Arc<[Tunnel]>,
+    pub inbound: SlotTable<Inbound>,
+    /// What seals the packets of each tunnel that is up, by [`TunnelIndex`].
+    pub tunnels: SlotTable<Outbound>,
     /// Route tables, by [`GatewayIndex`].
-    pub gateways: Arc<[RouteTable]>,
+    pub gateways: SlotTable<RouteTable>,
     /// Attachments, by [`AttachmentIndex`].
     pub attachments: Arc<[Attachment]>,
 }
@@ -33,45 +34,56 @@ pub enum PortRole {
     Vpc(GatewayIndex),
 }
 
-/// An inbound security association in its place.
+/// An inbound security association in its place: one cache line that says all about its packets but how to open them.
 #[derive(Clone)]
+#[repr(align(64))]
 pub struct Inbound {
-    /// The association itself.
-    pub sa: Arc<InboundSa>,
+    /// Beside the association's own, so that a packet of another is refused without a look at it.
+    spi: u32,
     /// The tunnel it belongs to.
     pub tunnel: TunnelIndex,
     /// The border gateway whose routes say where its packets go.
     pub gateway: GatewayIndex,
-    /// What it was negotiated for.
-    pub selectors: Arc<Selectors>,
     /// Where its packets most likely go: they are opened straight into that port's frames.
     pub expected: AttachmentIndex,
+    /// The association itself.
+    pub sa: Arc<InboundSa>,
+    /// What it was negotiated for.
+    pub selectors: Selectors,
 }
 
-/// A tunnel as workers see it.
-#[derive(Clone, Default)]
-pub struct Tunnel {
-    /// What seals its packets; `None` while it is down.
-    pub outbound: Option<Outbound>,
-}
-
-/// An outbound security association in its place.
+/// A tunnel's outbound security association in its place, and the way to the peer: one cache line.
 #[derive(Clone)]
+#[repr(align(64))]
 pub struct Outbound {
     /// The association itself.
     pub sa: Arc<OutboundSa>,
     /// Where it is counted.
     pub slot: SaSlot,
     /// What it was negotiated for.
-    pub selectors: Arc<Selectors>,
+    pub selectors: Selectors,
     /// The port that leads to the peer.
     pub port: PortIndex,
     /// Bytes of the largest packet, outer header included, that the way to the peer takes.
     pub mtu: u16,
-    /// The neighbour on the way to the peer.
-    pub next_hop: IpAddr,
-    /// Its link header; `None` while the neighbour is not resolved.
-    pub link: Option<LinkHeader>,
+    /// The link header on the way to the peer, or the neighbour there that is not resolved.
+    pub link: Result<LinkHeader, IpAddr>,
+}
+
+const _: () = assert!(size_of::<Option<Inbound>>() == 64 && size_of::<Option<Outbound>>() == 64);
+
+impl Inbound {
+    /// The entry of `sa`.
+    #[must_use]
+    pub fn new(
+        sa: Arc<InboundSa>,
+        tunnel: TunnelIndex,
+        gateway: GatewayIndex,
+        expected: AttachmentIndex,
+        selectors: Selectors,
+    ) -> Self {
+        Self { spi: sa.spi().value(), tunnel, gateway, expected, sa, selectors }
+    }
 }
 
 impl Snapshot {
@@ -79,8 +91,8 @@ impl Snapshot {
     #[must_use]
     pub fn inbound(&self, spi: u32) -> Option<(SaSlot, &Inbound)> {
         let slot = SaSlot::of(spi);
-        let inbound = self.inbound.get(slot.position())?.as_ref()?;
-        (inbound.sa.spi().value() == spi).then_some((slot, inbound))
+        let inbound = self.inbound.get(slot.position())?;
+        (inbound.spi == spi).then_some((slot, inbound))
     }
 
     /// The route in a border gateway's table.

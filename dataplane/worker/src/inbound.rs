@@ -184,7 +184,7 @@ fn deliver<'a>(
     let attachment = match snapshot.route(inbound.gateway, inner.destination) {
         Some(Route::Attachment(index)) => snapshot.attachments.get(index.position()).ok_or(DropReason::NoRoute)?,
         Some(Route::Tunnels(_)) => return Err(DropReason::Transit),
-        None => return Err(DropReason::NoRoute),
+        Some(Route::Blackhole | Route::Reject) | None => return Err(DropReason::NoRoute),
     };
     let link = attachment.link(inner.destination).ok_or(DropReason::NoKernelRoute)?.map_err(|address| {
         // A full queue holds enough to ask for; the packet's sender will try again.

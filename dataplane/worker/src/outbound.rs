@@ -52,10 +52,11 @@ fn route_packet<'a>(
     let tunnels = match routes.lookup(inner.destination) {
         Some(Route::Tunnels(tunnels)) => tunnels,
         Some(Route::Attachment(_)) => return Err((None, DropReason::Transit)),
-        None => return Err((None, DropReason::NoRoute)),
+        Some(Route::Blackhole | Route::Reject) | None => return Err((None, DropReason::NoRoute)),
     };
-    let outbound = Route::tunnel(tunnels, inner.flow_hash())
-        .and_then(|tunnel| snapshot.tunnels.get(tunnel.position())?.outbound.as_ref())
+    let outbound = tunnels
+        .tunnel(inner.flow_hash())
+        .and_then(|tunnel| snapshot.tunnels.get(tunnel.position()))
         .ok_or((None, DropReason::NoTunnelUp))?;
     if !outbound.selectors.allow_outbound(&inner) {
         return Err((Some(outbound), DropReason::OutsideSelectors));
@@ -63,11 +64,11 @@ fn route_packet<'a>(
     if outbound.sa.sealed_length(inner.bytes.len()) > usize::from(outbound.mtu) {
         return Err((Some(outbound), DropReason::TooLong));
     }
-    let Some(link) = &outbound.link else {
+    let link = outbound.link.as_ref().map_err(|address| {
         // A full queue holds enough to ask for; the packet's sender will try again.
-        let _ = unresolved.push(Unresolved { port: outbound.port, address: outbound.next_hop });
-        return Err((Some(outbound), DropReason::NeighbourUnresolved));
-    };
+        let _ = unresolved.push(Unresolved { port: outbound.port, address: *address });
+        (Some(outbound), DropReason::NeighbourUnresolved)
+    })?;
     Ok(Routed { inner, outbound, link })
 }
 

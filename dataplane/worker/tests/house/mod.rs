@@ -9,7 +9,7 @@ use esp::{Encapsulation, InboundSa, OutboundSa, OuterHeader};
 use port::{MemoryOptions, MemoryPort};
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
-    Route, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, Tunnel, TunnelIndex, publication,
+    Route, RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, publication,
 };
 use wire::{MacAddress, Spi};
 
@@ -65,47 +65,43 @@ impl House {
             let selector = |&(first, last): &(&str, &str)| {
                 TrafficSelector::new(address(first), address(last), None, 0..=u16::MAX).unwrap()
             };
-            ranges.iter().map(selector).collect()
+            ranges.iter().map(selector).collect::<Vec<_>>()
         };
-        let selectors = Arc::new(Selectors {
-            local: side(&[
-                ("10.0.0.0", "10.1.255.255"),
-                ("10.3.0.0", "10.3.255.255"),
-                ("2001:db8:1::", "2001:db8:1::ffff"),
-            ]),
-            remote: side(&[
-                ("10.2.0.0", "10.2.255.255"),
-                ("10.2.0.0", "10.2.255.255"),
-                ("2001:db8:2::", "2001:db8:2::ffff"),
-            ]),
-        });
-        let mut slots: Vec<Option<Inbound>> = vec![None; 16];
-        slots[SaSlot::of(SPI).position()] = Some(Inbound {
-            sa: Arc::new(inbound.unwrap()),
-            tunnel: TunnelIndex(0),
-            gateway: GatewayIndex(0),
-            selectors: Arc::clone(&selectors),
-            expected: AttachmentIndex(0),
-        });
+        let selectors = Selectors::new(
+            side(&[("10.0.0.0", "10.1.255.255"), ("10.3.0.0", "10.3.255.255"), ("2001:db8:1::", "2001:db8:1::ffff")]),
+            side(&[("10.2.0.0", "10.2.255.255"), ("10.2.0.0", "10.2.255.255"), ("2001:db8:2::", "2001:db8:2::ffff")]),
+        );
+        let inbound = Inbound::new(
+            Arc::new(inbound.unwrap()),
+            TunnelIndex(0),
+            GatewayIndex(0),
+            AttachmentIndex(0),
+            selectors.clone(),
+        );
+        let router = address("203.0.113.254");
         let up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
             slot: SaSlot::of(6),
             selectors,
             port: PortIndex(WAN as u32),
             mtu: plan.wan_mtu,
-            next_hop: address("203.0.113.254"),
-            link: plan.resolved.then(|| link(address("203.0.113.254"))),
+            link: if plan.resolved { Ok(link(router)) } else { Err(router) },
         });
-        let mut routes = RouteTable::default();
-        for (prefix, route) in [
-            ("10.1.0.0/16", Route::Attachment(AttachmentIndex(0))),
-            ("10.3.0.0/16", Route::Attachment(AttachmentIndex(1))),
-            ("10.2.0.0/16", Route::Tunnels(Box::new([TunnelIndex(0)]))),
-            ("2001:db8:1::/48", Route::Attachment(AttachmentIndex(0))),
-            ("2001:db8:2::/48", Route::Tunnels(Box::new([TunnelIndex(0)]))),
-        ] {
-            routes.insert(prefix.parse().unwrap(), route);
-        }
+        let prefixes = [
+            ("10.1.0.0/16", 0),
+            ("10.3.0.0/16", 1),
+            ("10.2.0.0/16", 2),
+            ("2001:db8:1::/48", 0),
+            ("2001:db8:2::/48", 2),
+        ];
+        let routes = RouteTable::new(
+            [
+                Route::Attachment(AttachmentIndex(0)),
+                Route::Attachment(AttachmentIndex(1)),
+                Route::Tunnels(TunnelGroup::from(TunnelIndex(0))),
+            ],
+            prefixes.map(|(prefix, route)| (prefix.parse().unwrap(), RouteIndex(route))),
+        );
         let attachment = |port: usize, prefix: &str, hosts: &[&str]| {
             let mut attachment = Attachment::new(PortIndex(port as u32));
             attachment.insert_route(prefix.parse().unwrap(), NextHop::OnLink);
@@ -117,9 +113,9 @@ impl House {
         };
         let snapshot = Snapshot {
             ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0)), PortRole::Vpc(GatewayIndex(0))]),
-            inbound: slots.into(),
-            tunnels: Arc::new([Tunnel { outbound: up }]),
-            gateways: Arc::new([routes]),
+            inbound: [(SaSlot::of(SPI).position(), inbound)].into_iter().collect(),
+            tunnels: up.map(|outbound| (0, outbound)).into_iter().collect(),
+            gateways: [(0, routes)].into_iter().collect(),
             attachments: Arc::new([
                 attachment(VPC, "10.1.0.0/24", &["10.1.0.2", "fe80::1"]),
                 attachment(2, "10.3.0.0/16", &["10.3.0.2"]),

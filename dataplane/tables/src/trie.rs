@@ -1,0 +1,346 @@
+//! Longest-prefix match from addresses to numbers.
+//!
+//! The first sixteen bits of an address choose a block by position, and a block is a trie of its own in strides of
+//! eight bits: the 256 entries of a node are kept as runs of equal ones, found by counting bits. What a wider prefix
+//! says is pushed into the narrower ones of its block, so the walk never turns back; prefixes of up to sixteen bits
+//! have a block apart, which is asked where the other knows nothing. Among routes of up to /24, a look-up misses the
+//! cache twice, for the block and for the entry.
+//!
+//! A change builds the blocks anew that it falls into and shares the others: microseconds where a block holds a few
+//! hundred prefixes, and as long as building it takes where one holds them all.
+
+use std::sync::Arc;
+
+use crate::SlotTable;
+
+/// What is found where no prefix holds an address; numbers are smaller.
+pub const NONE: u32 = CHILD - 1;
+/// Marks an entry that says where the next node stands.
+const CHILD: u32 = 1 << 31;
+/// Octets that choose a block.
+const TOP: usize = 2;
+/// The block of the prefixes that end within the top, behind those that the top can choose.
+const SHORT: usize = 1 << (8 * TOP);
+/// Addresses that are looked up side by side.
+pub const BATCH: usize = 64;
+
+/// A map from prefixes of addresses of `N` octets to numbers below [`NONE`].
+#[derive(Clone, Default)]
+pub struct Trie<const N: usize> {
+    blocks: SlotTable<Block>,
+    /// What each block was built from, in order. Apart from the blocks, which are better packed without it.
+    prefixes: SlotTable<Arc<[Prefix<N>]>>,
+}
+
+/// A prefix and what it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefix<const N: usize> {
+    /// The address, zero behind the prefix.
+    pub octets: [u8; N],
+    /// Bits.
+    pub length: u8,
+    /// [`NONE`] takes the prefix out.
+    pub number: u32,
+}
+
+impl<const N: usize> Trie<N> {
+    /// Sets prefixes and takes them out; the last word on a prefix counts.
+    pub fn apply(&mut self, mut changes: Vec<Prefix<N>>) {
+        changes.sort_by_key(|prefix| (prefix.block(), prefix.key()));
+        let changed: Vec<(usize, Arc<[Prefix<N>]>)> = changes
+            .chunk_by(|one, next| one.block() == next.block())
+            .filter_map(|changes| {
+                let block = changes.first()?.block();
+                let before = self.prefixes.get(block).map_or(&[][..], |prefixes| prefixes);
+                Some((block, merged(before, changes)))
+            })
+            .collect();
+        for (block, prefixes) in changed {
+            if prefixes.is_empty() {
+                self.blocks.remove(block);
+                self.prefixes.remove(block);
+            } else {
+                self.blocks.insert(block, Block::new(&prefixes, if block == SHORT { 0 } else { TOP }));
+                self.prefixes.insert(block, prefixes);
+            }
+        }
+    }
+
+    /// The number of the longest prefix that holds the address, or [`NONE`].
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, octets: &[u8; N]) -> u32 {
+        match self.blocks.get(top(octets)).map_or(NONE, |block| block.lookup(&octets[TOP..])) {
+            NONE => self.lookup_short(octets),
+            number => number,
+        }
+    }
+
+    /// The same for many addresses, one step at a time for all: none waits for another's memory.
+    pub fn lookup_many(&self, addresses: &[[u8; N]], numbers: &mut [u32]) {
+        for (addresses, numbers) in addresses.chunks(BATCH).zip(numbers.chunks_mut(BATCH)) {
+            let (mut blocks, mut runs) = ([None; BATCH], [0; BATCH]);
+            for (octets, block) in addresses.iter().zip(&mut blocks) {
+                *block = self.blocks.get(top(octets));
+            }
+            for ((octets, block), run) in addresses.iter().zip(&blocks).zip(&mut runs) {
+                *run = block.map_or(0, |block| run_of(&block.node, octets[TOP]));
+            }
+            for ((block, run), number) in blocks.iter().zip(&runs).zip(&mut *numbers) {
+                *number = block.map_or(NONE, |block| block.words[*run]);
+            }
+            for depth in TOP + 1..N {
+                let mut deeper = false;
+                for ((octets, block), number) in addresses.iter().zip(&blocks).zip(&mut *numbers) {
+                    if let Some(block) = block
+                        && *number & CHILD != 0
+                    {
+                        *number = block.below(*number, octets[depth]);
+                        deeper = true;
+                    }
+                }
+                if !deeper {
+                    break;
+                }
+            }
+            for (octets, number) in addresses.iter().zip(numbers).filter(|(_, number)| **number == NONE) {
+                *number = self.lookup_short(octets);
+            }
+        }
+    }
+
+    fn lookup_short(&self, octets: &[u8; N]) -> u32 {
+        self.blocks.get(SHORT).map_or(NONE, |block| block.lookup(&octets[..TOP]))
+    }
+}
+
+impl<const N: usize> Prefix<N> {
+    fn block(&self) -> usize {
+        if usize::from(self.length) > 8 * TOP { top(&self.octets) } else { SHORT }
+    }
+
+    /// In this order a prefix follows those that hold it.
+    fn key(&self) -> ([u8; N], u8) {
+        (self.octets, self.length)
+    }
+}
+
+fn top<const N: usize>(octets: &[u8; N]) -> usize {
+    usize::from(octets[0]) << 8 | usize::from(octets[1])
+}
+
+/// Both are in order, which the sort makes use of: it merges them.
+fn merged<const N: usize>(before: &[Prefix<N>], changes: &[Prefix<N>]) -> Arc<[Prefix<N>]> {
+    let mut prefixes = [before, changes].concat();
+    prefixes.sort_by_key(Prefix::key);
+    let last = prefixes.chunk_by(|one, next| one.key() == next.key()).filter_map(|same| same.last());
+    last.filter(|prefix| prefix.number != NONE).copied().collect()
+}
+
+/// 256 entries as runs of equal ones: one bit for each that begins a run, as the first does, and for each of these
+/// eight words one octet that counts the runs begun before it.
+type Node = [u32; NODE];
+const NODE: usize = 10;
+
+/// A trie over the octets behind the top, or over the top.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Block {
+    node: Node,
+    /// The runs of `node`, then its descendants, each followed by its runs.
+    words: Arc<[u32]>,
+}
+
+const _: () = assert!(size_of::<Option<Block>>() == 64, "what a look-up reads of a block is one cache line");
+
+impl Block {
+    /// From prefixes in order that agree in their first `depth` octets.
+    fn new<const N: usize>(prefixes: &[Prefix<N>], depth: usize) -> Self {
+        let mut words = Vec::new();
+        let node = push_node(prefixes, depth, NONE, &mut words);
+        Self { node, words: words.into() }
+    }
+
+    #[inline]
+    fn lookup(&self, octets: &[u8]) -> u32 {
+        let Some((first, others)) = octets.split_first() else { return NONE };
+        let entry = self.words[run_of(&self.node, *first)];
+        others.iter().fold(entry, |entry, octet| if entry & CHILD == 0 { entry } else { self.below(entry, *octet) })
+    }
+
+    /// What the node that `entry` names says of the next octet.
+    #[inline]
+    fn below(&self, entry: u32, octet: u8) -> u32 {
+        let words = &self.words[(entry & !CHILD) as usize..];
+        words.first_chunk().map_or(NONE, |node| words[NODE + run_of(node, octet)])
+    }
+}
+
+/// The run that holds the entry of this octet.
+#[inline]
+fn run_of(node: &Node, octet: u8) -> usize {
+    let word = usize::from(octet / 32);
+    let before = node[8 + word / 4] >> (word % 4 * 8) & 0xff;
+    let begun = node[word] << (31 - octet % 32);
+    (before + begun.count_ones() - 1) as usize
+}
+
+/// The node for octet `depth` of prefixes in order that agree before it and lie in one that leads to `outside`. Its runs
+/// and, after them, its descendants go to `words`.
+fn push_node<const N: usize>(prefixes: &[Prefix<N>], depth: usize, outside: u32, words: &mut Vec<u32>) -> Node {
+    let mut entries = [outside; 256];
+    let mut children = Vec::new();
+    let mut rest = prefixes;
+    while let Some(prefix) = rest.first() {
+        let octet = prefix.octets[depth];
+        let first = usize::from(octet);
+        if let Some(free) = (8 * (depth + 1)).checked_sub(usize::from(prefix.length)) {
+            entries[first..first + (1 << free)].fill(prefix.number);
+            rest = &rest[1..];
+        } else {
+            let (below, behind) = rest.split_at(rest.partition_point(|other| other.octets[depth] == octet));
+            children.push((octet, below, entries[first]));
+            entries[first] = CHILD | u32::from(octet);
+            rest = behind;
+        }
+    }
+    let runs = words.len();
+    let mut node = [0; NODE];
+    for (octet, entry) in entries.into_iter().enumerate() {
+        let word = octet / 32;
+        if octet % 32 == 0 {
+            node[8 + word / 4] |= ((words.len() - runs) as u32) << (word % 4 * 8);
+        }
+        if octet == 0 || entry != entries[octet - 1] {
+            node[word] |= 1 << (octet % 32);
+            words.push(entry);
+        }
+    }
+    for (octet, below, outside) in children {
+        let place = words.len();
+        words.extend([0; NODE]);
+        let child = push_node(below, depth + 1, outside, words);
+        words[place..place + NODE].copy_from_slice(&child);
+        words[runs + run_of(&node, octet)] = CHILD | place as u32;
+    }
+    node
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    impl<const N: usize> Trie<N> {
+        /// Whether one is a clone of the other.
+        pub(crate) fn same(&self, other: &Self) -> bool {
+            self.blocks.same(&other.blocks) && self.prefixes.same(&other.prefixes)
+        }
+    }
+
+    type Model<const N: usize> = BTreeMap<([u8; N], u8), u32>;
+
+    /// What RFC 4632 §5.1 says: of all prefixes that hold the address, the longest.
+    fn longest<const N: usize>(model: &Model<N>, address: [u8; N]) -> u32 {
+        let held = model.iter().filter(|((octets, length), _)| masked(address, *length) == *octets);
+        held.max_by_key(|((_, length), _)| *length).map_or(NONE, |(_, number)| *number)
+    }
+
+    fn masked<const N: usize>(mut octets: [u8; N], length: u8) -> [u8; N] {
+        for (octet, first) in octets.iter_mut().zip((0..).step_by(8)) {
+            let bits = usize::from(length).saturating_sub(first).min(8);
+            *octet &= !(0xff_u16 >> bits) as u8;
+        }
+        octets
+    }
+
+    /// Octets that often agree, so that prefixes nest.
+    fn octets<const N: usize>() -> impl Strategy<Value = [u8; N]> {
+        prop::collection::vec(prop_oneof![Just(0), Just(1), Just(127), Just(128), Just(255), any::<u8>()], N)
+            .prop_map(|octets| octets.try_into().unwrap())
+    }
+
+    fn change<const N: usize>() -> impl Strategy<Value = Prefix<N>> {
+        let number = prop_oneof![4 => 0..100_u32, 1 => Just(NONE)];
+        (octets(), 0..=8 * N as u8, number).prop_map(|(octets, length, number)| Prefix {
+            octets: masked(octets, length),
+            length,
+            number,
+        })
+    }
+
+    /// Addresses at and beside the bounds of every prefix of the model.
+    fn addresses<const N: usize>(model: &Model<N>) -> Vec<[u8; N]> {
+        let ends = |(octets, length): &([u8; N], u8)| {
+            let ones = masked([0xff; N], *length).map(|octet| !octet);
+            let last = std::array::from_fn(|position| octets[position] | ones[position]);
+            [step(*octets, 0xff), *octets, last, step(last, 1)]
+        };
+        model.keys().flat_map(ends).collect()
+    }
+
+    /// The next address, or with 0xff the one before.
+    fn step<const N: usize>(mut octets: [u8; N], by: u8) -> [u8; N] {
+        for octet in octets.iter_mut().rev() {
+            *octet = octet.wrapping_add(by);
+            if *octet != if by == 1 { 0 } else { 0xff } {
+                break;
+            }
+        }
+        octets
+    }
+
+    fn agrees<const N: usize>(steps: Vec<Vec<Prefix<N>>>, others: &[[u8; N]]) {
+        let (mut trie, mut model) = (Trie::default(), Model::new());
+        let mut versions = Vec::new();
+        for changes in steps {
+            for Prefix { octets, length, number } in &changes {
+                match *number {
+                    NONE => model.remove(&(*octets, *length)),
+                    number => model.insert((*octets, *length), number),
+                };
+            }
+            trie.apply(changes);
+            versions.push((trie.clone(), model.clone()));
+        }
+        for (trie, model) in versions {
+            let addresses = [addresses(&model), others.to_vec()].concat();
+            let mut numbers = vec![0; addresses.len()];
+            trie.lookup_many(&addresses, &mut numbers);
+            for (address, number) in addresses.into_iter().zip(numbers) {
+                let expected = longest(&model, address);
+                assert_eq!((trie.lookup(&address), number), (expected, expected), "{address:?} in {model:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn v4_is_the_longest_prefix_at_every_bound(
+            steps in prop::collection::vec(prop::collection::vec(change::<4>(), 0..25), 1..4),
+            others in prop::collection::vec(octets(), 20),
+        ) {
+            agrees(steps, &others);
+        }
+
+        #[test]
+        fn v6_is_the_longest_prefix_at_every_bound(
+            steps in prop::collection::vec(prop::collection::vec(change::<16>(), 0..25), 1..4),
+            others in prop::collection::vec(octets(), 20),
+        ) {
+            agrees(steps, &others);
+        }
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_nothing() {
+        let prefix = |length, number| Prefix { octets: [10, 1, 0, 0], length, number };
+        let mut trie = Trie::default();
+        trie.apply(vec![prefix(16, 1), prefix(24, 2), prefix(32, 3)]);
+        trie.apply(vec![prefix(16, NONE), prefix(24, NONE), prefix(32, 4), prefix(32, NONE), prefix(31, NONE)]);
+        assert!(trie.blocks.iter().next().is_none() && trie.prefixes.iter().next().is_none());
+    }
+}
