@@ -1,17 +1,19 @@
 //! A worker with its tables, and the network around it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::iter;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use esp::{HeaderRules, InboundSa, OutboundSa, OuterHeader, Sealing};
+use ipnet::IpNet;
 use port::{MemoryOptions, MemoryPort};
 use quanta::Clock;
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
-    Route, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, Tunnel, TunnelIndex, publication,
+    Attachment, AttachmentIndex, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher, Route,
+    RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, publication,
 };
-use wire::{Link, MacAddress, Spi};
+use wire::{EtherType, Link, LinkHeader, MacAddress, Spi};
 use worker::{Handle, Options, Sleep, Worker, worker};
 
 use super::case::Case;
@@ -50,30 +52,28 @@ impl World {
         let selectors = selectors();
         for number in 0..case.sas {
             match case.operation {
-                Operation::Seal => tunnels.push(Tunnel { outbound: Some(outbound(case, number, &selectors)?) }),
+                Operation::Seal => tunnels.push((number as usize, outbound(case, number, &selectors)?)),
                 Operation::Open => {
-                    tunnels.push(Tunnel::default());
-                    inbound.push(Some(opening(case, number, &selectors)?));
+                    inbound.push((number as usize, opening(case, number, &selectors)?));
                     peers.push(sealing(case, number)?);
                 }
             }
         }
-        let mut routes = RouteTable::default();
-        routes.insert("10.1.0.0/16".parse()?, Route::Attachment(AttachmentIndex(0)));
-        for (number, prefix) in (0..).zip(traffic.prefixes()) {
-            routes.insert((*prefix).into(), Route::Tunnels(Box::new([TunnelIndex(number % case.sas)])));
-        }
-        let mut attachment = Attachment::new(PortIndex(VPC as u32));
-        attachment.insert_route("10.1.0.0/16".parse()?, NextHop::OnLink);
-        for host in 0..HOST_COUNT {
-            let address = IpAddr::V4(self::host(host));
-            attachment.insert_neighbour(address, link(address));
-        }
+        let into = (0..case.sas).map(|number| Route::Tunnels(TunnelGroup::from(TunnelIndex(number))));
+        let prefixes = (0..).zip(traffic.prefixes());
+        let prefixes = prefixes.map(|(number, prefix)| ((*prefix).into(), RouteIndex(1 + number % case.sas)));
+        let vpc: IpNet = "10.1.0.0/16".parse()?;
+        let routes = RouteTable::new(
+            iter::once(Route::Attachment(AttachmentIndex(0))).chain(into),
+            iter::once((vpc, RouteIndex(0))).chain(prefixes),
+        );
+        let hosts: Vec<_> = (0..HOST_COUNT).map(|last| (IpAddr::V4(host(last)), link(host(last).into()))).collect();
+        let attachment = Attachment::new(PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
         let snapshot = Snapshot {
             ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0))]),
-            inbound: inbound.into(),
-            tunnels: tunnels.into(),
-            gateways: Arc::new([routes]),
+            inbound: inbound.into_iter().collect(),
+            tunnels: tunnels.into_iter().collect(),
+            gateways: [(0, routes)].into_iter().collect(),
             attachments: Arc::new([attachment]),
         };
         let (publisher, mut readers) = publication(snapshot, 1);
@@ -139,7 +139,7 @@ impl World {
                 Operation::Seal => {
                     let destination = traffic.destination(association);
                     worker.ports()[VPC].inject_with(|frame| {
-                        frame[..Link::UNTAGGED].copy_from_slice(&link(OWN.into()).0);
+                        frame[..Link::UNTAGGED].copy_from_slice(link(OWN.into()).bytes());
                         traffic::write(&mut frame[Link::UNTAGGED..], case.size, host(2), destination);
                         Link::UNTAGGED + case.size
                     });
@@ -168,7 +168,7 @@ fn host(last: u8) -> Ipv4Addr {
 }
 
 fn link(address: IpAddr) -> LinkHeader {
-    LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), address)
+    LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), None, EtherType::of(address))
 }
 
 fn spi(number: u32) -> Spi {
@@ -181,7 +181,7 @@ fn key(case: &Case, number: u32) -> Vec<u8> {
 
 fn header(source: Ipv4Addr, destination: Ipv4Addr) -> OuterHeader {
     let link = link(destination.into());
-    OuterHeader::new(&link.0, source.into(), destination.into(), None, HeaderRules::default()).expect("one family")
+    OuterHeader::new(link.bytes(), source.into(), destination.into(), None, HeaderRules::default()).expect("one family")
 }
 
 fn sealing(case: &Case, number: u32) -> Result<OutboundSa> {
@@ -189,35 +189,36 @@ fn sealing(case: &Case, number: u32) -> Result<OutboundSa> {
     Ok(OutboundSa::new(esp::Outbound { spi: spi(number), suite, key: &key, salt: [1, 2, 3, 4], extended: true })?)
 }
 
-fn outbound(case: &Case, number: u32, selectors: &Arc<Selectors>) -> Result<Outbound> {
+fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbound> {
     Ok(Outbound {
         sa: Arc::new(sealing(case, number)?),
         slot: SaSlot::of(number),
-        selectors: Arc::clone(selectors),
+        selectors: selectors.clone(),
         port: PortIndex(WAN as u32),
         longest: 9000,
-        header: Some(header(OWN, PEER)),
-        next_hop: PEER.into(),
+        segments: [8960, 8940],
+        header: Ok(header(OWN, PEER)),
     })
 }
 
-fn opening(case: &Case, number: u32, selectors: &Arc<Selectors>) -> Result<Inbound> {
+fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inbound> {
     let (key, suite) = (key(case, number), case.suite);
     let parts =
         esp::Inbound { spi: spi(number), suite, key: &key, salt: [1, 2, 3, 4], extended: true, replay_window: 1024 };
-    Ok(Inbound {
-        sa: Arc::new(InboundSa::new(parts)?),
-        tunnel: TunnelIndex(number),
-        gateway: GatewayIndex(0),
-        selectors: Arc::clone(selectors),
-        expected: AttachmentIndex(0),
-    })
+    let sa = Arc::new(InboundSa::new(parts)?);
+    let mut inbound = Inbound::new(sa, TunnelIndex(number), GatewayIndex(0), AttachmentIndex(0), selectors.clone());
+    inbound.segments = [8960, 8940];
+    Ok(inbound)
 }
 
-fn selectors() -> Arc<Selectors> {
+/// All there is, as a tunnel has by default.
+fn selectors() -> Selectors {
+    let all = |first: IpAddr, last: IpAddr| TrafficSelector::new(first, last, None, 0..=u16::MAX).expect("one family");
     let any = || {
-        let (first, last) = (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::BROADCAST.into());
-        Box::new([TrafficSelector::new(first, last, None, 0..=u16::MAX).expect("one family")])
+        [
+            all(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::BROADCAST.into()),
+            all(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::from_bits(u128::MAX).into()),
+        ]
     };
-    Arc::new(Selectors { local: any(), remote: any() })
+    Selectors::new(any(), any())
 }

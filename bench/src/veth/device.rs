@@ -12,11 +12,11 @@ use esp::{HeaderRules, InboundSa, OutboundSa, OuterHeader};
 use port::{BATCH, Port, Receive, Transmit, XdpOptions, XdpPort};
 use steer::{LoadOptions, Side, Steer, XdpMode};
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
-    Route, RouteIndex, RouteTable, SaSlot, Selectors, SlotTable, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex,
+    Attachment, AttachmentIndex, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher, Route,
+    RouteIndex, RouteTable, SaSlot, Selectors, SlotTable, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex,
     publication,
 };
-use wire::{EtherType, Link, Spi};
+use wire::{EtherType, Link, LinkHeader, Spi};
 use worker::{Handle, Options, Sleep, Worker, worker};
 
 use super::chain::{Chain, FAR, NEAR, OWN, PEER, VPC, VPC_HOST, WAN, address};
@@ -227,11 +227,11 @@ fn selectors() -> Selectors {
 /// One border gateway, one attachment, one tunnel: ports in the order of [`Device::bordergate`].
 fn snapshot(chain: &Chain) -> Snapshot {
     let (own, peer, host): (IpAddr, IpAddr, IpAddr) = (address(OWN), address(PEER), address(VPC_HOST));
-    let link = LinkHeader::new(chain.mac(FAR), chain.mac(WAN), peer);
+    let link = LinkHeader::new(chain.mac(FAR), chain.mac(WAN), None, EtherType::IPV4);
     let rules = HeaderRules::default();
-    let mut attachment = Attachment::new(PortIndex(1));
-    attachment.insert_route("10.1.0.0/16".parse().expect("a prefix"), NextHop::OnLink);
-    attachment.insert_neighbour(host, LinkHeader::new(chain.mac(NEAR), chain.mac(VPC), host));
+    let vpc = "10.1.0.0/16".parse().expect("a prefix");
+    let near = LinkHeader::new(chain.mac(NEAR), chain.mac(VPC), None, EtherType::IPV4);
+    let attachment = Attachment::new(PortIndex(1), &[(vpc, NextHop::OnLink)], &[(host, near)]);
     let routes = RouteTable::new(
         [Route::Attachment(AttachmentIndex(0)), Route::Tunnels(TunnelGroup::from(TunnelIndex(0)))],
         [("10.1.0.0/16", 0), ("10.2.0.0/16", 1)]
@@ -243,6 +243,7 @@ fn snapshot(chain: &Chain) -> Snapshot {
         selectors: selectors(),
         port: PortIndex(0),
         longest: 1446,
+        segments: [1406, 1386],
         header: OuterHeader::new(link.bytes(), own, peer, None, rules).ok_or(peer),
     };
     Snapshot {

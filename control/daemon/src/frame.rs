@@ -2,8 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tables::LinkHeader;
-use wire::{checksum, udp};
+use wire::{LinkHeader, checksum, udp};
 
 /// Hops that our datagrams may make.
 const HOPS: u8 = 64;
@@ -18,7 +17,7 @@ const DONT_FRAGMENT: u8 = 0x40;
 /// families, or the payload does not fit a datagram.
 pub fn datagram(link: &LinkHeader, source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(udp::HEADER + payload.len()).ok()?;
-    let mut frame = link.0.to_vec();
+    let mut frame = link.bytes().to_vec();
     // The pseudo-header's sum (RFC 768, RFC 8200 §8.1): addresses, protocol, length.
     let mut sum = u32::from(UDP) + u32::from(length);
     match (source.ip(), destination.ip()) {
@@ -60,13 +59,14 @@ pub fn datagram(link: &LinkHeader, source: SocketAddr, destination: SocketAddr, 
 
 #[cfg(test)]
 mod tests {
-    use wire::MacAddress;
+    use wire::{EtherType, MacAddress};
 
     use super::*;
 
     fn frame(source: &str, destination: &str, payload: &[u8]) -> Option<String> {
         let (source, destination): (SocketAddr, SocketAddr) = (source.parse().unwrap(), destination.parse().unwrap());
-        let link = LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 2]), MacAddress([2, 0, 0, 0, 0, 1]), destination.ip());
+        let ether_type = EtherType::of(destination.ip());
+        let link = LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 2]), MacAddress([2, 0, 0, 0, 0, 1]), None, ether_type);
         let frame = datagram(&link, source, destination, payload)?;
         Some(frame.iter().map(|byte| format!("{byte:02x}")).collect())
     }

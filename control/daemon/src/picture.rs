@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
-use esp::{Encapsulation, HeaderRules, OuterHeader};
-use gateway::{NextHop, Prefix, Resources, WeightedTunnel};
+use esp::{DontFragment, Encapsulation, HeaderRules, OuterHeader};
+use gateway::{MssClamp, NextHop, OuterDscp, Prefix, Resources, VpnTunnel, WeightedTunnel};
 use ipnet::IpNet;
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, Outbound, PortIndex, PortRole, Route, RouteIndex,
-    RouteTable, SlotTable, Snapshot, TunnelGroup, TunnelIndex,
+    Attachment, AttachmentIndex, GatewayIndex, Inbound, Outbound, PortIndex, PortRole, Route, RouteIndex, RouteTable,
+    SlotTable, Snapshot, TunnelGroup, TunnelIndex,
 };
-use wire::MacAddress;
+use wire::{EtherType, LinkHeader, MacAddress};
 
 use crate::associations::{Associations, Child};
 use crate::kernel::KernelView;
@@ -53,9 +53,10 @@ impl Picture<'_> {
     /// Inbound associations: depend on the children and the resources.
     pub fn inbound(&self) -> SlotTable<Inbound> {
         let inbound = |child: &Child| {
-            let gateway = self.resources.tunnel(self.ids.index(child.sa.tunnel)?).gateway;
+            let tunnel = self.resources.tunnel(self.ids.index(child.sa.tunnel)?);
+            let gateway = tunnel.gateway;
             let first = self.resources.attachments().iter().position(|attachment| attachment.gateway == gateway);
-            let inbound = Inbound::new(
+            let mut inbound = Inbound::new(
                 Arc::clone(&child.inbound),
                 TunnelIndex(child.sa.tunnel.0),
                 GatewayIndex(gateway.0),
@@ -63,6 +64,10 @@ impl Picture<'_> {
                 AttachmentIndex(first.map_or(u32::MAX, |position| position as u32)),
                 child.selectors.clone(),
             );
+            // What the way back takes.
+            let path = self.path(child.sa.remote);
+            let longest = path.and_then(|path| self.longest(child, tunnel, &path));
+            inbound.segments = longest.map_or([0; 2], |longest| segments(tunnel, longest));
             Some((child.slots.inbound.position(), inbound))
         };
         self.associations.children().iter().filter_map(inbound).collect()
@@ -97,17 +102,17 @@ impl Picture<'_> {
         let attachment = |attachment: &gateway::VpcAttachment| {
             let port = self.layout.port_named(attachment.interface.as_str());
             // A layout has a port for every attachment.
-            let mut made = Attachment::new(port.unwrap_or(PortIndex(u32::MAX)));
-            let Some(interface) = port.and_then(|port| self.layout.interface(port)) else { return made };
-            let Some(link) = self.view.links.get(interface.index).filter(|link| link.up) else { return made };
-            for (destination, hop) in self.view.routes.through(interface.index) {
-                let next_hop = hop.gateway.map_or(tables::NextHop::OnLink, tables::NextHop::Via);
-                made.insert_route(destination, next_hop);
-            }
-            for (address, mac) in self.view.neighbours.of_interface(interface.index) {
-                made.insert_neighbour(address, LinkHeader::new(mac, link.mac.unwrap_or_default(), address));
-            }
-            made
+            let at = port.unwrap_or(PortIndex(u32::MAX));
+            let interface = port.and_then(|port| self.layout.interface(port));
+            let up = interface.and_then(|i| Some((i, self.view.links.get(i.index).filter(|link| link.up)?)));
+            let Some((interface, link)) = up else { return Attachment::new(at, &[], &[]) };
+            let routes = self.view.routes.through(interface.index).map(|(destination, hop)| {
+                (destination, hop.gateway.map_or(tables::NextHop::OnLink, tables::NextHop::Via))
+            });
+            let neighbours = self.view.neighbours.of_interface(interface.index).map(|(address, mac)| {
+                (address, LinkHeader::new(mac, link.mac.unwrap_or_default(), None, EtherType::of(address)))
+            });
+            Attachment::new(at, &routes.collect::<Vec<_>>(), &neighbours.collect::<Vec<_>>())
         };
         self.resources.attachments().iter().map(attachment).collect()
     }
@@ -117,7 +122,7 @@ impl Picture<'_> {
         let way = self.view.way(peer)?;
         let port = self.layout.port(way.interface)?;
         let link = self.view.links.get(way.interface)?;
-        let header = |mac: MacAddress| LinkHeader::new(mac, link.mac.unwrap_or_default(), peer);
+        let header = |mac: MacAddress| LinkHeader::new(mac, link.mac.unwrap_or_default(), None, EtherType::of(peer));
         Some(Path {
             port,
             interface: way.interface,
@@ -151,21 +156,54 @@ impl Picture<'_> {
     /// `None` without a way to the peer: the tunnel then drops for want of one.
     fn outbound(&self, child: &Child) -> Option<Outbound> {
         let path = self.path(child.sa.remote)?;
-        let ports = child.sa.encapsulation;
-        let encapsulation =
-            ports.map(|ports| Encapsulation { source: ports.local_port, destination: ports.remote_port });
-        let header = |link: &[u8]| {
-            OuterHeader::new(link, child.sa.local, child.sa.remote, encapsulation, HeaderRules::default())
-        };
-        let room = usize::from(path.mtu).saturating_sub(header(&[])?.length());
+        let tunnel = self.resources.tunnel(self.ids.index(child.sa.tunnel)?);
+        let longest = self.longest(child, tunnel, &path)?;
         Some(Outbound {
-            sa: Arc::clone(&child.outbound),
+            header: path.link.and_then(|link| header(child, tunnel, link.bytes())).ok_or(path.next_hop),
+            longest,
+            segments: segments(tunnel, longest),
             slot: child.slots.outbound,
-            selectors: child.selectors.clone(),
             port: path.port,
-            longest: child.outbound.longest_inner(room) as u16,
-            header: path.link.and_then(|link| header(link.bytes())).ok_or(path.next_hop),
+            sa: Arc::clone(&child.outbound),
+            selectors: child.selectors.clone(),
         })
+    }
+
+    /// Bytes of the longest inner packet that the way to the peer takes.
+    fn longest(&self, child: &Child, tunnel: &VpnTunnel, path: &Path) -> Option<u16> {
+        let mtu = tunnel.outer.path_mtu.map_or(path.mtu, |own| own.bytes().min(path.mtu));
+        let room = usize::from(mtu).saturating_sub(header(child, tunnel, &[])?.length());
+        Some(child.outbound.longest_inner(room) as u16)
+    }
+}
+
+/// What goes in front of a child's ESP, behind a link header.
+fn header(child: &Child, tunnel: &VpnTunnel, link: &[u8]) -> Option<OuterHeader> {
+    let ports = child.sa.encapsulation;
+    let encapsulation = ports.map(|ports| Encapsulation { source: ports.local_port, destination: ports.remote_port });
+    let outer = &tunnel.outer;
+    let rules = HeaderRules {
+        code_point: match outer.dscp {
+            OuterDscp::Copy => None,
+            OuterDscp::Fixed(code_point) => Some(code_point.number()),
+        },
+        ecn: outer.ecn,
+        dont_fragment: match outer.df {
+            gateway::DontFragment::Copy => DontFragment::Copy,
+            gateway::DontFragment::Set => DontFragment::Set,
+            gateway::DontFragment::Clear => DontFragment::Clear,
+        },
+        hop_limit: outer.hop_limit.number(),
+    };
+    OuterHeader::new(link, child.sa.local, child.sa.remote, encapsulation, rules)
+}
+
+/// What TCP segments are held to: what fits behind the headers of IPv4 and TCP, and of IPv6 and TCP.
+fn segments(tunnel: &VpnTunnel, longest: u16) -> [u16; 2] {
+    match tunnel.outer.mss_clamp {
+        MssClamp::Auto => [longest.saturating_sub(40), longest.saturating_sub(60)],
+        MssClamp::Off => [0; 2],
+        MssClamp::Fixed(mss) => [mss.bytes(); 2],
     }
 }
 
@@ -210,7 +248,7 @@ mod tests {
         assert_eq!(route([192, 0, 2, 1]), None);
         let known = snapshot.attachments[0].link([10, 1, 0, 2].into()).unwrap().unwrap();
         let header =
-            LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 0x53]), MacAddress([2, 0, 0, 0, 0, 3]), [10, 1, 0, 2].into());
+            LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 0x53]), MacAddress([2, 0, 0, 0, 0, 3]), None, EtherType::IPV4);
         assert_eq!(*known, header);
         assert_eq!(snapshot.attachments[0].link([10, 1, 0, 7].into()), Some(Err([10, 1, 0, 7].into())));
         // The slots of SPIs that are only reserved do not show.
@@ -233,8 +271,8 @@ mod tests {
         };
         let before = path(&view);
         assert_eq!((before.port, before.mtu, before.next_hop), (PortIndex(0), 1400, [203, 0, 113, 254].into()));
-        assert_eq!(before.link.unwrap().0[..6], [2, 0, 0, 0, 0, 0x52]);
+        assert_eq!(before.link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x52]);
         view.apply(&neighbour([203, 0, 113, 254], 2, 0x77), false);
-        assert_eq!(path(&view).link.unwrap().0[..6], [2, 0, 0, 0, 0, 0x77]);
+        assert_eq!(path(&view).link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x77]);
     }
 }

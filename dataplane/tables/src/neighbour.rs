@@ -51,7 +51,8 @@ impl Attachment {
     /// Of several routes of a prefix the last counts.
     #[must_use]
     pub fn new(port: PortIndex, routes: &[(IpNet, NextHop)], neighbours: &[(IpAddr, LinkHeader)]) -> Self {
-        let link = |address: &IpAddr| neighbours.iter().find(|(neighbour, _)| neighbour == address).map(|(_, link)| link);
+        let link =
+            |address: &IpAddr| neighbours.iter().find(|(neighbour, _)| neighbour == address).map(|(_, link)| link);
         let mut made = Self { port, adjacencies: Vec::new(), v4: Trie::default(), v6: Trie::default() };
         made.insert(routes.iter().map(|(prefix, next_hop)| {
             let adjacency = match next_hop {
@@ -85,7 +86,7 @@ impl Attachment {
         self.v6.apply(v6);
     }
 
-    #[inline]
+    #[inline(always)]
     fn adjacency(&self, destination: IpAddr) -> Option<&Adjacency> {
         let number = match destination {
             IpAddr::V4(address) => self.v4.lookup(&address.octets()),
@@ -97,7 +98,7 @@ impl Attachment {
     /// The link header of packets to `destination`, or the neighbour that is not resolved; `None` where the kernel has
     /// no route there out of this interface.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn link(&self, destination: IpAddr) -> Option<Result<&LinkHeader, IpAddr>> {
         Some(match self.adjacency(destination)? {
             Adjacency::Link(link) => Ok(link),
@@ -115,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_neighbour_is_one_where_the_route_says_so() {
-        let link = |last: u8| LinkHeader::new(MacAddress([2, 0, 0, 0, 0, last]), MacAddress([2; 6]), None, EtherType::IPV4);
+        let link =
+            |last: u8| LinkHeader::new(MacAddress([2, 0, 0, 0, 0, last]), MacAddress([2; 6]), None, EtherType::IPV4);
         let address = |last: u8| IpAddr::from([10, 0, 0, last]);
         let router = IpAddr::from([10, 0, 0, 1]);
         let unresolved = IpAddr::from([10, 0, 0, 9]);

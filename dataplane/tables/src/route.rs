@@ -75,7 +75,7 @@ impl RouteTable {
     }
 
     /// The route of the longest prefix that holds `destination`.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn lookup(&self, destination: IpAddr) -> Option<&Route> {
         self.route(match destination {
@@ -114,7 +114,7 @@ impl RouteTable {
     }
 
     /// The table holds no route of number [`NONE`].
-    #[inline]
+    #[inline(always)]
     fn route(&self, number: u32) -> Option<&Route> {
         self.routes.get(number as usize)
     }

@@ -98,7 +98,7 @@ impl Selectors {
 
     /// Whether a packet from our side may be sealed: RFC 4301 §5.1.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn allow_outbound(&self, packet: &Packet<'_>) -> bool {
         let (source, destination) = packet.ports();
         self.allow((packet.source, source), (packet.destination, destination), packet.protocol)
@@ -106,13 +106,13 @@ impl Selectors {
 
     /// Whether a packet that was opened may go on: RFC 4301 §5.2.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn allow_inbound(&self, packet: &Packet<'_>) -> bool {
         let (source, destination) = packet.ports();
         self.allow((packet.destination, destination), (packet.source, source), packet.protocol)
     }
 
-    #[inline]
+    #[inline(always)]
     fn allow(&self, local: (IpAddr, Option<u16>), remote: (IpAddr, Option<u16>), protocol: Protocol) -> bool {
         match &self.0 {
             Negotiated::All => true,

@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use esp::{InboundSa, OuterHeader, OutboundSa};
+use esp::{InboundSa, OutboundSa, OuterHeader};
 
 use crate::{
-    Attachment, AttachmentIndex, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable,
-    TunnelIndex,
+    Attachment, AttachmentIndex, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex,
 };
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
@@ -93,7 +92,7 @@ impl Inbound {
 impl Snapshot {
     /// The inbound association with this index, all of its bits compared.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn inbound(&self, spi: u32) -> Option<(SaSlot, &Inbound)> {
         let slot = SaSlot::of(spi);
         let inbound = self.inbound.get(slot.position())?;
@@ -102,7 +101,7 @@ impl Snapshot {
 
     /// The route in a border gateway's table.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn route(&self, gateway: GatewayIndex, destination: IpAddr) -> Option<&Route> {
         self.gateways.get(gateway.position())?.lookup(destination)
     }

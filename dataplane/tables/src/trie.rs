@@ -67,7 +67,7 @@ impl<const N: usize> Trie<N> {
     }
 
     /// The number of the longest prefix that holds the address, or [`NONE`].
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn lookup(&self, octets: &[u8; N]) -> u32 {
         match self.blocks.get(top(octets)).map_or(NONE, |block| block.lookup(&octets[TOP..])) {
@@ -109,6 +109,7 @@ impl<const N: usize> Trie<N> {
         }
     }
 
+    #[inline(always)]
     fn lookup_short(&self, octets: &[u8; N]) -> u32 {
         self.blocks.get(SHORT).map_or(NONE, |block| block.lookup(&octets[..TOP]))
     }
@@ -125,6 +126,7 @@ impl<const N: usize> Prefix<N> {
     }
 }
 
+#[inline(always)]
 fn top<const N: usize>(octets: &[u8; N]) -> usize {
     usize::from(octets[0]) << 8 | usize::from(octets[1])
 }
@@ -161,7 +163,7 @@ impl Block {
         Self { node, words: words.into() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn lookup(&self, octets: &[u8]) -> u32 {
         let Some((first, others)) = octets.split_first() else { return NONE };
         let entry = self.words[run_of(&self.node, *first)];
@@ -169,7 +171,7 @@ impl Block {
     }
 
     /// What the node that `entry` names says of the next octet.
-    #[inline]
+    #[inline(always)]
     fn below(&self, entry: u32, octet: u8) -> u32 {
         let words = &self.words[(entry & !CHILD) as usize..];
         words.first_chunk().map_or(NONE, |node| words[NODE + run_of(node, octet)])
@@ -177,7 +179,7 @@ impl Block {
 }
 
 /// The run that holds the entry of this octet.
-#[inline]
+#[inline(always)]
 fn run_of(node: &Node, octet: u8) -> usize {
     let word = usize::from(octet / 32);
     let before = node[8 + word / 4] >> (word % 4 * 8) & 0xff;

@@ -1,6 +1,7 @@
 //! Ethernet II frames with up to two VLAN tags (IEEE 802.1Q, 802.1ad).
 
 use core::fmt;
+use core::net::IpAddr;
 
 use crate::Malformed;
 
@@ -34,6 +35,12 @@ impl EtherType {
     pub const VLAN: EtherType = EtherType(0x8100);
     /// A service tag, IEEE 802.1ad.
     pub const SERVICE_VLAN: EtherType = EtherType(0x88a8);
+
+    /// Of packets to or from this address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::IPV4 } else { Self::IPV6 }
+    }
 
     fn is_tag(self) -> bool {
         self == Self::VLAN || self == Self::SERVICE_VLAN

@@ -5,12 +5,13 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tables::SaSlot;
+use zerocopy::FromZeros;
 
 use crate::DropReason;
 
 /// A worker's totals since it started, at one moment.
 ///
-/// Between two batches `received == transmitted + passed + dropped`, and `dropped` is the sum of `drops`.
+/// Between two batches `received + split == transmitted + passed + dropped`, and `dropped` is the sum of `drops`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// Packets taken from ports.
@@ -21,6 +22,8 @@ pub struct Counters {
     pub passed: u64,
     /// Packets of those that were dropped.
     pub dropped: u64,
+    /// Packets that came to be when others were fragmented: the pieces but for the first of each.
+    pub split: u64,
     /// Frames sent for control, which were not received here.
     pub originated: u64,
     /// Nanoseconds spent in turns of the loop that found something to do.
@@ -41,10 +44,11 @@ pub struct SaCounters {
 }
 
 /// One writer, many readers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, FromZeros)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    #[inline]
     pub(crate) fn add(&self, count: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
     }
@@ -54,7 +58,7 @@ impl Counter {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, FromZeros)]
 pub(crate) struct Drops([Counter; DropReason::ALL.len()]);
 
 impl Drops {
@@ -74,6 +78,7 @@ pub(crate) struct SharedCounters {
     pub(crate) transmitted: Counter,
     pub(crate) passed: Counter,
     pub(crate) dropped: Counter,
+    pub(crate) split: Counter,
     pub(crate) originated: Counter,
     pub(crate) busy_nanoseconds: Counter,
     pub(crate) drops: Drops,
@@ -82,10 +87,15 @@ pub(crate) struct SharedCounters {
     association_drops: Box<[Drops]>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, FromZeros)]
 pub(crate) struct AssociationCounters {
     pub(crate) packets: Counter,
     pub(crate) bytes: Counter,
+}
+
+/// Memory that nobody has written yet takes no room: of a million slots those cost that are used.
+fn zeroed<T: FromZeros>(slots: u32) -> Box<[T]> {
+    <[T]>::new_box_zeroed_with_elems(slots as usize).expect("memory for the counters")
 }
 
 impl SharedCounters {
@@ -95,14 +105,16 @@ impl SharedCounters {
             transmitted: Counter::default(),
             passed: Counter::default(),
             dropped: Counter::default(),
+            split: Counter::default(),
             originated: Counter::default(),
             busy_nanoseconds: Counter::default(),
-            drops: Drops::default(),
-            associations: (0..slots).map(|_| AssociationCounters::default()).collect(),
-            association_drops: (0..slots).map(|_| Drops::default()).collect(),
+            drops: Drops::new_zeroed(),
+            associations: zeroed(slots),
+            association_drops: zeroed(slots),
         }
     }
 
+    #[inline]
     pub(crate) fn association(&self, slot: SaSlot) -> Option<&AssociationCounters> {
         self.associations.get(slot.position())
     }
@@ -117,6 +129,7 @@ impl SharedCounters {
             transmitted: self.transmitted.value(),
             passed: self.passed.value(),
             dropped: self.dropped.value(),
+            split: self.split.value(),
             originated: self.originated.value(),
             busy_nanoseconds: self.busy_nanoseconds.value(),
             drops: self.drops.values(),

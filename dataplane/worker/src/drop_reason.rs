@@ -66,8 +66,6 @@ reasons! {
     DummyPacket = "dummy_packet",
     /// To or from addresses, a protocol or ports that its security association was not negotiated for.
     OutsideSelectors = "outside_selectors",
-    /// From an address that no host behind this interface has.
-    SpoofedSource = "spoofed_source",
     /// No hops left: the sender is told.
     HopsExceeded = "hops_exceeded",
     /// RFC 6040 §4.2: marked as congested by a router, which its sender does not understand.

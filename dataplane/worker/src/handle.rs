@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
-use tables::{PortIndex, SaSlot, Unresolved};
+use tables::{GatewayIndex, PortIndex, SaSlot, Unresolved};
 
 use crate::counters::{Counters, SaCounters, SharedCounters};
+use crate::turn::Notice;
 
 /// Bytes of the longest message that a queue takes: a frame of the largest kind that AF_XDP has.
 const MOST_BYTES: usize = 4096;
@@ -39,6 +40,22 @@ impl IkeDatagram {
     }
 }
 
+/// An IP packet to or from a border gateway's own host.
+#[derive(Debug, Clone)]
+pub struct HostPacket {
+    /// The gateway.
+    pub gateway: GatewayIndex,
+    pub(crate) packet: Bytes,
+}
+
+impl HostPacket {
+    /// The packet, from its IP header on.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        &self.packet
+    }
+}
+
 /// The queue to the worker holds no more: it is behind, or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueFull;
@@ -47,6 +64,9 @@ pub struct QueueFull;
 pub(crate) struct Shared {
     pub(crate) ike: ArrayQueue<IkeDatagram>,
     pub(crate) unresolved: ArrayQueue<Unresolved>,
+    pub(crate) notices: ArrayQueue<Notice>,
+    pub(crate) to_host: ArrayQueue<HostPacket>,
+    pub(crate) from_host: ArrayQueue<HostPacket>,
     pub(crate) frames: ArrayQueue<(PortIndex, Bytes)>,
     pub(crate) counters: SharedCounters,
     pub(crate) stop: AtomicBool,
@@ -61,6 +81,9 @@ impl Handle {
         Ok(Self(Arc::new(Shared {
             ike: ArrayQueue::new(QUEUE),
             unresolved: ArrayQueue::new(QUEUE),
+            notices: ArrayQueue::new(QUEUE),
+            to_host: ArrayQueue::new(QUEUE),
+            from_host: ArrayQueue::new(QUEUE),
             frames: ArrayQueue::new(QUEUE),
             counters: SharedCounters::new(slots),
             stop: AtomicBool::new(false),
@@ -78,6 +101,29 @@ impl Handle {
     #[must_use]
     pub fn unresolved(&self) -> Option<Unresolved> {
         self.0.unresolved.pop()
+    }
+
+    /// The next packet whose sender is to be told why it was not sent on.
+    #[must_use]
+    pub fn notice(&self) -> Option<Notice> {
+        self.0.notices.pop()
+    }
+
+    /// The next packet for a gateway's own host.
+    #[must_use]
+    pub fn to_host(&self) -> Option<HostPacket> {
+        self.0.to_host.pop()
+    }
+
+    /// Has an IP packet of a gateway's own host sent where the gateway's routes lead.
+    ///
+    /// # Errors
+    /// [`QueueFull`] where the worker is behind, or the packet is longer than any port takes.
+    pub fn from_host(&self, gateway: GatewayIndex, packet: &[u8]) -> Result<(), QueueFull> {
+        let packet = Bytes::try_from(packet).map_err(|_| QueueFull)?;
+        self.0.from_host.push(HostPacket { gateway, packet }).map_err(|_| QueueFull)?;
+        self.wake();
+        Ok(())
     }
 
     /// Has a whole frame sent through one of the worker's ports.

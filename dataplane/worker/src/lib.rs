@@ -12,10 +12,12 @@ mod inbound;
 mod outbound;
 mod stage;
 mod tally;
+mod turn;
 mod worker;
 
 pub use counters::{Counters, SaCounters};
 pub use drop_reason::DropReason;
-pub use handle::{Handle, IkeDatagram, QueueFull};
+pub use handle::{Handle, HostPacket, IkeDatagram, QueueFull};
 pub use stage::{Stage, Stopwatch, Unwatched};
+pub use turn::{Notice, Origin};
 pub use worker::{Options, Sleep, Worker, worker};

@@ -6,8 +6,8 @@ use arrayvec::ArrayVec;
 use esp::{OuterHeader, Sealing};
 use port::{BATCH, Transmit};
 use tables::{GatewayIndex, Outbound, PortIndex, Route, Snapshot, Unresolved};
-use wire::icmp::Report;
 use wire::fragment::Split;
+use wire::icmp::Report;
 use wire::{EtherType, Link, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
@@ -38,13 +38,13 @@ struct Way<'a> {
 
 /// Finds the way of each frame and takes what has one into the batch, until the frames are at an end, or the batch or `room`,
 /// where the pieces of packets stand that are too long, has no space for the next one: that one is returned.
-pub(crate) fn route<'a, W: Stopwatch>(
+pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
-    frames: &mut impl Iterator<Item = &'a mut [u8]>,
+    frames: &mut impl Iterator<Item = &'f mut [u8]>,
     mut room: &'a mut [u8],
     (gateway, origin): (GatewayIndex, Origin),
-    turn: &mut Turn<'a, W>,
-) -> Option<&'a mut [u8]> {
+    turn: &mut Turn<'s, W>,
+) -> Option<&'f mut [u8]> {
     let mut routes = Routes { snapshot: turn.snapshot, gateway, last: None };
     for frame in frames {
         let way = match way(frame, &mut routes, origin, turn) {
@@ -56,20 +56,21 @@ pub(crate) fn route<'a, W: Stopwatch>(
             }
         };
         let Way { outbound, header, start, length, segment, fits } = way;
-        let inner = &mut frame[start..start + length];
         if !fits {
-            match fragment(batch, inner, room, &way, turn) {
-                Some(left) => room = left,
-                None => return Some(frame),
+            match fragment(batch, &frame[start..start + length], room, &way, turn) {
+                Ok(left) => room = left,
+                Err(Full) => return Some(frame),
             }
             continue;
         }
+        let inner = &mut frame[start..start + length];
         if origin != Origin::Host {
             // The way is known of those alone that have hops left.
             ip::decrement_hops(inner);
         }
         if segment != 0 {
-            tcp::clamp_mss(&mut inner[segment..], outbound.segments[usize::from(inner[0] >> 4 == 6)]);
+            let limit = outbound.segments[usize::from(inner[0] >> 4 == 6)];
+            tcp::clamp_mss(&mut inner[segment..], limit);
         }
         batch.push(Routed { inner, outbound, header });
         if batch.is_full() {
@@ -79,7 +80,7 @@ pub(crate) fn route<'a, W: Stopwatch>(
     None
 }
 
-#[inline]
+#[inline(always)]
 fn way<'a, W: Stopwatch>(
     frame: &[u8],
     routes: &mut Routes<'a>,
@@ -118,28 +119,28 @@ fn way<'a, W: Stopwatch>(
 }
 
 /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
-/// and opened by itself). `None`, and nothing done, where there is no space for all of them.
+/// and opened by itself), and returns the room that is left.
 #[cold]
-fn fragment<'a, W: Stopwatch>(
+fn fragment<'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
-    inner: &mut [u8],
+    inner: &[u8],
     mut room: &'a mut [u8],
-    way: &Way<'a>,
-    turn: &mut Turn<'a, W>,
-) -> Option<&'a mut [u8]> {
+    way: &Way<'s>,
+    turn: &mut Turn<'s, W>,
+) -> Result<&'a mut [u8], Full> {
     let Way { outbound, header, .. } = *way;
     let slot = outbound.slot;
     let Some(split) = Packet::parse(inner).ok().and_then(|packet| Split::new(&packet, outbound.longest.into())) else {
         turn.tally.drop_of(slot, DropReason::TooLong);
-        return Some(room);
+        return Ok(room);
     };
     let (count, bytes) = (split.pieces().count(), split.pieces().map(|piece| piece.length + 60).sum::<usize>());
     if count > BATCH || bytes > MOST_PIECES {
         turn.tally.drop_of(slot, DropReason::TooLong);
-        return Some(room);
+        return Ok(room);
     }
     if count > batch.remaining_capacity() || bytes > room.len() {
-        return None;
+        return Err(Full);
     }
     for piece in split.pieces() {
         let (to, left) = room.split_at_mut(piece.length + 60);
@@ -150,8 +151,11 @@ fn fragment<'a, W: Stopwatch>(
         batch.push(Routed { inner: to, outbound, header });
     }
     turn.tally.split(count);
-    Some(room)
+    Ok(room)
 }
+
+/// Nothing was done, for there is no space for all of them.
+struct Full;
 
 /// Bytes for the pieces of a batch: enough for those of the longest packet.
 pub(crate) const MOST_PIECES: usize = 4 * 65536;
@@ -164,7 +168,7 @@ struct Routes<'a> {
 }
 
 impl<'a> Routes<'a> {
-    #[inline]
+    #[inline(always)]
     fn lookup(&mut self, destination: IpAddr) -> Option<&'a Route> {
         if let Some((last, route)) = self.last
             && last == destination
@@ -178,7 +182,7 @@ impl<'a> Routes<'a> {
 }
 
 /// The IP packet in a frame, and where it starts.
-#[inline]
+#[inline(always)]
 pub(crate) fn packet(frame: &[u8]) -> Result<(usize, Packet<'_>), DropReason> {
     let link = Link::parse(frame).map_err(|_| DropReason::MalformedEthernet)?;
     if link.ether_type != EtherType::IPV4 && link.ether_type != EtherType::IPV6 {

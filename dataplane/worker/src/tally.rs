@@ -12,15 +12,22 @@ pub(crate) struct Tally<'a> {
     transmitted: u64,
     passed: u64,
     dropped: u64,
+    split: u64,
 }
 
 impl<'a> Tally<'a> {
     pub(crate) fn new(counters: &'a SharedCounters, received: usize) -> Self {
-        Self { counters, received: received as u64, transmitted: 0, passed: 0, dropped: 0 }
+        Self { counters, received: received as u64, transmitted: 0, passed: 0, dropped: 0, split: 0 }
     }
 
-    pub(crate) fn transmit(&mut self) {
-        self.transmitted += 1;
+    #[inline]
+    pub(crate) fn transmit(&mut self, count: u64) {
+        self.transmitted += count;
+    }
+
+    /// A packet became `pieces` packets, and each has its own verdict.
+    pub(crate) fn split(&mut self, pieces: usize) {
+        self.split += pieces as u64 - 1;
     }
 
     pub(crate) fn pass(&mut self) {
@@ -50,10 +57,14 @@ impl<'a> Tally<'a> {
     }
 
     pub(crate) fn finish(self) {
-        debug_assert_eq!(self.received, self.transmitted + self.passed + self.dropped, "a packet without one verdict");
+        let verdicts = self.transmitted + self.passed + self.dropped;
+        debug_assert_eq!(self.received + self.split, verdicts, "a packet without one verdict");
         self.counters.received.add(self.received);
         self.counters.transmitted.add(self.transmitted);
         self.counters.passed.add(self.passed);
         self.counters.dropped.add(self.dropped);
+        if self.split != 0 {
+            self.counters.split.add(self.split);
+        }
     }
 }

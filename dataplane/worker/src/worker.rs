@@ -13,7 +13,7 @@ use tables::{GatewayIndex, PortIndex, PortRole, Reader, Snapshot};
 
 use crate::handle::{Handle, Shared};
 use crate::stage::{Stage, Stopwatch, Unwatched};
-use crate::tally::Tally;
+use crate::turn::{Origin, Turn};
 use crate::{DropReason, inbound, outbound};
 
 /// What a worker does when it finds nothing to do.
@@ -49,6 +49,8 @@ pub struct Worker<P> {
     snapshot: Reader<Snapshot>,
     options: Options,
     shared: Arc<Shared>,
+    /// Where the pieces of packets stand that are too long.
+    room: Box<[u8]>,
 }
 
 /// Makes a worker over `ports`, which stand at their [`PortIndex`], and control's end of it.
@@ -66,7 +68,8 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
     }
     let handle = Handle::new(options.slots)?;
     let shared = Arc::clone(&handle.0);
-    Ok((Worker { ports, snapshot, options, shared }, handle))
+    let room = vec![0; outbound::MOST_PIECES].into_boxed_slice();
+    Ok((Worker { ports, snapshot, options, shared, room }, handle))
 }
 
 impl<P: Port> Worker<P> {
@@ -103,13 +106,14 @@ impl<P: Port> Worker<P> {
 
     /// As [`Worker::poll`], telling `watch` when the stages of each batch end.
     pub fn poll_watched(&mut self, watch: &mut impl Stopwatch) -> usize {
-        let snapshot = self.snapshot.load();
+        let (snapshot, limit) = (self.snapshot.load(), self.options.batch);
         let mut found = 0;
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
             found += match *role {
-                PortRole::Wan => from_wan(&mut self.ports, index, self.options.batch, snapshot, &self.shared, watch),
+                PortRole::Wan => from_wan(&mut self.ports, index, limit, (snapshot, &self.shared), watch),
                 PortRole::Vpc(gateway) => {
-                    from_vpc(&mut self.ports, index, gateway, self.options.batch, snapshot, &self.shared, watch)
+                    let tables = (snapshot, &*self.shared);
+                    from_vpc(&mut self.ports, (index, gateway), limit, tables, &mut self.room, watch)
                 }
             };
         }
@@ -153,64 +157,79 @@ fn apart<P: Port>(ports: &mut [P], index: usize) -> Option<(&mut P::Rx, Transmit
     Some((receiving.split().0, others))
 }
 
-fn from_vpc<P: Port>(
+fn from_vpc<P: Port, W: Stopwatch>(
     ports: &mut [P],
-    index: usize,
-    gateway: GatewayIndex,
+    (index, gateway): (usize, GatewayIndex),
     limit: usize,
-    snapshot: &Snapshot,
-    shared: &Shared,
-    watch: &mut impl Stopwatch,
+    (snapshot, shared): (&Snapshot, &Shared),
+    room: &mut [u8],
+    watch: &mut W,
 ) -> usize {
-    let Some((rx, others)) = apart(ports, index) else { return 0 };
+    let Some((rx, mut others)) = apart(ports, index) else { return 0 };
     let count = rx.receive(limit);
     if count == 0 {
         return 0;
     }
-    watch.ended(Stage::Receive);
-    let mut tally = Tally::new(&shared.counters, count);
-    let batch = outbound::route(rx, count, gateway, snapshot, &shared.unresolved, &mut tally);
-    watch.ended(Stage::Classify);
-    for (port, tx) in others {
-        outbound::seal(&batch, port, tx, &mut tally, watch);
-    }
-    drop(batch);
+    let mut turn = Turn::new(snapshot, shared, count, watch);
+    let origin = (gateway, Origin::Vpc(PortIndex(index as u32)));
+    send::<P, W>(rx.frames(), origin, &mut others, room, &mut turn);
     rx.release();
-    tally.finish();
+    turn.tally.finish();
     watch.ended(Stage::Transmit);
     count
 }
 
-fn from_wan<P: Port>(
+/// Routes and seals frames, as many at a time as there is room for.
+fn send<'a, P: Port, W: Stopwatch>(
+    mut frames: impl Iterator<Item = &'a mut [u8]>,
+    origin: (GatewayIndex, Origin),
+    others: &mut Transmitters<'_, P>,
+    room: &mut [u8],
+    turn: &mut Turn<'_, W>,
+) {
+    let mut left = None;
+    loop {
+        let mut batch = outbound::Batch::new();
+        let mut these = left.take().into_iter().chain(&mut frames);
+        left = outbound::route(&mut batch, &mut these, room, origin, turn);
+        turn.ended(Stage::Classify);
+        if batch.is_empty() && left.is_none() {
+            return;
+        }
+        for (port, tx) in others.iter_mut() {
+            outbound::seal(&batch, *port, *tx, turn);
+        }
+    }
+}
+
+fn from_wan<P: Port, W: Stopwatch>(
     ports: &mut [P],
     index: usize,
     limit: usize,
-    snapshot: &Snapshot,
-    shared: &Shared,
-    watch: &mut impl Stopwatch,
+    (snapshot, shared): (&Snapshot, &Shared),
+    watch: &mut W,
 ) -> usize {
     let Some((rx, mut leaving)) = apart(ports, index) else { return 0 };
     let count = rx.receive(limit);
     if count == 0 {
         return 0;
     }
-    watch.ended(Stage::Receive);
-    let mut tally = Tally::new(&shared.counters, count);
-    let batch = inbound::classify(rx, count, snapshot, &shared.ike, &mut tally);
-    watch.ended(Stage::Classify);
-    for turn in 0..leaving.len() {
-        let (earlier, rest) = leaving.split_at_mut(turn);
+    let mut turn = Turn::new(snapshot, shared, count, watch);
+    let batch = inbound::classify(rx.frames(), &mut turn);
+    turn.ended(Stage::Classify);
+    for position in 0..leaving.len() {
+        let (earlier, rest) = leaving.split_at_mut(position);
         let Some(((port, tx), later)) = rest.split_first_mut() else { break };
         let elsewhere = |port: PortIndex, frame: &[u8]| {
             let mut others = earlier.iter_mut().chain(later.iter_mut());
             let (_, tx) = others.find(|(other, _)| *other == port).ok_or(DropReason::Transit)?;
             copy(*tx, frame)
         };
-        inbound::open(&batch, *port, *tx, snapshot, &shared.unresolved, &mut tally, elsewhere, watch);
+        inbound::open(&batch, *port, *tx, &mut turn, elsewhere);
     }
     drop(batch);
     rx.release();
-    tally.finish();
+    turn.tally.finish();
     watch.ended(Stage::Transmit);
     count
 }

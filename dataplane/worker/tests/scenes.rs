@@ -2,12 +2,13 @@
 
 mod house;
 
-use bordergate_worker::DropReason;
+use bordergate_worker::{DropReason, Origin};
 use esp::Encapsulation;
 use house::{House, Plan, VPC, WAN, address, clear, frame, ipv4, returning, seal_text, sealed, udp};
 use port::MemoryOptions;
 use proptest::prelude::*;
 use tables::{PortIndex, SaSlot, Unresolved};
+use wire::icmp::Report;
 
 #[test]
 fn batches_of_every_size_pass_both_ways() {
@@ -33,8 +34,9 @@ fn batches_of_every_size_pass_both_ways() {
                 .collect();
             let [wan, vpc, other] = house.pass(WAN, &frames);
             assert_eq!((wan.len(), other.len()), (0, 0));
-            assert_eq!(vpc.iter().map(|frame| frame[14..].to_vec()).collect::<Vec<_>>(), inner);
-            assert_eq!(vpc[0][..14], house::link(address("10.1.0.2")).0);
+            assert!(vpc.iter().zip(&inner).all(|(frame, inner)| frame[14..] == routed(inner)));
+            assert_eq!(vpc.len(), count);
+            assert_eq!(&vpc[0][..14], house::link(address("10.1.0.2")).bytes());
             let counters = house.handle.counters();
             assert_eq!((counters.transmitted, counters.dropped), (2 * count as u64, 0));
             for slot in [SaSlot::of(house::SPI), SaSlot::of(6)] {
@@ -53,8 +55,11 @@ fn an_unexpected_attachment_gets_its_packets_too() {
     let frames: Vec<_> =
         packets.iter().zip(1..).map(|(p, number)| frame(&sealed(&house.outbound, number, p, 4, false))).collect();
     let [_, vpc, other] = house.pass(WAN, &frames);
-    assert_eq!(vpc.iter().map(|frame| &frame[14..]).collect::<Vec<_>>(), [&packets[0][..], &packets[2]]);
-    assert_eq!(other.iter().map(|frame| &frame[14..]).collect::<Vec<_>>(), [&packets[1][..]]);
+    assert_eq!(
+        vpc.iter().map(|frame| frame[14..].to_vec()).collect::<Vec<_>>(),
+        [routed(&packets[0]), routed(&packets[2])]
+    );
+    assert_eq!(other.iter().map(|frame| frame[14..].to_vec()).collect::<Vec<_>>(), [routed(&packets[1])]);
 }
 
 #[test]
@@ -66,7 +71,7 @@ fn tagged_frames_are_understood() {
     let packet = returning(60, [10, 1, 0, 2]);
     let esp = sealed(&house.outbound, 1, &packet, 4, false);
     let [_, vpc, _] = house.pass(WAN, &[tagged(&esp, &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 100])]);
-    assert_eq!(&vpc[0][14..], packet);
+    assert_eq!(vpc[0][14..], routed(&packet));
 }
 
 #[test]
@@ -92,6 +97,92 @@ fn control_sends_whole_frames() {
     house.worker.poll();
     assert_eq!(house.worker.ports()[WAN].drain(), [vec![0xab; 60]]);
     assert_eq!(house.handle.counters().originated, 1);
+}
+
+/// RFC 791: pieces of at most the tunnel's length, each sealed by itself; what may not be fragmented is reported.
+#[test]
+fn what_is_too_long_is_fragmented_or_reported() {
+    let mut house = House::new(Plan { wan_mtu: 1000, ..Plan::default() });
+    let packets: Vec<_> = (0..70).map(|_| clear(1400)).collect();
+    let frames: Vec<_> = packets.iter().map(|packet| frame(packet)).collect();
+    let [wan, ..] = house.pass(VPC, &frames[..64]);
+    assert_eq!((wan.len(), house.handle.counters().split), (128, 64));
+    let longest = wan.iter().map(|frame| frame.len() - 14).max().unwrap();
+    assert!((990..=1000).contains(&longest), "{longest}");
+
+    house.pass(VPC, &[frame(&whole(clear(1400)))]);
+    let notice = house.handle.notice().unwrap();
+    let longest = house.outbound.longest_inner(980) as u16;
+    assert_eq!((notice.report, notice.origin), (Report::TooBig { mtu: longest }, Origin::Vpc(PortIndex(VPC as u32))));
+    assert_eq!(notice.packet().len(), 1280);
+    assert!(house.handle.notice().is_none());
+}
+
+/// RFC 9293 §3.7.1: a SYN announces no more than fits, either way.
+#[test]
+fn segments_are_held_to_what_fits() {
+    let mut house = House::new(Plan { segments: Some([1300, 1280]), ..Plan::default() });
+    let syn = [&[0, 80, 0, 99, 0, 0, 0, 1, 0, 0, 0, 0, 0x60, 2, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 5, 0xb4][..]].concat();
+    let inner = ipv4([10, 2, 0, 2], [10, 1, 0, 2], 6, &syn);
+    let [_, vpc, _] = house.pass(WAN, &[frame(&sealed(&house.outbound, 1, &inner, 4, false))]);
+    // Untouched, for the house's inbound association names no limit.
+    assert_eq!(vpc[0][14 + 42..14 + 44], [5, 0xb4]);
+    let inner = ipv4([10, 1, 0, 2], [10, 2, 0, 2], 6, &syn);
+    let [wan, ..] = house.pass(VPC, &[frame(&inner)]);
+    let back = wan[0].clone();
+    let [_, vpc, _] = house.pass(WAN, &[back]);
+    assert!(vpc.is_empty(), "its addresses are the other way round: {:?}", house.drops());
+}
+
+/// RFC 6040 figure 4: congestion that a router saw on the way is told to the receiver.
+#[test]
+fn congestion_marks_come_out_of_the_tunnel() {
+    let mut house = House::new(Plan::default());
+    for (number, outer, inner, expected) in
+        [(1, 3, 2, Some(3)), (2, 1, 2, Some(1)), (3, 2, 0, Some(0)), (4, 3, 0, None)]
+    {
+        let mut packet = returning(60, [10, 1, 0, 2]);
+        packet[1] = inner;
+        let packet = rechecked(packet);
+        let mut esp = sealed(&house.outbound, number, &packet, 4, false);
+        esp[1] = outer;
+        let [_, vpc, _] = house.pass(WAN, &[frame(&rechecked(esp))]);
+        assert_eq!(vpc.first().map(|frame| frame[15]), expected, "outer {outer}, inner {inner}");
+    }
+}
+
+/// Packets for the gateway itself go to its host.
+#[test]
+fn the_host_gets_its_packets() {
+    let mut house = House::new(Plan::default());
+    let packet = returning(60, [10, 0, 0, 1]);
+    house.pass(WAN, &[frame(&sealed(&house.outbound, 1, &packet, 4, false))]);
+    assert_eq!(house.handle.to_host().unwrap().packet(), packet);
+    assert_eq!(house.handle.counters().passed, 1);
+}
+
+/// An IPv4 packet as a router sends it on: one hop less.
+fn routed(packet: &[u8]) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    packet[8] -= 1;
+    rechecked(packet)
+}
+
+fn last_hop(mut packet: Vec<u8>) -> Vec<u8> {
+    packet[8] = 1;
+    rechecked(packet)
+}
+
+/// Not to be fragmented.
+fn whole(mut packet: Vec<u8>) -> Vec<u8> {
+    packet[6] |= 0x40;
+    rechecked(packet)
+}
+
+fn rechecked(mut packet: Vec<u8>) -> Vec<u8> {
+    let checksum = wire::checksum::ipv4_header(&[&packet[..10], &[0, 0], &packet[12..20]].concat());
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
 }
 
 /// One scene for each reason there is: a new reason without a scene fails here.
@@ -169,7 +260,11 @@ fn scene(reason: DropReason, house: &mut House) {
         }
         DropReason::NoKernelRoute => (WAN, vec![esp(1, &returning(60, [10, 1, 9, 9]), 4)]),
         DropReason::NoTunnelUp => (VPC, vec![clear(60)]),
-        DropReason::TooLong => (VPC, vec![clear(1000)]),
+        DropReason::TooLong => (VPC, vec![whole(clear(1000))]),
+        DropReason::HopsExceeded => (VPC, vec![last_hop(clear(60))]),
+        DropReason::CongestionUnknown => (WAN, vec![changed(1, 3)]),
+        DropReason::Blackhole => (VPC, vec![ipv4([10, 1, 0, 2], [10, 2, 66, 1], 17, &[0; 8])]),
+        DropReason::Rejected => (VPC, vec![ipv4([10, 1, 0, 2], [10, 2, 77, 1], 17, &[0; 8])]),
         DropReason::SequenceExhausted => {
             while house.outbound.take_sequence(1 << 20).is_ok() {}
             while house.outbound.take_sequence(1).is_ok() {}

@@ -11,14 +11,12 @@ impl Packet<'_> {
     /// packet go the same way.
     #[must_use]
     #[inline]
-    #[inline]
     pub fn flow_hash(&self) -> u32 {
         self.hash([fold(self.source), fold(self.destination)], self.both_ports())
     }
 
     /// [`Packet::flow_hash`], but equal for both directions of a flow.
     #[must_use]
-    #[inline]
     #[inline]
     pub fn symmetric_flow_hash(&self) -> u32 {
         let (source, destination) = (fold(self.source), fold(self.destination));
@@ -33,12 +31,10 @@ impl Packet<'_> {
     }
 
     #[inline]
-    #[inline]
     fn both_ports(&self) -> u32 {
         self.ports_word().map_or(0, |ports| u32::from_be_bytes(*ports))
     }
 
-    #[inline]
     #[inline]
     fn hash(&self, addresses: [u64; 2], ports: u32) -> u32 {
         let protocol = match self.protocol {
@@ -53,7 +49,6 @@ impl Packet<'_> {
     }
 }
 
-#[inline]
 #[inline]
 fn fold(address: IpAddr) -> u64 {
     match address {

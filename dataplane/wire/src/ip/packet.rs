@@ -39,7 +39,7 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`Malformed::Ip`] for another version, a length that the bytes do not hold, extension headers that the packet
     /// does not hold, or a wrong IPv4 header checksum.
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         match bytes.first().map(|byte| byte >> 4) {
             Some(4) => Self::parse_v4(bytes),
@@ -50,14 +50,14 @@ impl<'a> Packet<'a> {
 
     /// What follows all headers that were read.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn payload(&self) -> &'a [u8] {
         self.bytes.get(self.header_length..).unwrap_or_default()
     }
 
     /// The next-header value under which a tunnel carries this packet.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn tunnel_protocol(&self) -> Protocol {
         match self.destination {
             IpAddr::V4(_) => Protocol::IPV4,
@@ -67,7 +67,7 @@ impl<'a> Packet<'a> {
 
     /// Source and destination port of TCP and UDP. Fragments are said to have none: only the first one holds them.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn ports(&self) -> (Option<u16>, Option<u16>) {
         match self.ports_word() {
             Some([a, b, c, d]) => (Some(u16::from_be_bytes([*a, *b])), Some(u16::from_be_bytes([*c, *d]))),
@@ -75,13 +75,13 @@ impl<'a> Packet<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn ports_word(&self) -> Option<&'a [u8; 4]> {
         let has_ports = matches!(self.protocol, Protocol::TCP | Protocol::UDP) && !self.fragment;
         if has_ports { self.payload().first_chunk() } else { None }
     }
 
-    #[inline]
+    #[inline(always)]
     fn parse_v4(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) = Ipv4Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
         let header_length = usize::from(header.version_length & 0x0f) * 4;
@@ -111,6 +111,7 @@ impl<'a> Packet<'a> {
         })
     }
 
+    #[inline(never)]
     fn parse_v6(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
         let total_length = Ipv6Header::LENGTH + usize::from(header.payload_length.get());

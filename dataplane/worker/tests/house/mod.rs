@@ -8,10 +8,10 @@ use bordergate_worker::{DropReason, Handle, Options, Sleep, Worker, worker};
 use esp::{Encapsulation, HeaderRules, InboundSa, OutboundSa, OuterHeader};
 use port::{MemoryOptions, MemoryPort};
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Inbound, LinkHeader, NextHop, Outbound, PortIndex, PortRole, Publisher,
-    Route, RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, publication,
+    Attachment, AttachmentIndex, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher, Route,
+    RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, publication,
 };
-use wire::{MacAddress, Spi};
+use wire::{EtherType, LinkHeader, MacAddress, Spi};
 
 pub const WAN: usize = 0;
 pub const VPC: usize = 1;
@@ -27,13 +27,25 @@ pub struct Plan {
     pub encapsulation: Option<Encapsulation>,
     pub extended: bool,
     pub wan_mtu: u16,
+    /// What SYN segments are held to; what fits the tunnel if `None`.
+    pub segments: Option<[u16; 2]>,
+    pub rules: HeaderRules,
     pub options: MemoryOptions,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let options = MemoryOptions { frame_size: 2048, rx_frames: 128, tx_frames: 128 };
-        Self { resolved: true, tunnel_up: true, encapsulation: None, extended: true, wan_mtu: 1500, options }
+        Self {
+            resolved: true,
+            tunnel_up: true,
+            encapsulation: None,
+            extended: true,
+            wan_mtu: 1500,
+            segments: None,
+            rules: HeaderRules::default(),
+            options,
+        }
     }
 }
 
@@ -49,14 +61,13 @@ pub fn address(text: &str) -> IpAddr {
 }
 
 pub fn link(address: IpAddr) -> LinkHeader {
-    LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), address)
+    LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), None, EtherType::of(address))
 }
 
 impl House {
     pub fn new(plan: Plan) -> Self {
         let (own, peer, next_hop) = (address("203.0.113.1"), address("198.51.100.2"), address("203.0.113.254"));
-        let header =
-            OuterHeader::new(link(next_hop).bytes(), own, peer, plan.encapsulation, HeaderRules::default()).unwrap();
+        let header = OuterHeader::new(link(next_hop).bytes(), own, peer, plan.encapsulation, plan.rules).unwrap();
         let (spi, salt, suite) = (Spi::new(SPI).unwrap(), [1, 2, 3, 4], Suite::Aes128Gcm16);
         let outbound =
             Arc::new(OutboundSa::new(esp::Outbound { spi, suite, key: &KEY, salt, extended: plan.extended }).unwrap());
@@ -79,13 +90,14 @@ impl House {
             AttachmentIndex(0),
             selectors.clone(),
         );
-        let router = address("203.0.113.254");
+        let longest = outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16;
         let up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
             slot: SaSlot::of(6),
             selectors,
             port: PortIndex(WAN as u32),
-            longest: outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16,
+            longest,
+            segments: plan.segments.unwrap_or([longest - 40, longest - 60]),
             header: if plan.resolved { Ok(header) } else { Err(next_hop) },
         });
         let prefixes = [
@@ -94,23 +106,29 @@ impl House {
             ("10.2.0.0/16", 2),
             ("2001:db8:1::/48", 0),
             ("2001:db8:2::/48", 2),
+            ("10.2.66.0/24", 3),
+            ("10.2.77.0/24", 4),
+            ("10.0.0.1/32", 5),
         ];
         let routes = RouteTable::new(
             [
                 Route::Attachment(AttachmentIndex(0)),
                 Route::Attachment(AttachmentIndex(1)),
                 Route::Tunnels(TunnelGroup::from(TunnelIndex(0))),
+                Route::Blackhole,
+                Route::Reject,
+                Route::Host,
             ],
             prefixes.map(|(prefix, route)| (prefix.parse().unwrap(), RouteIndex(route))),
         );
         let attachment = |port: usize, prefix: &str, hosts: &[&str]| {
-            let mut attachment = Attachment::new(PortIndex(port as u32));
-            attachment.insert_route(prefix.parse().unwrap(), NextHop::OnLink);
-            attachment.insert_route("2001:db8:1::/48".parse().unwrap(), NextHop::Via(address("fe80::1")));
-            for host in hosts.iter().filter(|_| plan.resolved).map(|host| address(host)) {
-                attachment.insert_neighbour(host, link(host));
-            }
-            attachment
+            let routes = [
+                (prefix.parse().unwrap(), NextHop::OnLink),
+                ("2001:db8:1::/48".parse().unwrap(), NextHop::Via(address("fe80::1"))),
+            ];
+            let hosts = hosts.iter().filter(|_| plan.resolved).map(|host| address(host));
+            let neighbours: Vec<_> = hosts.map(|host| (host, link(host))).collect();
+            Attachment::new(PortIndex(port as u32), &routes, &neighbours)
         };
         let snapshot = Snapshot {
             ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0)), PortRole::Vpc(GatewayIndex(0))]),
@@ -146,7 +164,8 @@ impl House {
     /// Every packet has one verdict.
     pub fn check_sums(&self) {
         let counters = self.handle.counters();
-        assert_eq!(counters.received, counters.transmitted + counters.passed + counters.dropped, "{counters:?}");
+        let verdicts = counters.transmitted + counters.passed + counters.dropped;
+        assert_eq!(counters.received + counters.split, verdicts, "{counters:?}");
         assert_eq!(counters.dropped, counters.drops.iter().sum::<u64>(), "{counters:?}");
     }
 
