@@ -149,14 +149,14 @@ impl OuterHeader {
 
     /// Bytes of all headers, the link's included.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn length(&self) -> usize {
         usize::from(self.length)
     }
 
     /// Bytes of the link header.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn link_length(&self) -> usize {
         usize::from(self.link)
     }
@@ -166,7 +166,7 @@ impl OuterHeader {
     ///
     /// # Panics
     /// Where `frame` is shorter than that: the caller's own arithmetic.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, frame: &mut [u8], payload: usize, inner: InnerClass, sequence: u64) {
         let frame = frame.first_chunk_mut::<{ Self::LONGEST }>().expect("room for the headers");
         *frame = self.bytes;
@@ -223,7 +223,7 @@ impl InnerClass {
     /// # Panics
     /// Where that is no IP packet, or shorter than 8 bytes: what is sealed was parsed before.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn of(packet: &[u8]) -> Self {
         let start = packet.first_chunk::<8>().expect("a whole header");
         if start[0] >> 4 == 4 {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use wire::Address;
 
 use crate::trie::{BATCH, NONE, Prefix, Trie};
 use crate::{AttachmentIndex, RouteIndex, SlotTable, TunnelGroup};
@@ -77,10 +78,10 @@ impl RouteTable {
     /// The route of the longest prefix that holds `destination`.
     #[inline(always)]
     #[must_use]
-    pub fn lookup(&self, destination: IpAddr) -> Option<&Route> {
-        self.route(match destination {
-            IpAddr::V4(address) => self.v4.lookup(&address.octets()),
-            IpAddr::V6(address) => self.v6.lookup(&address.octets()),
+    pub fn lookup(&self, destination: impl Into<Address>) -> Option<&Route> {
+        self.route(match destination.into() {
+            Address::V4(bits) => self.v4.lookup(&bits.to_be_bytes()),
+            Address::V6(bits) => self.v6.lookup(&bits.to_be_bytes()),
         })
     }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use esp::{InboundSa, OutboundSa, OuterHeader};
+use wire::Address;
 
 use crate::{
     Attachment, AttachmentIndex, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex,
@@ -102,7 +103,7 @@ impl Snapshot {
     /// The route in a border gateway's table.
     #[must_use]
     #[inline(always)]
-    pub fn route(&self, gateway: GatewayIndex, destination: IpAddr) -> Option<&Route> {
+    pub fn route(&self, gateway: GatewayIndex, destination: impl Into<Address>) -> Option<&Route> {
         self.gateways.get(gateway.position())?.lookup(destination)
     }
 }

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 use esp::{Admitted, Opened, Opening, Refusal, Stale};
 use port::{BATCH, Transmit};
-use tables::{Inbound, PortIndex, Route, SaSlot, Snapshot, Unresolved};
+use tables::{GatewayIndex, Inbound, PortIndex, Route, SaSlot, Snapshot, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::esp::Encapsulated;
 use wire::icmp::Report;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
-use wire::{Link, LinkHeader, Packet, Protocol, ip, tcp};
+use wire::{Address, Link, LinkHeader, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
 use crate::handle::{Bytes, HostPacket, IkeDatagram};
@@ -84,8 +84,8 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
 #[cold]
 fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: &[u8], turn: &mut Turn<'_, W>) {
     let Ok(message) = Bytes::try_from(message) else { return turn.tally.drop(DropReason::IkeTooLong) };
-    let source = SocketAddr::new(outer.source, datagram.source);
-    let destination = SocketAddr::new(outer.destination, datagram.destination);
+    let source = SocketAddr::new(outer.source.into(), datagram.source);
+    let destination = SocketAddr::new(outer.destination.into(), datagram.destination);
     match turn.shared.ike.push(IkeDatagram { source, destination, message }) {
         Ok(()) => turn.tally.pass(),
         Err(_) => turn.tally.drop(DropReason::ControlQueueFull),
@@ -201,7 +201,7 @@ fn deliver<W: Stopwatch>(
     let length = inner.bytes.len();
     let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
     let (header_length, hops, class, is_v6) =
-        (inner.header_length, inner.hops, inner.traffic_class, inner.destination.is_ipv6());
+        (inner.header_length, inner.hops, inner.traffic_class, !inner.destination.is_ipv4());
     let way = match ways.find(inbound, &inner) {
         Ok(Way::Attachment(way)) => way,
         Ok(Way::Host) => return pass(inbound, inner.bytes, turn).map_err(|reason| reason.of(slot)),
@@ -290,7 +290,7 @@ impl Unfound {
 /// The ways of a batch: packets of one flow come in runs, and a run is looked up once.
 struct Ways<'a> {
     snapshot: &'a Snapshot,
-    last: Option<((tables::GatewayIndex, std::net::IpAddr), Way<'a>)>,
+    last: Option<((GatewayIndex, Address), Way<'a>)>,
 }
 
 impl<'a> Ways<'a> {

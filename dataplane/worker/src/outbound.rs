@@ -1,14 +1,12 @@
 //! From a VPC to a peer: classify, route, choose the tunnel, number, seal.
 
-use std::net::IpAddr;
-
 use arrayvec::ArrayVec;
 use esp::{OuterHeader, Sealing};
 use port::{BATCH, Transmit};
 use tables::{GatewayIndex, Outbound, PortIndex, Route, Snapshot, Unresolved};
 use wire::fragment::Split;
 use wire::icmp::Report;
-use wire::{EtherType, Link, Packet, Protocol, ip, tcp};
+use wire::{Address, EtherType, Link, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
 use crate::stage::{Stage, Stopwatch};
@@ -164,12 +162,12 @@ pub(crate) const MOST_PIECES: usize = 4 * 65536;
 struct Routes<'a> {
     snapshot: &'a Snapshot,
     gateway: GatewayIndex,
-    last: Option<(IpAddr, Option<&'a Route>)>,
+    last: Option<(Address, Option<&'a Route>)>,
 }
 
 impl<'a> Routes<'a> {
     #[inline(always)]
-    fn lookup(&mut self, destination: IpAddr) -> Option<&'a Route> {
+    fn lookup(&mut self, destination: Address) -> Option<&'a Route> {
         if let Some((last, route)) = self.last
             && last == destination
         {
