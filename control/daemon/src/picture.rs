@@ -55,13 +55,14 @@ impl Picture<'_> {
         let inbound = |child: &Child| {
             let tunnel = self.resources.tunnel(self.ids.index(child.sa.tunnel)?);
             let gateway = tunnel.gateway;
-            let first = self.resources.attachments().iter().position(|attachment| attachment.gateway == gateway);
+            let first = self.resources.attachments().iter().find(|attachment| attachment.gateway == gateway);
+            let expected = first.and_then(|attachment| self.layout.port_named(attachment.interface.as_str()));
             let mut inbound = Inbound::new(
                 Arc::clone(&child.inbound),
                 TunnelIndex(child.sa.tunnel.0),
                 GatewayIndex(gateway.0),
                 // Without an attachment there is no route either, and workers drop for that reason.
-                AttachmentIndex(first.map_or(u32::MAX, |position| position as u32)),
+                expected.unwrap_or(PortIndex(u32::MAX)),
                 child.selectors.clone(),
             );
             // What the way back takes.

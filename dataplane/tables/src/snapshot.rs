@@ -6,9 +6,7 @@ use std::sync::Arc;
 use esp::{InboundSa, OutboundSa, OuterHeader};
 use wire::Address;
 
-use crate::{
-    Attachment, AttachmentIndex, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex,
-};
+use crate::{Attachment, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex};
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
 #[derive(Clone, Default)]
@@ -45,7 +43,7 @@ pub struct Inbound {
     /// The border gateway whose routes say where its packets go.
     pub gateway: GatewayIndex,
     /// Where its packets most likely go: they are opened straight into that port's frames.
-    pub expected: AttachmentIndex,
+    pub expected: PortIndex,
     /// The greatest TCP segments that fit the way back, by IPv4 and by IPv6, to which SYN segments are held; 0 for none.
     pub segments: [u16; 2],
     /// The association itself.
@@ -83,7 +81,7 @@ impl Inbound {
         sa: Arc<InboundSa>,
         tunnel: TunnelIndex,
         gateway: GatewayIndex,
-        expected: AttachmentIndex,
+        expected: PortIndex,
         selectors: Selectors,
     ) -> Self {
         Self { spi: sa.spi().value(), tunnel, gateway, expected, segments: [0; 2], sa, selectors }

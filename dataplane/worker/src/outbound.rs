@@ -3,10 +3,10 @@
 use arrayvec::ArrayVec;
 use esp::{OuterHeader, Sealing};
 use port::{BATCH, Transmit};
-use tables::{GatewayIndex, Outbound, PortIndex, Route, Snapshot, Unresolved};
+use tables::{GatewayIndex, Outbound, PortIndex, Route, Unresolved};
 use wire::fragment::Split;
 use wire::icmp::Report;
-use wire::{Address, EtherType, Link, Packet, Protocol, ip, tcp};
+use wire::{EtherType, Link, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
 use crate::stage::{Stage, Stopwatch};
@@ -43,9 +43,8 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     (gateway, origin): (GatewayIndex, Origin),
     turn: &mut Turn<'s, W>,
 ) -> Option<&'f mut [u8]> {
-    let mut routes = Routes { snapshot: turn.snapshot, gateway, last: None };
     for frame in frames {
-        let way = match way(frame, &mut routes, origin, turn) {
+        let way = match way(frame, (gateway, origin), turn) {
             Ok(way) => way,
             Err(refused) => {
                 let start = Link::parse(frame).map_or(0, |link| link.length);
@@ -81,12 +80,14 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
 #[inline(always)]
 fn way<'a, W: Stopwatch>(
     frame: &[u8],
-    routes: &mut Routes<'a>,
-    origin: Origin,
-    turn: &Turn<'a, W>,
+    (gateway, origin): (GatewayIndex, Origin),
+    turn: &mut Turn<'a, W>,
 ) -> Result<Way<'a>, Refused> {
     let (start, inner) = packet(frame)?;
-    let tunnels = match routes.lookup(inner.destination) {
+    let table = turn.snapshot.gateways.get(gateway.position());
+    let find = || table.and_then(|table| table.find(inner.destination)).ok_or(());
+    let found = turn.routes.find(gateway, inner.destination, find);
+    let tunnels = match found.ok().and_then(|found| table?.route(*found)) {
         Some(Route::Tunnels(tunnels)) => tunnels,
         Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
         Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
@@ -157,27 +158,6 @@ struct Full;
 
 /// Bytes for the pieces of a batch: enough for those of the longest packet.
 pub(crate) const MOST_PIECES: usize = 4 * 65536;
-
-/// A gateway's routes during one batch: packets of one flow come in runs, and a run is looked up once.
-struct Routes<'a> {
-    snapshot: &'a Snapshot,
-    gateway: GatewayIndex,
-    last: Option<(Address, Option<&'a Route>)>,
-}
-
-impl<'a> Routes<'a> {
-    #[inline(always)]
-    fn lookup(&mut self, destination: Address) -> Option<&'a Route> {
-        if let Some((last, route)) = self.last
-            && last == destination
-        {
-            return route;
-        }
-        let route = self.snapshot.route(self.gateway, destination);
-        self.last = Some((destination, route));
-        route
-    }
-}
 
 /// The IP packet in a frame, and where it starts.
 #[inline(always)]

@@ -1,11 +1,13 @@
 //! What the stages of one batch share.
 
 use arrayvec::ArrayVec;
-use tables::{GatewayIndex, PortIndex, SaSlot, Snapshot, TunnelIndex, Unresolved};
+use tables::{GatewayIndex, PortIndex, RouteIndex, SaSlot, Snapshot, TunnelIndex, Unresolved};
+use wire::LinkHeader;
 use wire::icmp::Report;
 
 use crate::DropReason;
 use crate::handle::Shared;
+use crate::recent::Recent;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
 
@@ -17,14 +19,49 @@ pub(crate) struct Turn<'a, W> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) shared: &'a Shared,
     pub(crate) tally: Tally<'a>,
+    /// Routes found lately, of packets from VPCs.
+    pub(crate) routes: &'a mut Recent<RouteIndex>,
+    /// Ways found lately, of packets from peers.
+    pub(crate) ways: &'a mut Recent<OutOf>,
     watch: &'a mut W,
+}
+
+/// What a worker keeps from batch to batch.
+pub(crate) struct Memory {
+    pub(crate) routes: Recent<RouteIndex>,
+    pub(crate) ways: Recent<OutOf>,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self { routes: Recent::new(), ways: Recent::new() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn renew(&mut self, version: u64) {
+        self.routes.renew(version);
+        self.ways.renew(version);
+    }
+}
+
+/// Out of an attachment's port, behind this link header.
+#[derive(Clone)]
+pub(crate) struct OutOf {
+    pub(crate) port: PortIndex,
+    pub(crate) link: LinkHeader,
 }
 
 impl<'a, W: Stopwatch> Turn<'a, W> {
     /// The turn of a batch of so many packets, which were just received.
-    pub(crate) fn new(snapshot: &'a Snapshot, shared: &'a Shared, received: usize, watch: &'a mut W) -> Self {
+    pub(crate) fn new(
+        (snapshot, shared): (&'a Snapshot, &'a Shared),
+        memory: &'a mut Memory,
+        received: usize,
+        watch: &'a mut W,
+    ) -> Self {
         watch.ended(Stage::Receive);
-        Self { snapshot, shared, tally: Tally::new(&shared.counters, received), watch }
+        let Memory { routes, ways } = memory;
+        Self { snapshot, shared, tally: Tally::new(&shared.counters, received), routes, ways, watch }
     }
 
     #[inline]

@@ -13,7 +13,7 @@ use tables::{GatewayIndex, PortIndex, PortRole, Reader, Snapshot};
 
 use crate::handle::{Handle, Shared};
 use crate::stage::{Stage, Stopwatch, Unwatched};
-use crate::turn::{Origin, Turn};
+use crate::turn::{Memory, Origin, Turn};
 use crate::{DropReason, inbound, outbound};
 
 /// What a worker does when it finds nothing to do.
@@ -51,6 +51,7 @@ pub struct Worker<P> {
     shared: Arc<Shared>,
     /// Where the pieces of packets stand that are too long.
     room: Box<[u8]>,
+    memory: Memory,
 }
 
 /// Makes a worker over `ports`, which stand at their [`PortIndex`], and control's end of it.
@@ -69,7 +70,7 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
     let handle = Handle::new(options.slots)?;
     let shared = Arc::clone(&handle.0);
     let room = vec![0; outbound::MOST_PIECES].into_boxed_slice();
-    Ok((Worker { ports, snapshot, options, shared, room }, handle))
+    Ok((Worker { ports, snapshot, options, shared, room, memory: Memory::new() }, handle))
 }
 
 impl<P: Port> Worker<P> {
@@ -106,14 +107,24 @@ impl<P: Port> Worker<P> {
 
     /// As [`Worker::poll`], telling `watch` when the stages of each batch end.
     pub fn poll_watched(&mut self, watch: &mut impl Stopwatch) -> usize {
-        let (snapshot, limit) = (self.snapshot.load(), self.options.batch);
+        let ((version, snapshot), limit) = (self.snapshot.load_versioned(), self.options.batch);
+        self.memory.renew(version);
         let mut found = 0;
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
             found += match *role {
-                PortRole::Wan => from_wan(&mut self.ports, index, limit, (snapshot, &self.shared), watch),
+                PortRole::Wan => {
+                    from_wan(&mut self.ports, index, limit, (snapshot, &self.shared), &mut self.memory, watch)
+                }
                 PortRole::Vpc(gateway) => {
                     let tables = (snapshot, &*self.shared);
-                    from_vpc(&mut self.ports, (index, gateway), limit, tables, &mut self.room, watch)
+                    from_vpc(
+                        &mut self.ports,
+                        (index, gateway),
+                        limit,
+                        tables,
+                        (&mut self.room, &mut self.memory),
+                        watch,
+                    )
                 }
             };
         }
@@ -161,8 +172,8 @@ fn from_vpc<P: Port, W: Stopwatch>(
     ports: &mut [P],
     (index, gateway): (usize, GatewayIndex),
     limit: usize,
-    (snapshot, shared): (&Snapshot, &Shared),
-    room: &mut [u8],
+    tables: (&Snapshot, &Shared),
+    (room, memory): (&mut [u8], &mut Memory),
     watch: &mut W,
 ) -> usize {
     let Some((rx, mut others)) = apart(ports, index) else { return 0 };
@@ -170,7 +181,7 @@ fn from_vpc<P: Port, W: Stopwatch>(
     if count == 0 {
         return 0;
     }
-    let mut turn = Turn::new(snapshot, shared, count, watch);
+    let mut turn = Turn::new(tables, memory, count, watch);
     let origin = (gateway, Origin::Vpc(PortIndex(index as u32)));
     send::<P, W>(rx.frames(), origin, &mut others, room, &mut turn);
     rx.release();
@@ -206,7 +217,8 @@ fn from_wan<P: Port, W: Stopwatch>(
     ports: &mut [P],
     index: usize,
     limit: usize,
-    (snapshot, shared): (&Snapshot, &Shared),
+    tables: (&Snapshot, &Shared),
+    memory: &mut Memory,
     watch: &mut W,
 ) -> usize {
     let Some((rx, mut leaving)) = apart(ports, index) else { return 0 };
@@ -214,7 +226,7 @@ fn from_wan<P: Port, W: Stopwatch>(
     if count == 0 {
         return 0;
     }
-    let mut turn = Turn::new(snapshot, shared, count, watch);
+    let mut turn = Turn::new(tables, memory, count, watch);
     let batch = inbound::classify(rx.frames(), &mut turn);
     turn.ended(Stage::Classify);
     for position in 0..leaving.len() {

@@ -109,7 +109,7 @@ impl<'a> Packet<'a> {
         })
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn parse_v6(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
         let total_length = Ipv6Header::LENGTH + usize::from(header.payload_length.get());

@@ -87,7 +87,7 @@ impl House {
             Arc::new(inbound.unwrap()),
             TunnelIndex(0),
             GatewayIndex(0),
-            AttachmentIndex(0),
+            PortIndex(VPC as u32),
             selectors.clone(),
         );
         let longest = outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16;
