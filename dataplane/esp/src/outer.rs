@@ -71,6 +71,8 @@ enum Version {
     V6,
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Bits of the traffic class that are the code point.
 const CODE_POINT: u8 = 0xfc;
 /// And the ECN field.
@@ -169,7 +171,11 @@ impl OuterHeader {
     #[inline(always)]
     pub fn write(&self, frame: &mut [u8], payload: usize, inner: InnerClass, sequence: u64) {
         let frame = frame.first_chunk_mut::<{ Self::LONGEST }>().expect("room for the headers");
-        *frame = self.bytes;
+        // A line at once; most headers are no longer.
+        frame[..LINE].copy_from_slice(&self.bytes[..LINE]);
+        if usize::from(self.length) > LINE {
+            frame[LINE..].copy_from_slice(&self.bytes[LINE..]);
+        }
         let class = inner.traffic_class & self.copied_class | self.fixed_class;
         let ip = &mut frame[usize::from(self.link)..];
         let payload = payload as u16;

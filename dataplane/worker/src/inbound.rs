@@ -35,9 +35,10 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     turn: &mut Turn<'s, W>,
 ) -> Batch<'a> {
     let mut batch = Batch::new();
+    let mut last = None;
     for frame in frames {
         match content(frame) {
-            Ok(Content::Esp { esp, traffic_class }) => match association(esp, turn.snapshot) {
+            Ok(Content::Esp { esp, traffic_class }) => match association(esp, &mut last, turn.snapshot) {
                 Ok((slot, inbound)) => batch.push(Sealed { inbound, esp, slot, traffic_class }),
                 Err(reason) => turn.tally.drop(reason),
             },
@@ -90,11 +91,24 @@ fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: 
 }
 
 #[inline(always)]
-fn association<'a>(esp: &[u8], snapshot: &'a Snapshot) -> Result<(SaSlot, &'a Inbound), DropReason> {
+fn association<'a>(
+    esp: &[u8],
+    last: &mut Option<(u32, (SaSlot, &'a Inbound))>,
+    snapshot: &'a Snapshot,
+) -> Result<(SaSlot, &'a Inbound), DropReason> {
     let (spi, _) = wire::esp::header(esp).ok_or(DropReason::MalformedEsp)?;
+    if let Some((of, found)) = *last
+        && of == spi
+    {
+        return Ok(found);
+    }
     let found = snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
     // Control names a port that does not exist where the gateway has no attachment.
-    if found.1.expected.position() < snapshot.ports.len() { Ok(found) } else { Err(DropReason::NoRoute) }
+    if found.1.expected.position() >= snapshot.ports.len() {
+        return Err(DropReason::NoRoute);
+    }
+    *last = Some((spi, found));
+    Ok(found)
 }
 
 /// Opens those packets of the batch that are expected to leave through `port` into its frames, and hands over those

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 use esp::{OuterHeader, Sealing};
 use port::{BATCH, Transmit};
-use tables::{GatewayIndex, Outbound, PortIndex, Route, Unresolved};
+use tables::{GatewayIndex, Outbound, PortIndex, Route, RouteIndex, TunnelIndex, Unresolved};
 use wire::fragment::Split;
 use wire::icmp::Report;
 use wire::{EtherType, Link, Packet, Protocol, ip, tcp};
@@ -43,8 +43,9 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     (gateway, origin): (GatewayIndex, Origin),
     turn: &mut Turn<'s, W>,
 ) -> Option<&'f mut [u8]> {
+    let mut last = Last::default();
     for frame in frames {
-        let way = match way(frame, (gateway, origin), turn) {
+        let way = match way(frame, (gateway, origin), &mut last, turn) {
             Ok(way) => way,
             Err(refused) => {
                 let start = Link::parse(frame).map_or(0, |link| link.length);
@@ -81,13 +82,14 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
 fn way<'a, W: Stopwatch>(
     frame: &[u8],
     (gateway, origin): (GatewayIndex, Origin),
+    last: &mut Last<'a>,
     turn: &mut Turn<'a, W>,
 ) -> Result<Way<'a>, Refused> {
     let (start, inner) = packet(frame)?;
     let table = turn.snapshot.gateways.get(gateway.position());
     let find = || table.and_then(|table| table.find(inner.destination)).ok_or(());
-    let found = turn.routes.find(gateway, inner.destination, find);
-    let tunnels = match found.ok().and_then(|found| table?.route(*found)) {
+    let found = turn.routes.find(gateway, inner.destination, find).ok().copied();
+    let tunnels = match found.and_then(|found| last.route(found, || table?.route(found))) {
         Some(Route::Tunnels(tunnels)) => tunnels,
         Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
         Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
@@ -99,7 +101,7 @@ fn way<'a, W: Stopwatch>(
     }
     let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
     let tunnel = tunnels.tunnel(|| inner.flow_hash()).ok_or(down)?;
-    let outbound = turn.snapshot.tunnels.get(tunnel.position()).ok_or(down)?;
+    let outbound = last.outbound(tunnel, || turn.snapshot.tunnels.get(tunnel.position())).ok_or(down)?;
     if !outbound.selectors.allow_outbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited));
     }
@@ -115,6 +117,42 @@ fn way<'a, W: Stopwatch>(
     let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
     let segment = if is_tcp { inner.header_length } else { 0 };
     Ok(Way { outbound, header, start, length: inner.bytes.len(), segment, fits })
+}
+
+/// What the packet before was for. The next one mostly is for the same, and that it is the processor foresees: it need not wait
+/// for one look-up after the other.
+#[derive(Default)]
+struct Last<'a> {
+    route: Option<(RouteIndex, &'a Route)>,
+    outbound: Option<(TunnelIndex, &'a Outbound)>,
+}
+
+impl<'a> Last<'a> {
+    #[inline(always)]
+    fn route(&mut self, index: RouteIndex, look_up: impl FnOnce() -> Option<&'a Route>) -> Option<&'a Route> {
+        match self.route {
+            Some((last, route)) if last == index => Some(route),
+            Some(_) | None => {
+                self.route = look_up().map(|route| (index, route));
+                self.route.map(|(_, route)| route)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn outbound(
+        &mut self,
+        tunnel: TunnelIndex,
+        look_up: impl FnOnce() -> Option<&'a Outbound>,
+    ) -> Option<&'a Outbound> {
+        match self.outbound {
+            Some((last, outbound)) if last == tunnel => Some(outbound),
+            Some(_) | None => {
+                self.outbound = look_up().map(|outbound| (tunnel, outbound));
+                self.outbound.map(|(_, outbound)| outbound)
+            }
+        }
+    }
 }
 
 /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
