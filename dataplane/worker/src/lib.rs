@@ -10,6 +10,7 @@ mod drop_reason;
 mod handle;
 mod inbound;
 mod outbound;
+mod reassembly;
 mod stage;
 mod tally;
 mod turn;

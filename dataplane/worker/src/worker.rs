@@ -10,9 +10,12 @@ use arrayvec::ArrayVec;
 use port::{BATCH, Port, Receive, Transmit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tables::{GatewayIndex, PortIndex, PortRole, Reader, Snapshot};
+use wire::Packet;
 
 use crate::handle::{Handle, Shared};
+use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
+use crate::tally::Tally;
 use crate::turn::{Origin, Turn};
 use crate::{DropReason, inbound, outbound};
 
@@ -51,6 +54,7 @@ pub struct Worker<P> {
     shared: Arc<Shared>,
     /// Where the pieces of packets stand that are too long.
     room: Box<[u8]>,
+    reassembly: Reassembly,
 }
 
 /// Makes a worker over `ports`, which stand at their [`PortIndex`], and control's end of it.
@@ -69,7 +73,7 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
     let handle = Handle::new(options.slots)?;
     let shared = Arc::clone(&handle.0);
     let room = vec![0; outbound::MOST_PIECES].into_boxed_slice();
-    Ok((Worker { ports, snapshot, options, shared, room }, handle))
+    Ok((Worker { ports, snapshot, options, shared, room, reassembly: Reassembly::new() }, handle))
 }
 
 impl<P: Port> Worker<P> {
@@ -110,7 +114,10 @@ impl<P: Port> Worker<P> {
         let mut found = 0;
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
             found += match *role {
-                PortRole::Wan => from_wan(&mut self.ports, index, limit, (snapshot, &self.shared), watch),
+                PortRole::Wan => {
+                    let tables = (snapshot, &*self.shared);
+                    from_wan(&mut self.ports, index, limit, tables, &mut self.reassembly, watch)
+                }
                 PortRole::Vpc(gateway) => {
                     let tables = (snapshot, &*self.shared);
                     from_vpc(&mut self.ports, (index, gateway), limit, tables, &mut self.room, watch)
@@ -118,6 +125,11 @@ impl<P: Port> Worker<P> {
             };
         }
         found += from_control(&mut self.ports, &self.shared);
+        if self.reassembly.is_waiting() {
+            let mut tally = Tally::new(&self.shared.counters, 0);
+            self.reassembly.expire(Instant::now(), &mut tally);
+            tally.finish();
+        }
         // In every turn: a kernel that could not take all of an earlier batch wants to be woken again.
         self.ports.iter_mut().for_each(|port| port.split().1.flush());
         found
@@ -207,6 +219,7 @@ fn from_wan<P: Port, W: Stopwatch>(
     index: usize,
     limit: usize,
     (snapshot, shared): (&Snapshot, &Shared),
+    reassembly: &mut Reassembly,
     watch: &mut W,
 ) -> usize {
     let Some((rx, mut leaving)) = apart(ports, index) else { return 0 };
@@ -215,8 +228,36 @@ fn from_wan<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(snapshot, shared, count, watch);
-    let batch = inbound::classify(rx.frames(), &mut turn);
+    let take = |packet: &Packet<'_>, tally: &mut Tally<'_>| reassembly.take(packet, Instant::now(), tally);
+    let batch = inbound::classify(rx.frames(), &mut turn, take);
     turn.ended(Stage::Classify);
+    open::<P, W>(&batch, &mut leaving, &mut turn);
+    drop(batch);
+    rx.release();
+    if reassembly.has_whole() {
+        open_whole::<P, W>(reassembly, &mut leaving, &mut turn);
+    }
+    turn.tally.finish();
+    watch.ended(Stage::Transmit);
+    count
+}
+
+/// Opens what was put together of fragments.
+#[cold]
+fn open_whole<P: Port, W: Stopwatch>(
+    reassembly: &mut Reassembly,
+    leaving: &mut Transmitters<'_, P>,
+    turn: &mut Turn<'_, W>,
+) {
+    let batch = inbound::classify(reassembly.frames(), turn, |_, tally| tally.drop(DropReason::OuterFragment));
+    turn.ended(Stage::Classify);
+    open::<P, W>(&batch, leaving, turn);
+    drop(batch);
+    reassembly.release();
+}
+
+/// Opens a batch into the frames of the ports that its packets leave through.
+fn open<P: Port, W: Stopwatch>(batch: &inbound::Batch<'_>, leaving: &mut Transmitters<'_, P>, turn: &mut Turn<'_, W>) {
     for position in 0..leaving.len() {
         let (earlier, rest) = leaving.split_at_mut(position);
         let Some(((port, tx), later)) = rest.split_first_mut() else { break };
@@ -225,13 +266,8 @@ fn from_wan<P: Port, W: Stopwatch>(
             let (_, tx) = others.find(|(other, _)| *other == port).ok_or(DropReason::Transit)?;
             copy(*tx, frame)
         };
-        inbound::open(&batch, *port, *tx, &mut turn, elsewhere);
+        inbound::open(batch, *port, *tx, turn, elsewhere);
     }
-    drop(batch);
-    rx.release();
-    turn.tally.finish();
-    watch.ended(Stage::Transmit);
-    count
 }
 
 fn from_control<P: Port>(ports: &mut [P], shared: &Shared) -> usize {
