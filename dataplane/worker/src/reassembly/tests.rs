@@ -31,7 +31,7 @@ impl Piece {
         } else {
             let length = (self.payload.len() + 20) as u16;
             packet = [&[0x45, 0][..], &length.to_be_bytes(), &[0, self.identification]].concat();
-            packet.extend((field.0 / 8 | field.1 << 13).to_be_bytes());
+            packet.extend(((field.0 / 8) | (field.1 << 13)).to_be_bytes());
             packet.extend([64, 50, 0, 0, 192, 0, 2, self.source, 192, 0, 2, 250]);
             let checksum = checksum::ipv4_header(&packet);
             packet[10..12].copy_from_slice(&checksum.to_be_bytes());
