@@ -332,7 +332,7 @@ class Gateway:
         return found
 
     def check_accounting(self, timeout: float = 3) -> None:
-        """received = transmitted + passed + dropped for every worker, and the drops have names that add up.
+        """received + split = transmitted + passed + dropped + merged for every worker, and the drops have names that add up.
 
         Counters are read while workers run, so the equation is given a moment to hold.
         """
@@ -347,11 +347,12 @@ class Gateway:
                 wrong.append("there are no workers to ask")
             received = sum(worker["received"] for worker in workers)
             for worker in workers:
-                accounted = worker["transmitted"] + worker["passed"] + worker["dropped"]
-                if worker["received"] != accounted:
-                    wrong.append(f"worker {worker['core']}: received {worker['received']}, but transmitted "
-                                 f"{worker['transmitted']} + passed {worker['passed']} + dropped {worker['dropped']} "
-                                 f"= {accounted}")
+                came = worker["received"] + worker["split"]
+                accounted = sum(worker[verdict] for verdict in ("transmitted", "passed", "dropped", "merged"))
+                if came != accounted:
+                    wrong.append(f"worker {worker['core']}: received {worker['received']} + split {worker['split']}, but "
+                                 f"transmitted {worker['transmitted']} + passed {worker['passed']} + dropped "
+                                 f"{worker['dropped']} + merged {worker['merged']} = {accounted}")
                 if worker["dropped"] != sum(worker["drops"].values()):
                     wrong.append(f"worker {worker['core']}: dropped {worker['dropped']}, but named {worker['drops']}")
             return not wrong

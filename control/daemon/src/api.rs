@@ -115,7 +115,7 @@ pub struct TunnelCounters {
     pub drops: BTreeMap<String, u64>,
 }
 
-/// One worker, since it started.
+/// One worker, since it started: `received + split = transmitted + passed + dropped + merged`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Worker {
     pub core: usize,
@@ -123,6 +123,10 @@ pub struct Worker {
     pub transmitted: u64,
     pub passed: u64,
     pub dropped: u64,
+    /// Packets that came to be without being received: pieces, and incomplete packets that were given up.
+    pub split: u64,
+    /// Fragments that were held to be part of a larger packet.
+    pub merged: u64,
     pub originated: u64,
     pub drops: BTreeMap<String, u64>,
     pub rates: Rates,

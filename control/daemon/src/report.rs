@@ -111,6 +111,8 @@ impl Control {
                 transmitted: counters.transmitted,
                 passed: counters.passed,
                 dropped: counters.dropped,
+                split: counters.split,
+                merged: counters.merged,
                 originated: counters.originated,
                 drops: traffic::named(&counters.drops),
                 rates: self.rates.of(place),

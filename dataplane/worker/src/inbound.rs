@@ -16,6 +16,7 @@ use crate::DropReason;
 use crate::handle::{Bytes, HostPacket, IkeDatagram};
 use crate::outbound::packet;
 use crate::stage::{Stage, Stopwatch};
+use crate::tally::Tally;
 use crate::turn::{Origin, OutOf, Refused, Turn};
 
 /// An ESP packet whose association is known.
@@ -29,10 +30,12 @@ pub(crate) struct Sealed<'a> {
 
 pub(crate) type Batch<'a> = ArrayVec<Sealed<'a>, BATCH>;
 
-/// Finds the association of every packet received from the WAN. IKE goes to control; what is neither is dropped.
+/// Finds the association of every packet received from the WAN. IKE goes to control, fragments to `reassemble`, which gives
+/// them their verdicts; what is neither is dropped.
 pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     frames: impl Iterator<Item = &'a mut [u8]>,
     turn: &mut Turn<'s, W>,
+    mut reassemble: impl FnMut(&Packet<'_>, &mut Tally<'s>),
 ) -> Batch<'a> {
     let mut batch = Batch::new();
     let mut last = None;
@@ -43,6 +46,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
                 Err(reason) => turn.tally.drop(reason),
             },
             Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
+            Ok(Content::Fragment(outer)) => reassemble(&outer, &mut turn.tally),
             Err(reason) => turn.tally.drop(reason),
         }
     }
@@ -52,13 +56,14 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
 enum Content<'a> {
     Esp { esp: &'a [u8], traffic_class: u8 },
     Ike { outer: Packet<'a>, datagram: Datagram<'a>, message: &'a [u8] },
+    Fragment(Packet<'a>),
 }
 
 #[inline(always)]
 fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     let (_, outer) = packet(frame)?;
     if outer.fragment {
-        return Err(DropReason::OuterFragment);
+        return Ok(Content::Fragment(outer));
     }
     let traffic_class = outer.traffic_class;
     match outer.protocol {

@@ -10,6 +10,7 @@ mod drop_reason;
 mod handle;
 mod inbound;
 mod outbound;
+mod reassembly;
 mod recent;
 mod stage;
 mod tally;

@@ -10,9 +10,12 @@ use arrayvec::ArrayVec;
 use port::{BATCH, Port, Receive, Transmit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tables::{GatewayIndex, PortIndex, PortRole, Reader, Snapshot};
+use wire::Packet;
 
 use crate::handle::{Handle, Shared};
+use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
+use crate::tally::Tally;
 use crate::turn::{Memory, Origin, Turn};
 use crate::{DropReason, inbound, outbound};
 
@@ -52,6 +55,7 @@ pub struct Worker<P> {
     /// Where the pieces of packets stand that are too long.
     room: Box<[u8]>,
     memory: Memory,
+    reassembly: Reassembly,
 }
 
 /// Makes a worker over `ports`, which stand at their [`PortIndex`], and control's end of it.
@@ -70,7 +74,10 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
     let handle = Handle::new(options.slots)?;
     let shared = Arc::clone(&handle.0);
     let room = vec![0; outbound::MOST_PIECES].into_boxed_slice();
-    Ok((Worker { ports, snapshot, options, shared, room, memory: Memory::new() }, handle))
+    Ok((
+        Worker { ports, snapshot, options, shared, room, memory: Memory::new(), reassembly: Reassembly::new() },
+        handle,
+    ))
 }
 
 impl<P: Port> Worker<P> {
@@ -113,7 +120,8 @@ impl<P: Port> Worker<P> {
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
             found += match *role {
                 PortRole::Wan => {
-                    from_wan(&mut self.ports, index, limit, (snapshot, &self.shared), &mut self.memory, watch)
+                    let (tables, kept) = ((snapshot, &*self.shared), (&mut self.memory, &mut self.reassembly));
+                    from_wan(&mut self.ports, index, limit, tables, kept, watch)
                 }
                 PortRole::Vpc(gateway) => {
                     let tables = (snapshot, &*self.shared);
@@ -129,6 +137,11 @@ impl<P: Port> Worker<P> {
             };
         }
         found += from_control(&mut self.ports, &self.shared);
+        if self.reassembly.is_waiting() {
+            let mut tally = Tally::new(&self.shared.counters, 0);
+            self.reassembly.expire(Instant::now(), &mut tally);
+            tally.finish();
+        }
         // In every turn: a kernel that could not take all of an earlier batch wants to be woken again.
         self.ports.iter_mut().for_each(|port| port.split().1.flush());
         found
@@ -218,7 +231,7 @@ fn from_wan<P: Port, W: Stopwatch>(
     index: usize,
     limit: usize,
     tables: (&Snapshot, &Shared),
-    memory: &mut Memory,
+    (memory, reassembly): (&mut Memory, &mut Reassembly),
     watch: &mut W,
 ) -> usize {
     let Some((rx, mut leaving)) = apart(ports, index) else { return 0 };
@@ -227,8 +240,36 @@ fn from_wan<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(tables, memory, count, watch);
-    let batch = inbound::classify(rx.frames(), &mut turn);
+    let take = |packet: &Packet<'_>, tally: &mut Tally<'_>| reassembly.take(packet, Instant::now(), tally);
+    let batch = inbound::classify(rx.frames(), &mut turn, take);
     turn.ended(Stage::Classify);
+    open::<P, W>(&batch, &mut leaving, &mut turn);
+    drop(batch);
+    rx.release();
+    if reassembly.has_whole() {
+        open_whole::<P, W>(reassembly, &mut leaving, &mut turn);
+    }
+    turn.tally.finish();
+    watch.ended(Stage::Transmit);
+    count
+}
+
+/// Opens what was put together of fragments.
+#[cold]
+fn open_whole<P: Port, W: Stopwatch>(
+    reassembly: &mut Reassembly,
+    leaving: &mut Transmitters<'_, P>,
+    turn: &mut Turn<'_, W>,
+) {
+    let batch = inbound::classify(reassembly.frames(), turn, |_, tally| tally.drop(DropReason::OuterFragment));
+    turn.ended(Stage::Classify);
+    open::<P, W>(&batch, leaving, turn);
+    drop(batch);
+    reassembly.release();
+}
+
+/// Opens a batch into the frames of the ports that its packets leave through.
+fn open<P: Port, W: Stopwatch>(batch: &inbound::Batch<'_>, leaving: &mut Transmitters<'_, P>, turn: &mut Turn<'_, W>) {
     for position in 0..leaving.len() {
         let (earlier, rest) = leaving.split_at_mut(position);
         let Some(((port, tx), later)) = rest.split_first_mut() else { break };
@@ -237,13 +278,8 @@ fn from_wan<P: Port, W: Stopwatch>(
             let (_, tx) = others.find(|(other, _)| *other == port).ok_or(DropReason::Transit)?;
             copy(*tx, frame)
         };
-        inbound::open(&batch, *port, *tx, &mut turn, elsewhere);
+        inbound::open(batch, *port, *tx, turn, elsewhere);
     }
-    drop(batch);
-    rx.release();
-    turn.tally.finish();
-    watch.ended(Stage::Transmit);
-    count
 }
 
 fn from_control<P: Port>(ports: &mut [P], shared: &Shared) -> usize {

@@ -9,6 +9,7 @@ ORDER = (
     "raw_esp",
     "suites",
     "independent_esp",
+    "outer_fragments",
     "wan_capture",
     "forged",
     "reasons",
