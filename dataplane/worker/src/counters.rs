@@ -14,7 +14,7 @@ use crate::DropReason;
 /// Between two batches `received + split == transmitted + passed + dropped`, and `dropped` is the sum of `drops`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets taken from ports.
+    /// Packets taken from ports, and packets of a gateway's own host that were dropped.
     pub received: u64,
     /// Packets of those that were handed to a port to be sent.
     pub transmitted: u64,
@@ -24,7 +24,7 @@ pub struct Counters {
     pub dropped: u64,
     /// Packets that came to be when others were fragmented: the pieces but for the first of each.
     pub split: u64,
-    /// Frames sent for control, which were not received here.
+    /// Frames sent for control, and packets of a gateway's own host: what was sent and not received here.
     pub originated: u64,
     /// Nanoseconds spent in turns of the loop that found something to do.
     pub busy_nanoseconds: u64,

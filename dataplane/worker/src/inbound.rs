@@ -13,7 +13,7 @@ use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
 use wire::{Link, LinkHeader, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
-use crate::handle::{Bytes, HostPacket, IkeDatagram};
+use crate::handle::{Bytes, IkeDatagram};
 use crate::outbound::packet;
 use crate::stage::{Stage, Stopwatch};
 use crate::turn::{Origin, Refused, Turn};
@@ -204,7 +204,10 @@ fn deliver<W: Stopwatch>(
         (inner.header_length, inner.hops, inner.traffic_class, inner.destination.is_ipv6());
     let way = match ways.find(inbound, &inner) {
         Ok(Way::Attachment(way)) => way,
-        Ok(Way::Host) => return pass(inbound, inner.bytes, turn).map_err(|reason| reason.of(slot)),
+        Ok(Way::Host) => {
+            turn.pass(inbound.gateway, inner.bytes).map_err(|reason| reason.of(slot))?;
+            return Ok((Delivery::Passed, 0));
+        }
         Err(unfound) => {
             if let Some(neighbour) = unfound.ask_for {
                 turn.ask_for(neighbour);
@@ -246,19 +249,6 @@ fn inner(content: &[u8], next_header: Protocol) -> Result<Packet<'_>, DropReason
     }
     let inner = Packet::parse(content).map_err(|_| DropReason::MalformedInner)?;
     if inner.tunnel_protocol() == next_header { Ok(inner) } else { Err(DropReason::MalformedInner) }
-}
-
-/// Hands a packet to the gateway's own host.
-#[cold]
-fn pass<W: Stopwatch>(
-    inbound: &Inbound,
-    packet: &[u8],
-    turn: &mut Turn<'_, W>,
-) -> Result<(Delivery, usize), DropReason> {
-    let packet = Bytes::try_from(packet).map_err(|_| DropReason::TooLong)?;
-    let packet = HostPacket { gateway: inbound.gateway, packet };
-    turn.shared.to_host.push(packet).map_err(|_| DropReason::ControlQueueFull)?;
-    Ok((Delivery::Passed, 0))
 }
 
 /// Where inner packets go.

@@ -48,7 +48,11 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     let mut routes = Routes { snapshot: turn.snapshot, gateway, last: None };
     for frame in frames {
         let way = match way(frame, &mut routes, origin, turn) {
-            Ok(way) => way,
+            Ok(Some(way)) => way,
+            Ok(None) => {
+                turn.tally.pass();
+                continue;
+            }
             Err(refused) => {
                 let start = Link::parse(frame).map_or(0, |link| link.length);
                 turn.refuse(refused, gateway, origin, frame.get(start..).unwrap_or_default());
@@ -80,16 +84,21 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     None
 }
 
+/// `None` for a packet that went to the gateway's own host.
 #[inline(always)]
 fn way<'a, W: Stopwatch>(
     frame: &[u8],
     routes: &mut Routes<'a>,
     origin: Origin,
     turn: &Turn<'a, W>,
-) -> Result<Way<'a>, Refused> {
+) -> Result<Option<Way<'a>>, Refused> {
     let (start, inner) = packet(frame)?;
     let tunnels = match routes.lookup(inner.destination) {
         Some(Route::Tunnels(tunnels)) => tunnels,
+        Some(Route::Host) if origin != Origin::Host => {
+            turn.pass(routes.gateway, inner.bytes)?;
+            return Ok(None);
+        }
         Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
         Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
         Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
@@ -115,7 +124,7 @@ fn way<'a, W: Stopwatch>(
     })?;
     let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
     let segment = if is_tcp { inner.header_length } else { 0 };
-    Ok(Way { outbound, header, start, length: inner.bytes.len(), segment, fits })
+    Ok(Some(Way { outbound, header, start, length: inner.bytes.len(), segment, fits }))
 }
 
 /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
