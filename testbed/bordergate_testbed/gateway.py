@@ -47,6 +47,9 @@ class Tunnel:
     esp_encryption: tuple[str, ...] = ("aes128gcm16",)
     esn: bool = True
     replay_window: int = 1024
+    inner: str | None = None
+    """Our end inside the tunnel with its prefix length; the selectors hold it, too."""
+    peer_inner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,17 +64,20 @@ class Site:
     customer_asn: int = 65001
     vpc_interface: str = "vpc0"
     tunnel: Tunnel | None = field(default_factory=Tunnel)
+    namespace: str | None = None
+    """Of the gateway's own host; the daemon's choice if `None`."""
     routed: bool = True
     """Whether static routes lead what is for the customer into the tunnel."""
 
     def render(self) -> str:
         """The site's resources in TOML."""
         tunnel = self.tunnel
+        namespace = "" if self.namespace is None else f'namespace = "{self.namespace}"\n'
         gateway = f"""
 [[border_gateway]]
 name = "bgw-{self.name}"
 asn = {self.asn}
-
+{namespace}
 [[vpc_attachment]]
 name = "vpc-{self.name}"
 border_gateway = "bgw-{self.name}"
@@ -83,6 +89,9 @@ prefixes = {_list(tunnel.local_prefixes if tunnel else (VPC_PREFIX,))}
         connection = f"conn-{self.name}"
         identities = "".join(f'{key} = "{value}"\n' for key, value in
                              (("local_id", tunnel.local_id), ("remote_id", tunnel.remote_id)) if value is not None)
+        inner = "".join(f'{key} = "{value}"\n' for key, value in
+                        (("inner_address", tunnel.inner), ("peer_inner_address", tunnel.peer_inner))
+                        if value is not None)
         routes = "".join(f"""
 [[static_route]]
 border_gateway = "bgw-{self.name}"
@@ -110,9 +119,9 @@ remote_address = "{tunnel.remote}"
 psk = "{tunnel.psk}"
 {identities}admin = "{tunnel.admin}"
 startup = "{tunnel.startup}"
-local_prefixes = {_list(tunnel.local_prefixes)}
-remote_prefixes = {_list(tunnel.remote_prefixes)}
-udp_encapsulation = "{tunnel.udp_encapsulation}"
+local_prefixes = {_list(tunnel.local_prefixes + _hosts(tunnel.inner))}
+remote_prefixes = {_list(tunnel.remote_prefixes + _hosts(tunnel.peer_inner))}
+{inner}udp_encapsulation = "{tunnel.udp_encapsulation}"
 
 [vpn_tunnel.ike]
 key_exchange = {_list(tunnel.key_exchange)}
@@ -396,6 +405,11 @@ def xdp_mode(namespace: Namespace, interface: str) -> str | None:
     link = json.loads(namespace.ip("-j", "-d", "link", "show", "dev", interface))[0]
     modes = {1: "native", 2: "generic", 3: "offloaded", 4: "several"}
     return modes.get(link["xdp"]["mode"]) if "xdp" in link else None
+
+
+def _hosts(address: str | None) -> tuple[str, ...]:
+    """The prefix of one address, its own prefix length left out."""
+    return () if address is None else (f"{address.partition('/')[0]}/32",)
 
 
 def _list(values: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ impl Control {
         let (version, retired) = self.dataplane.publication();
         api::Status {
             warnings: self.warnings(),
+            gateways: self.gateways(),
             tunnels: self.ids.all().iter().filter_map(|id| self.tunnel(*id, now)).collect(),
             workers: self.workers(),
             interfaces: self.interfaces(),
@@ -100,6 +101,18 @@ impl Control {
                 ("unprotected_errors", messages.unprotected_errors),
             ]),
         })
+    }
+
+    fn gateways(&self) -> Vec<api::Gateway> {
+        let gateway = |(index, gateway): (u32, &gateway::BorderGateway)| {
+            let count = self.errors.count(index);
+            api::Gateway {
+                name: gateway.name.to_string(),
+                errors_sent: count.sent,
+                errors_suppressed: count.suppressed,
+            }
+        };
+        (0..).zip(self.resources.gateways()).map(gateway).collect()
     }
 
     fn workers(&self) -> Vec<api::Worker> {

@@ -21,7 +21,7 @@ use crate::DropReason;
 ///   dropped: one in `split`, one in `drops`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets taken from ports.
+    /// Packets taken from ports, and packets of a gateway's own host that were dropped.
     pub received: u64,
     /// Packets of those that were handed to a port to be sent.
     pub transmitted: u64,
@@ -34,7 +34,7 @@ pub struct Counters {
     pub split: u64,
     /// Fragments that were held, to be part of a larger packet.
     pub merged: u64,
-    /// Frames sent for control, which were not received here.
+    /// Frames sent for control, and packets of a gateway's own host: what was sent and not received here.
     pub originated: u64,
     /// Nanoseconds spent in turns of the loop that found something to do.
     pub busy_nanoseconds: u64,

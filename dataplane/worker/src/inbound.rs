@@ -13,7 +13,7 @@ use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
 use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
-use crate::handle::{Bytes, HostPacket, IkeDatagram};
+use crate::handle::{Bytes, IkeDatagram};
 use crate::outbound::packet;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
@@ -221,7 +221,10 @@ fn deliver<W: Stopwatch>(
     let (gateway, destination, snapshot) = (inbound.gateway, inner.destination, turn.snapshot);
     let way = match turn.ways.find(gateway, destination, || look_up(gateway, destination, snapshot)) {
         Ok(way) => way,
-        Err(Elsewhere::Host) => return pass(inbound, inner.bytes, turn).map_err(|reason| reason.of(slot)),
+        Err(Elsewhere::Host) => {
+            turn.pass(gateway, inner.bytes).map_err(|reason| reason.of(slot))?;
+            return Ok((Delivery::Passed, 0));
+        }
         Err(Elsewhere::Unresolved(neighbour)) => {
             turn.ask_for(neighbour);
             return Err(DropReason::NeighbourUnresolved.of(slot));
@@ -269,19 +272,6 @@ fn inner(content: &[u8], next_header: Protocol) -> Result<Packet<'_>, DropReason
     }
     let inner = Packet::parse(content).map_err(|_| DropReason::MalformedInner)?;
     if inner.tunnel_protocol() == next_header { Ok(inner) } else { Err(DropReason::MalformedInner) }
-}
-
-/// Hands a packet to the gateway's own host.
-#[cold]
-fn pass<W: Stopwatch>(
-    inbound: &Inbound,
-    packet: &[u8],
-    turn: &mut Turn<'_, W>,
-) -> Result<(Delivery, usize), DropReason> {
-    let packet = Bytes::try_from(packet).map_err(|_| DropReason::TooLong)?;
-    let packet = HostPacket { gateway: inbound.gateway, packet };
-    turn.shared.to_host.push(packet).map_err(|_| DropReason::ControlQueueFull)?;
-    Ok((Delivery::Passed, 0))
 }
 
 /// Where an inner packet goes that goes out of no port.

@@ -8,6 +8,7 @@
 mod counters;
 mod drop_reason;
 mod handle;
+mod host;
 mod inbound;
 mod outbound;
 mod reassembly;

@@ -46,7 +46,11 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     let mut last = Last::default();
     for frame in frames {
         let way = match way(frame, (gateway, origin), &mut last, turn) {
-            Ok(way) => way,
+            Ok(Some(way)) => way,
+            Ok(None) => {
+                turn.tally.pass();
+                continue;
+            }
             Err(refused) => {
                 let start = Link::parse(frame).map_or(0, |link| link.length);
                 turn.refuse(refused, gateway, origin, frame.get(start..).unwrap_or_default());
@@ -78,19 +82,24 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     None
 }
 
+/// `None` for a packet that went to the gateway's own host.
 #[inline(always)]
 fn way<'a, W: Stopwatch>(
     frame: &[u8],
     (gateway, origin): (GatewayIndex, Origin),
     last: &mut Last<'a>,
     turn: &mut Turn<'a, W>,
-) -> Result<Way<'a>, Refused> {
+) -> Result<Option<Way<'a>>, Refused> {
     let (start, inner) = packet(frame)?;
     let table = turn.snapshot.gateways.get(gateway.position());
     let find = || table.and_then(|table| table.find(inner.destination)).ok_or(());
     let found = turn.routes.find(gateway, inner.destination, find).ok().copied();
     let tunnels = match found.and_then(|found| last.route(found, || table?.route(found))) {
         Some(Route::Tunnels(tunnels)) => tunnels,
+        Some(Route::Host) if origin != Origin::Host => {
+            turn.pass(gateway, inner.bytes)?;
+            return Ok(None);
+        }
         Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
         Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
         Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
@@ -116,7 +125,7 @@ fn way<'a, W: Stopwatch>(
     })?;
     let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
     let segment = if is_tcp { inner.header_length } else { 0 };
-    Ok(Way { outbound, header, start, length: inner.bytes.len(), segment, fits })
+    Ok(Some(Way { outbound, header, start, length: inner.bytes.len(), segment, fits }))
 }
 
 /// What the packet before was for. The next one mostly is for the same, and that it is the processor foresees: it need not wait

@@ -76,7 +76,7 @@ mod tests {
     fn what_is_remembered_is_of_its_snapshot_gateway_and_destination() {
         let mut recent = Recent::new();
         recent.renew(1);
-        let mut ask = |recent: &mut Recent<u32>, gateway, destination, answer| {
+        let ask = |recent: &mut Recent<u32>, gateway, destination, answer| {
             recent.find(GatewayIndex(gateway), destination, || answer).copied()
         };
         let destination = Address::V4(0x0a00_0001);

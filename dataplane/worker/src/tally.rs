@@ -68,6 +68,14 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// As [`Tally::finish`], for what was not received: sent packets are originated, and those dropped make up no balance of
+    /// their own.
+    pub(crate) fn finish_originated(self) {
+        self.counters.originated.add(self.transmitted);
+        let received = self.dropped;
+        Tally { received, transmitted: 0, split: 0, ..self }.finish();
+    }
+
     pub(crate) fn finish(self) {
         let verdicts = self.transmitted + self.passed + self.dropped + self.merged;
         debug_assert_eq!(self.received + self.split, verdicts, "a packet without one verdict");

@@ -6,7 +6,7 @@ use wire::LinkHeader;
 use wire::icmp::Report;
 
 use crate::DropReason;
-use crate::handle::Shared;
+use crate::handle::{Bytes, HostPacket, Shared};
 use crate::recent::Recent;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
@@ -73,6 +73,13 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
     #[cold]
     pub(crate) fn ask_for(&self, neighbour: Unresolved) {
         let _ = self.shared.unresolved.push(neighbour);
+    }
+
+    /// Hands a packet to its gateway's own host.
+    #[cold]
+    pub(crate) fn pass(&self, gateway: GatewayIndex, packet: &[u8]) -> Result<(), DropReason> {
+        let packet = Bytes::try_from(packet).map_err(|_| DropReason::TooLong)?;
+        self.shared.to_host.push(HostPacket { gateway, packet }).map_err(|_| DropReason::ControlQueueFull)
     }
 
     /// Drops a packet, and has its sender told if there is something to tell.

@@ -17,7 +17,7 @@ use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
 use crate::tally::Tally;
 use crate::turn::{Memory, Origin, Turn};
-use crate::{DropReason, inbound, outbound};
+use crate::{DropReason, host, inbound, outbound};
 
 /// What a worker does when it finds nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub struct Options {
     pub slots: u32,
 }
 
-/// Frames of control that are sent in one turn: a burst of IKE does not delay packets for long.
-const FRAMES_PER_TURN: usize = 16;
+/// Frames of control, and packets of the host, that are sent in one turn: a burst of IKE does not delay packets for long.
+pub(crate) const FRAMES_PER_TURN: usize = 16;
 /// Most ports of a worker: one per interface, and the list of what to sleep on stands on the stack.
 const MOST_PORTS: usize = 64;
 /// The longest sleep: an upper bound on how late a wake-up that got lost is made good.
@@ -56,6 +56,8 @@ pub struct Worker<P> {
     room: Box<[u8]>,
     memory: Memory,
     reassembly: Reassembly,
+    /// Where a packet of the host stands.
+    frame: Box<host::Frame>,
 }
 
 /// Makes a worker over `ports`, which stand at their [`PortIndex`], and control's end of it.
@@ -73,11 +75,9 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
     }
     let handle = Handle::new(options.slots)?;
     let shared = Arc::clone(&handle.0);
-    let room = vec![0; outbound::MOST_PIECES].into_boxed_slice();
-    Ok((
-        Worker { ports, snapshot, options, shared, room, memory: Memory::new(), reassembly: Reassembly::new() },
-        handle,
-    ))
+    let (room, memory) = (vec![0; outbound::MOST_PIECES].into_boxed_slice(), Memory::new());
+    let (reassembly, frame) = (Reassembly::new(), Box::default());
+    Ok((Worker { ports, snapshot, options, shared, room, memory, reassembly, frame }, handle))
 }
 
 impl<P: Port> Worker<P> {
@@ -136,6 +136,8 @@ impl<P: Port> Worker<P> {
                 }
             };
         }
+        let tables = (snapshot, &*self.shared);
+        found += host::send(&mut self.ports, (&mut self.frame, &mut self.room, &mut self.memory), tables, watch);
         found += from_control(&mut self.ports, &self.shared);
         if self.reassembly.is_waiting() {
             let mut tally = Tally::new(&self.shared.counters, 0);
@@ -169,7 +171,7 @@ impl<P: Port> Worker<P> {
 }
 
 /// Transmitting sides with the numbers of their ports.
-type Transmitters<'a, P> = ArrayVec<(PortIndex, &'a mut <P as Port>::Tx), MOST_PORTS>;
+pub(crate) type Transmitters<'a, P> = ArrayVec<(PortIndex, &'a mut <P as Port>::Tx), MOST_PORTS>;
 
 /// The receiving side of the port at `index`, and the transmitting sides of all others: a packet never leaves through the
 /// port it came from, for tunnels are reached through the WAN alone.
@@ -204,7 +206,7 @@ fn from_vpc<P: Port, W: Stopwatch>(
 }
 
 /// Routes and seals frames, as many at a time as there is room for.
-fn send<'a, P: Port, W: Stopwatch>(
+pub(crate) fn send<'a, P: Port, W: Stopwatch>(
     mut frames: impl Iterator<Item = &'a mut [u8]>,
     origin: (GatewayIndex, Origin),
     others: &mut Transmitters<'_, P>,
@@ -299,7 +301,7 @@ fn from_control<P: Port>(ports: &mut [P], shared: &Shared) -> usize {
 }
 
 /// Sends a copy of a whole frame.
-fn copy(tx: &mut impl Transmit, frame: &[u8]) -> Result<(), DropReason> {
+pub(crate) fn copy(tx: &mut impl Transmit, frame: &[u8]) -> Result<(), DropReason> {
     if frame.len() > tx.capacity() {
         return Err(DropReason::TooLong);
     }

@@ -10,7 +10,7 @@ use esp::Encapsulation;
 use house::{House, Plan, VPC, WAN, address, clear, frame, ipv4, returning, seal_text, sealed, udp};
 use port::MemoryOptions;
 use proptest::prelude::*;
-use tables::{PortIndex, SaSlot, Unresolved};
+use tables::{GatewayIndex, PortIndex, SaSlot, Unresolved};
 use wire::icmp::Report;
 
 #[test]
@@ -161,7 +161,68 @@ fn the_host_gets_its_packets() {
     let packet = returning(60, [10, 0, 0, 1]);
     house.pass(WAN, &[frame(&sealed(&house.outbound, 1, &packet, 4, false))]);
     assert_eq!(house.handle.to_host().unwrap().packet(), packet);
-    assert_eq!(house.handle.counters().passed, 1);
+    // From the VPC, too, and with the last hop: the host is no router behind us.
+    let packet = last_hop(ipv4([10, 1, 0, 2], [10, 0, 0, 1], 17, &[0; 8]));
+    house.pass(VPC, &[frame(&packet)]);
+    assert_eq!(house.handle.to_host().unwrap().packet(), packet);
+    assert_eq!(house.handle.counters().passed, 2);
+}
+
+/// What the host sends goes into a tunnel or out of an attachment, with all its hops, and is counted as originated.
+#[test]
+fn the_hosts_packets_leave_where_the_routes_lead() {
+    let mut house = House::new(Plan::default());
+    let gateway = GatewayIndex(0);
+    let to_peer = last_hop(ipv4([10, 0, 0, 1], [10, 2, 0, 2], 17, &[1; 8]));
+    let to_vpc = last_hop(ipv4([10, 0, 0, 1], [10, 1, 0, 2], 17, &[2; 8]));
+    for packet in [&to_peer, &to_vpc] {
+        house.handle.from_host(gateway, packet).unwrap();
+    }
+    assert_eq!(house.worker.poll(), 2);
+    let wan = house.worker.ports()[WAN].drain();
+    assert_eq!(house.worker.ports()[VPC].drain(), [[house::link(address("10.1.0.2")).bytes(), &to_vpc].concat()]);
+    let key = aead::Key::new(aead::Suite::Aes128Gcm16, &[7; 16]).unwrap();
+    let padded = [&to_peer[..], &[1, 2, 2, 4]].concat();
+    assert_eq!(
+        wan.iter().map(|frame| &frame[34..]).collect::<Vec<_>>(),
+        [&seal_text(&key, &house.outbound, 1, &padded, false)[20..]]
+    );
+    house.check_sums();
+    let counters = house.handle.counters();
+    assert_eq!((counters.originated, counters.received, counters.transmitted), (2, 0, 0));
+    assert_eq!(house.handle.sa_counters(SaSlot::of(6)).unwrap().packets, 1);
+}
+
+/// A packet of the host that leads nowhere has its reason, and the sums still agree.
+#[test]
+fn the_hosts_packets_are_dropped_for_a_reason() {
+    let unresolved = ipv4([10, 0, 0, 1], [10, 1, 0, 77], 17, &[0; 8]);
+    let cases = [
+        (DropReason::NoRoute, ipv4([10, 0, 0, 1], [192, 0, 2, 1], 17, &[0; 8])),
+        (DropReason::NeighbourUnresolved, unresolved),
+        (DropReason::NoKernelRoute, ipv4([10, 0, 0, 1], [10, 1, 9, 9], 17, &[0; 8])),
+        (DropReason::Transit, ipv4([10, 0, 0, 1], [10, 0, 0, 1], 17, &[0; 8])),
+        (DropReason::MalformedIp, vec![0x45; 9]),
+    ];
+    for (reason, packet) in cases {
+        let mut house = House::new(Plan::default());
+        house.handle.from_host(GatewayIndex(0), &packet).unwrap();
+        house.worker.poll();
+        assert_eq!((house.drops(), house.handle.counters().originated), (vec![(reason, 1)], 0));
+        house.check_sums();
+        let asked = Unresolved { port: PortIndex(VPC as u32), address: address("10.1.0.77") };
+        assert_eq!(house.handle.unresolved(), (reason == DropReason::NeighbourUnresolved).then_some(asked));
+    }
+}
+
+/// A packet of the host that is too long for the tunnel becomes several, each originated.
+#[test]
+fn the_hosts_packets_are_fragmented() {
+    let mut house = House::new(Plan { wan_mtu: 1000, ..Plan::default() });
+    house.handle.from_host(GatewayIndex(0), &clear(1400)).unwrap();
+    house.worker.poll();
+    assert_eq!((house.worker.ports()[WAN].drain().len(), house.handle.counters().originated), (2, 2));
+    house.check_sums();
 }
 
 /// An IPv4 packet as a router sends it on: one hop less.
@@ -380,6 +441,9 @@ fn the_poll_loop_allocates_nothing() {
     for _ in 0..100 {
         for (port, frame) in &frames {
             house.worker.ports()[*port].inject(frame).unwrap();
+        }
+        for packet in [clear(600), ipv4([10, 0, 0, 1], [10, 1, 0, 2], 17, &[0; 8])] {
+            house.handle.from_host(GatewayIndex(0), &packet).unwrap();
         }
         allocated += allocation_counter::measure(|| {
             house.worker.poll();

@@ -20,6 +20,9 @@ ORDER = (
     "vlan",
     "generic_mode",
     "two_tenants",
+    "ping_gateway",
+    "traceroute",
+    "path_mtu",
     "reload",
     "status",
 )

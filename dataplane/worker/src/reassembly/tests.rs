@@ -68,8 +68,8 @@ impl Bed {
             assert_eq!(packet.bytes.len(), frame.len() - 14);
             assert!(!packet.fragment && packet.protocol == Protocol::ESP);
             let last = match packet.source {
-                IpAddr::V4(address) => address.octets()[3],
-                IpAddr::V6(address) => address.octets()[15],
+                Address::V4(bits) => bits as u8,
+                Address::V6(bits) => bits as u8,
             };
             (last, piece.identification, packet.payload().to_vec())
         });
