@@ -268,11 +268,11 @@ mod tests {
         assert_eq!(route([10, 2, 0, 2]), Some(&Route::Tunnels(TunnelGroup::default())), "no tunnel is up");
         assert_eq!(route([10, 1, 0, 2]), Some(&Route::Attachment(AttachmentIndex(0))));
         assert_eq!(route([192, 0, 2, 1]), None);
-        let known = snapshot.attachments[0].link([10, 1, 0, 2].into()).unwrap().unwrap();
+        let known = snapshot.attachments[0].link(IpAddr::from([10, 1, 0, 2])).unwrap().unwrap();
         let header =
             LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 0x53]), MacAddress([2, 0, 0, 0, 0, 3]), None, EtherType::IPV4);
         assert_eq!(*known, header);
-        assert_eq!(snapshot.attachments[0].link([10, 1, 0, 7].into()), Some(Err([10, 1, 0, 7].into())));
+        assert_eq!(snapshot.attachments[0].link(IpAddr::from([10, 1, 0, 7])), Some(Err([10, 1, 0, 7].into())));
         // The slots of SPIs that are only reserved do not show.
         let mut reserved = Associations::new();
         assert!(reserved.allocate(TunnelId(0)).is_some());
