@@ -28,6 +28,7 @@ mod table;
 mod token_bucket;
 mod traffic;
 mod tunnel_ids;
+mod unenforced;
 mod upkeep;
 mod wireshark;
 
