@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod aead;
+mod core;
 mod environment;
 mod median;
 mod operation;

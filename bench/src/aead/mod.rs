@@ -21,15 +21,15 @@ mod subject;
 mod traffic;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
-use std::{fmt, hint};
 
 use ::aead::{Kernel, Suite};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use ipsec_mb::IpsecMb;
 
+use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
 use aws_lc::AwsLc;
@@ -41,10 +41,6 @@ use intel::Intel;
 use ring::Ring;
 use subject::Subject;
 use traffic::Traffic;
-
-/// How long the core is kept busy before the first turn: one that was idle may run at a lower clock, and the time-stamp
-/// counter does not.
-const WAKING: Duration = Duration::from_millis(500);
 
 /// How to measure.
 #[derive(Args)]
@@ -104,18 +100,14 @@ pub struct Peers {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let environment = Environment::read();
     ensure!(arguments.rounds > 0, "--rounds 0: there is no median of nothing");
-    let core = core_affinity::CoreId { id: arguments.core };
-    ensure!(core_affinity::set_for_current(core), "--core {}: cannot run there", arguments.core);
+    core::stay(arguments.core)?;
     let peers = Peers::load(&arguments.without);
     let kernels = kernels(&arguments.kernels)?;
     let mut frames = Frames::new(arguments.batches.iter().copied().max().unwrap_or(1));
     if !arguments.json {
         println!("{}", Figure::heading());
     }
-    let awake = Instant::now();
-    while awake.elapsed() < WAKING {
-        hint::spin_loop();
-    }
+    core::wake();
     let mut row = None;
     for case in cases(arguments) {
         if row.replace((case.suite, case.operation)) != Some((case.suite, case.operation)) {

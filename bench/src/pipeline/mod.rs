@@ -10,22 +10,17 @@ mod laps;
 mod traffic;
 mod world;
 
-use std::hint;
-use std::time::{Duration, Instant};
-
 use ::aead::Suite;
 use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
 use case::{Case, Mix};
 use figure::Figure;
 use world::World;
 
-/// How long the core is kept busy before the first turn: one that was idle may run at a lower clock, and the time-stamp
-/// counter does not.
-const WAKING: Duration = Duration::from_millis(500);
 /// Batches of a round.
 const BATCHES: usize = 200;
 
@@ -71,15 +66,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let environment = Environment::read();
     ensure!(arguments.rounds > 0, "--rounds 0: there is no median of nothing");
-    let core = core_affinity::CoreId { id: arguments.core };
-    ensure!(core_affinity::set_for_current(core), "--core {}: cannot run there", arguments.core);
+    core::stay(arguments.core)?;
     if !arguments.json {
         println!("{}", Figure::heading());
     }
-    let awake = Instant::now();
-    while awake.elapsed() < WAKING {
-        hint::spin_loop();
-    }
+    core::wake();
     for &suite in &arguments.suites {
         for &operation in &arguments.ops {
             for &size in &arguments.sizes {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use wire::{LinkHeader, checksum, udp};
+use wire::{LinkHeader, Protocol, checksum, udp};
 
 /// Hops that our datagrams may make.
 const HOPS: u8 = 64;
@@ -10,7 +10,6 @@ const HOPS: u8 = 64;
 const IPV4: usize = 20;
 /// Bytes of an IPv6 header.
 const IPV6: usize = 40;
-const UDP: u8 = 17;
 const DONT_FRAGMENT: u8 = 0x40;
 
 /// The frame that carries `payload` in UDP behind `link`, both checksums filled in; `None` where the addresses are of two
@@ -18,16 +17,14 @@ const DONT_FRAGMENT: u8 = 0x40;
 pub fn datagram(link: &LinkHeader, source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(udp::HEADER + payload.len()).ok()?;
     let mut frame = link.bytes().to_vec();
-    // The pseudo-header's sum (RFC 768, RFC 8200 §8.1): addresses, protocol, length.
-    let mut sum = u32::from(UDP) + u32::from(length);
     match (source.ip(), destination.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             let [high, low] = length.checked_add(IPV4 as u16)?.to_be_bytes();
             // RFC 6864 §4.1: what is not to be fragmented needs no identification.
-            let mut header = [0x45, 0, high, low, 0, 0, DONT_FRAGMENT, 0, HOPS, UDP, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            let mut header =
+                [0x45, 0, high, low, 0, 0, DONT_FRAGMENT, 0, HOPS, Protocol::UDP.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             header[12..16].copy_from_slice(&from.octets());
             header[16..].copy_from_slice(&to.octets());
-            sum = checksum::sum(&header[12..], sum);
             let check = checksum::ipv4_header(&header);
             header[10..12].copy_from_slice(&check.to_be_bytes());
             frame.extend(header);
@@ -36,16 +33,16 @@ pub fn datagram(link: &LinkHeader, source: SocketAddr, destination: SocketAddr, 
             let mut header = [0; IPV6];
             header[0] = 0x60;
             header[4..6].copy_from_slice(&length.to_be_bytes());
-            (header[6], header[7]) = (UDP, HOPS);
+            (header[6], header[7]) = (Protocol::UDP.0, HOPS);
             header[8..24].copy_from_slice(&from.octets());
             header[24..].copy_from_slice(&to.octets());
-            sum = checksum::sum(&header[8..], sum);
             frame.extend(header);
         }
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
     }
     let mut header = udp::header(source.port(), destination.port(), payload.len() as u16);
-    sum = checksum::sum(payload, checksum::sum(&header, sum));
+    let pseudo_header = checksum::pseudo_header(source.ip(), destination.ip(), Protocol::UDP, length.into());
+    let sum = checksum::sum(payload, checksum::sum(&header, pseudo_header));
     // RFC 768: a checksum of zero is sent as all ones, since zero says that there is none.
     let check = match checksum::finish(sum) {
         0 => 0xffff,

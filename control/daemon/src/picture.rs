@@ -12,7 +12,7 @@ use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, Outbound, PortIndex, PortRole, Route, RouteIndex, RouteTable,
     SlotTable, Snapshot, TunnelGroup, TunnelIndex,
 };
-use wire::{EtherType, LinkHeader, MacAddress};
+use wire::{EtherType, LinkHeader, MacAddress, ecn};
 
 use crate::associations::{Associations, Child};
 use crate::kernel::KernelView;
@@ -209,7 +209,7 @@ fn header(child: &Child, tunnel: &VpnTunnel, link: &[u8]) -> Option<OuterHeader>
             OuterDscp::Copy => None,
             OuterDscp::Fixed(code_point) => Some(code_point.number()),
         },
-        ecn: outer.ecn,
+        ecn: if outer.ecn { ecn::Mode::Normal } else { ecn::Mode::Compatibility },
         dont_fragment: match outer.df {
             gateway::DontFragment::Copy => DontFragment::Copy,
             gateway::DontFragment::Set => DontFragment::Set,

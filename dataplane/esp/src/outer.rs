@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use wire::checksum;
+use wire::ecn::{self, Ecn};
 use wire::ip::{Ipv4Header, Ipv6Header, Protocol};
 use wire::{Link, udp};
 use zerocopy::IntoBytes;
@@ -21,8 +22,8 @@ pub struct Encapsulation {
 pub struct HeaderRules {
     /// The differentiated services code point of all packets; `None` copies the inner packet's (RFC 2983).
     pub code_point: Option<u8>,
-    /// Copies the inner packet's ECN field (RFC 6040 §4.1, normal mode); else there is none (compatibility mode).
-    pub ecn: bool,
+    /// What becomes of the inner packet's ECN field (RFC 6040 §4.1).
+    pub ecn: ecn::Mode,
     /// IPv4's "don't fragment".
     pub dont_fragment: DontFragment,
     /// Time to live or hop limit.
@@ -42,7 +43,7 @@ pub enum DontFragment {
 
 impl Default for HeaderRules {
     fn default() -> Self {
-        Self { code_point: None, ecn: true, dont_fragment: DontFragment::Set, hop_limit: 64 }
+        Self { code_point: None, ecn: ecn::Mode::Normal, dont_fragment: DontFragment::Set, hop_limit: 64 }
     }
 }
 
@@ -75,8 +76,6 @@ enum Version {
 const LINE: usize = 64;
 /// Bits of the traffic class that are the code point.
 const CODE_POINT: u8 = 0xfc;
-/// And the ECN field.
-const ECN: u8 = 0x03;
 
 impl OuterHeader {
     /// Bytes of the longest: both VLAN tags, IPv6, UDP.
@@ -142,7 +141,8 @@ impl OuterHeader {
             link: link.len() as u8,
             version,
             encapsulated: encapsulation.is_some(),
-            copied_class: rules.code_point.map_or(CODE_POINT, |_| 0) | if rules.ecn { ECN } else { 0 },
+            // A mode lets all values through or none, so what becomes of the one with all bits set tells which bits are copied.
+            copied_class: ecn::encapsulate(rules.ecn, Ecn::Ce).on(rules.code_point.map_or(CODE_POINT, |_| 0)),
             fixed_class: rules.code_point.map_or(0, |code_point| code_point << 2),
             dont_fragment: rules.dont_fragment,
             sum,

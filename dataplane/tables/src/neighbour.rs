@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use wire::{Address, LinkHeader};
 
 use crate::PortIndex;
-use crate::trie::{Prefix, Trie};
+use crate::trie::Tries;
 
 /// A neighbour whose link address is not known: the kernel is to be asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,7 @@ pub struct Attachment {
     /// The port of its interface.
     pub port: PortIndex,
     adjacencies: Vec<Adjacency>,
-    v4: Trie<4>,
-    v6: Trie<16>,
+    prefixes: Tries,
 }
 
 /// What the kernel's routes and neighbours come to for an address.
@@ -53,7 +52,7 @@ impl Attachment {
     pub fn new(port: PortIndex, routes: &[(IpNet, NextHop)], neighbours: &[(IpAddr, LinkHeader)]) -> Self {
         let link =
             |address: &IpAddr| neighbours.iter().find(|(neighbour, _)| neighbour == address).map(|(_, link)| link);
-        let mut made = Self { port, adjacencies: Vec::new(), v4: Trie::default(), v6: Trie::default() };
+        let mut made = Self { port, adjacencies: Vec::new(), prefixes: Tries::default() };
         made.insert(routes.iter().map(|(prefix, next_hop)| {
             let adjacency = match next_hop {
                 NextHop::OnLink => Adjacency::OnLink,
@@ -71,28 +70,17 @@ impl Attachment {
         made
     }
 
-    fn insert(&mut self, adjacencies: impl Iterator<Item = (IpNet, Adjacency)>) {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for (prefix, adjacency) in adjacencies {
-            let number = self.adjacencies.len() as u32;
-            self.adjacencies.push(adjacency);
-            let length = prefix.prefix_len();
-            match prefix.network() {
-                IpAddr::V4(address) => v4.push(Prefix { octets: address.octets(), length, number }),
-                IpAddr::V6(address) => v6.push(Prefix { octets: address.octets(), length, number }),
-            }
-        }
-        self.v4.apply(v4);
-        self.v6.apply(v6);
+    fn insert(&mut self, ways: impl Iterator<Item = (IpNet, Adjacency)>) {
+        let adjacencies = &mut self.adjacencies;
+        self.prefixes.apply(ways.map(|(prefix, adjacency)| {
+            adjacencies.push(adjacency);
+            (prefix, adjacencies.len() as u32 - 1)
+        }));
     }
 
     #[inline(always)]
     fn adjacency(&self, destination: Address) -> Option<&Adjacency> {
-        let number = match destination {
-            Address::V4(bits) => self.v4.lookup(&bits.to_be_bytes()),
-            Address::V6(bits) => self.v6.lookup(&bits.to_be_bytes()),
-        };
-        self.adjacencies.get(number as usize)
+        self.adjacencies.get(self.prefixes.lookup(destination) as usize)
     }
 
     /// The link header of packets to `destination`, or the neighbour that is not resolved; `None` where the kernel has

@@ -1,11 +1,9 @@
 //! A border gateway's routes, as workers look them up.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use wire::Address;
 
-use crate::trie::{NONE, Prefix, Trie};
+use crate::trie::{NONE, Tries};
 use crate::{AttachmentIndex, RouteIndex, SlotTable, TunnelGroup};
 
 /// Where a route leads. Prefixes that lead the same way share one.
@@ -30,8 +28,7 @@ pub enum Route {
 #[derive(Clone, Default)]
 pub struct RouteTable {
     routes: SlotTable<Route>,
-    v4: Trie<4>,
-    v6: Trie<16>,
+    prefixes: Tries,
 }
 
 impl RouteTable {
@@ -61,18 +58,11 @@ impl RouteTable {
     /// # Panics
     /// With a number of 2^31 - 1 or more.
     pub fn change_prefixes(&mut self, changes: impl IntoIterator<Item = (IpNet, Option<RouteIndex>)>) {
-        let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for (prefix, route) in changes {
+        self.prefixes.apply(changes.into_iter().map(|(prefix, route)| {
             let number = route.map_or(NONE, |route| route.0);
             assert!(route.is_none() || number < NONE, "a route's number is below 2^31 - 1");
-            let length = prefix.prefix_len();
-            match prefix.network() {
-                IpAddr::V4(address) => v4.push(Prefix { octets: address.octets(), length, number }),
-                IpAddr::V6(address) => v6.push(Prefix { octets: address.octets(), length, number }),
-            }
-        }
-        self.v4.apply(v4);
-        self.v6.apply(v6);
+            (prefix, number)
+        }));
     }
 
     /// The route of the longest prefix that holds `destination`.
@@ -86,10 +76,7 @@ impl RouteTable {
     #[inline(always)]
     #[must_use]
     pub fn find(&self, destination: impl Into<Address>) -> Option<RouteIndex> {
-        let number = match destination.into() {
-            Address::V4(bits) => self.v4.lookup(&bits.to_be_bytes()),
-            Address::V6(bits) => self.v6.lookup(&bits.to_be_bytes()),
-        };
+        let number = self.prefixes.lookup(destination.into());
         (number != NONE).then_some(RouteIndex(number))
     }
 
@@ -103,6 +90,8 @@ impl RouteTable {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::TunnelIndex;
 
@@ -156,10 +145,10 @@ mod tests {
         };
         assert_eq!(routes(&before), [Some(tunnel(0)), Some(tunnel(1)), Some(tunnel(0))]);
         assert_eq!(routes(&after), [Some(tunnel(5)), Some(tunnel(1)), Some(tunnel(5))]);
-        assert!(before.v4.same(&after.v4));
+        assert!(before.prefixes.same(&after.prefixes));
         after.change_prefixes([(prefix("10.2.0.0/24"), Some(one)), (prefix("10.1.0.0/24"), None)]);
         assert_eq!(routes(&after), [Some(tunnel(5)), Some(tunnel(5)), Some(tunnel(1))]);
-        assert!(!before.v4.same(&after.v4));
+        assert!(!before.prefixes.same(&after.prefixes));
         // No wider route takes over where the route is gone and the prefix is not.
         after.remove_route(one);
         assert_eq!(routes(&after), [Some(tunnel(5)), Some(tunnel(5)), None]);

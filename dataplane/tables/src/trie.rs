@@ -9,7 +9,11 @@
 //! A change builds the blocks anew that it falls into and shares the others: microseconds where a block holds a few
 //! hundred prefixes, and as long as building it takes where one holds them all.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use ipnet::IpNet;
+use wire::Address;
 
 use crate::SlotTable;
 
@@ -28,6 +32,45 @@ pub struct Trie<const N: usize> {
     blocks: SlotTable<Block>,
     /// What each block was built from, in order. Apart from the blocks, which are better packed without it.
     prefixes: SlotTable<Arc<[Prefix<N>]>>,
+}
+
+/// A map from prefixes of both families to numbers below [`NONE`].
+#[derive(Clone, Default)]
+pub struct Tries {
+    v4: Trie<4>,
+    v6: Trie<16>,
+}
+
+impl Tries {
+    /// Sets the numbers of prefixes, or with [`NONE`] takes prefixes out; the last word on a prefix counts.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = (IpNet, u32)>) {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for (prefix, number) in changes {
+            let length = prefix.prefix_len();
+            match prefix.network() {
+                IpAddr::V4(address) => v4.push(Prefix { octets: address.octets(), length, number }),
+                IpAddr::V6(address) => v6.push(Prefix { octets: address.octets(), length, number }),
+            }
+        }
+        self.v4.apply(v4);
+        self.v6.apply(v6);
+    }
+
+    /// The number of the longest prefix that holds the address, or [`NONE`].
+    #[inline(always)]
+    #[must_use]
+    pub fn lookup(&self, address: Address) -> u32 {
+        match address {
+            Address::V4(bits) => self.v4.lookup(&bits.to_be_bytes()),
+            Address::V6(bits) => self.v6.lookup(&bits.to_be_bytes()),
+        }
+    }
+
+    /// Whether one is a clone of the other.
+    #[cfg(test)]
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.v4.same(&other.v4) && self.v6.same(&other.v6)
+    }
 }
 
 /// A prefix and what it leads to.

@@ -14,6 +14,7 @@ use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
 use crate::handle::{Bytes, IkeDatagram};
+use crate::last::Last;
 use crate::outbound::packet;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
@@ -38,7 +39,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     mut reassemble: impl FnMut(&Packet<'_>, &mut Tally<'s>),
 ) -> Batch<'a> {
     let mut batch = Batch::new();
-    let mut last = None;
+    let mut last = Last::new();
     for frame in frames {
         match content(frame) {
             Ok(Content::Esp { esp, traffic_class }) => match association(esp, &mut last, turn.snapshot) {
@@ -98,22 +99,15 @@ fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: 
 #[inline(always)]
 fn association<'a>(
     esp: &[u8],
-    last: &mut Option<(u32, (SaSlot, &'a Inbound))>,
+    last: &mut Last<u32, (SaSlot, &'a Inbound)>,
     snapshot: &'a Snapshot,
 ) -> Result<(SaSlot, &'a Inbound), DropReason> {
     let (spi, _) = wire::esp::header(esp).ok_or(DropReason::MalformedEsp)?;
-    if let Some((of, found)) = *last
-        && of == spi
-    {
-        return Ok(found);
-    }
-    let found = snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
-    // Control names a port that does not exist where the gateway has no attachment.
-    if found.1.expected.position() >= snapshot.ports.len() {
-        return Err(DropReason::NoRoute);
-    }
-    *last = Some((spi, found));
-    Ok(found)
+    last.find(spi, || {
+        let found = snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
+        // Control names a port that does not exist where the gateway has no attachment.
+        if found.1.expected.position() < snapshot.ports.len() { Ok(found) } else { Err(DropReason::NoRoute) }
+    })
 }
 
 /// Opens those packets of the batch that are expected to leave through `port` into its frames, and hands over those

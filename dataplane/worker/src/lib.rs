@@ -10,6 +10,7 @@ mod drop_reason;
 mod handle;
 mod host;
 mod inbound;
+mod last;
 mod outbound;
 mod reassembly;
 mod recent;

@@ -9,6 +9,7 @@ use wire::icmp::Report;
 use wire::{EtherType, Link, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
+use crate::last::Last;
 use crate::stage::{Stage, Stopwatch};
 use crate::turn::{Origin, Refused, Turn};
 
@@ -43,9 +44,9 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     (gateway, origin): (GatewayIndex, Origin),
     turn: &mut Turn<'s, W>,
 ) -> Option<&'f mut [u8]> {
-    let mut last = Last::default();
+    let mut before = Before { route: Last::new(), outbound: Last::new() };
     for frame in frames {
-        let way = match way(frame, (gateway, origin), &mut last, turn) {
+        let way = match way(frame, (gateway, origin), &mut before, turn) {
             Ok(Some(way)) => way,
             Ok(None) => {
                 turn.tally.pass();
@@ -87,14 +88,16 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
 fn way<'a, W: Stopwatch>(
     frame: &[u8],
     (gateway, origin): (GatewayIndex, Origin),
-    last: &mut Last<'a>,
+    before: &mut Before<'a>,
     turn: &mut Turn<'a, W>,
 ) -> Result<Option<Way<'a>>, Refused> {
     let (start, inner) = packet(frame)?;
     let table = turn.snapshot.gateways.get(gateway.position());
     let find = || table.and_then(|table| table.find(inner.destination)).ok_or(());
     let found = turn.routes.find(gateway, inner.destination, find).ok().copied();
-    let tunnels = match found.and_then(|found| last.route(found, || table?.route(found))) {
+    let tunnels = match found
+        .and_then(|found| before.route.find(found, || table.and_then(|table| table.route(found)).ok_or(())).ok())
+    {
         Some(Route::Tunnels(tunnels)) => tunnels,
         Some(Route::Host) if origin != Origin::Host => {
             turn.pass(gateway, inner.bytes)?;
@@ -110,7 +113,7 @@ fn way<'a, W: Stopwatch>(
     }
     let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
     let tunnel = tunnels.tunnel(|| inner.flow_hash()).ok_or(down)?;
-    let outbound = last.outbound(tunnel, || turn.snapshot.tunnels.get(tunnel.position())).ok_or(down)?;
+    let outbound = before.outbound.find(tunnel, || turn.snapshot.tunnels.get(tunnel.position()).ok_or(down))?;
     if !outbound.selectors.allow_outbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited));
     }
@@ -128,40 +131,10 @@ fn way<'a, W: Stopwatch>(
     Ok(Some(Way { outbound, header, start, length: inner.bytes.len(), segment, fits }))
 }
 
-/// What the packet before was for. The next one mostly is for the same, and that it is the processor foresees: it need not wait
-/// for one look-up after the other.
-#[derive(Default)]
-struct Last<'a> {
-    route: Option<(RouteIndex, &'a Route)>,
-    outbound: Option<(TunnelIndex, &'a Outbound)>,
-}
-
-impl<'a> Last<'a> {
-    #[inline(always)]
-    fn route(&mut self, index: RouteIndex, look_up: impl FnOnce() -> Option<&'a Route>) -> Option<&'a Route> {
-        match self.route {
-            Some((last, route)) if last == index => Some(route),
-            Some(_) | None => {
-                self.route = look_up().map(|route| (index, route));
-                self.route.map(|(_, route)| route)
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn outbound(
-        &mut self,
-        tunnel: TunnelIndex,
-        look_up: impl FnOnce() -> Option<&'a Outbound>,
-    ) -> Option<&'a Outbound> {
-        match self.outbound {
-            Some((last, outbound)) if last == tunnel => Some(outbound),
-            Some(_) | None => {
-                self.outbound = look_up().map(|outbound| (tunnel, outbound));
-                self.outbound.map(|(_, outbound)| outbound)
-            }
-        }
-    }
+/// What the packet before was for.
+struct Before<'a> {
+    route: Last<RouteIndex, &'a Route>,
+    outbound: Last<TunnelIndex, &'a Outbound>,
 }
 
 /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
@@ -180,7 +153,8 @@ fn fragment<'a, 's: 'a, W: Stopwatch>(
         turn.tally.drop_of(slot, DropReason::TooLong);
         return Ok(room);
     };
-    let (count, bytes) = (split.pieces().count(), split.pieces().map(|piece| piece.length + 60).sum::<usize>());
+    let (count, bytes) =
+        (split.pieces().count(), split.pieces().map(|piece| piece.length + MOST_HEADER).sum::<usize>());
     if count > BATCH || bytes > MOST_PIECES {
         turn.tally.drop_of(slot, DropReason::TooLong);
         return Ok(room);
@@ -189,7 +163,7 @@ fn fragment<'a, 's: 'a, W: Stopwatch>(
         return Err(Full);
     }
     for piece in split.pieces() {
-        let (to, left) = room.split_at_mut(piece.length + 60);
+        let (to, left) = room.split_at_mut(piece.length + MOST_HEADER);
         room = left;
         let length = split.write(piece, to).unwrap_or(0);
         let to = &mut to[..length];
@@ -203,6 +177,8 @@ fn fragment<'a, 's: 'a, W: Stopwatch>(
 /// Nothing was done, for there is no space for all of them.
 struct Full;
 
+/// Bytes of an IPv4 header with all the options it can have.
+const MOST_HEADER: usize = 60;
 /// Bytes for the pieces of a batch: enough for those of the longest packet.
 pub(crate) const MOST_PIECES: usize = 4 * 65536;
 

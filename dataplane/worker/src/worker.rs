@@ -116,27 +116,20 @@ impl<P: Port> Worker<P> {
     pub fn poll_watched(&mut self, watch: &mut impl Stopwatch) -> usize {
         let ((version, snapshot), limit) = (self.snapshot.load_versioned(), self.options.batch);
         self.memory.renew(version);
+        let tables = (snapshot, &*self.shared);
         let mut found = 0;
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
             found += match *role {
                 PortRole::Wan => {
-                    let (tables, kept) = ((snapshot, &*self.shared), (&mut self.memory, &mut self.reassembly));
+                    let kept = (&mut self.memory, &mut self.reassembly);
                     from_wan(&mut self.ports, index, limit, tables, kept, watch)
                 }
                 PortRole::Vpc(gateway) => {
-                    let tables = (snapshot, &*self.shared);
-                    from_vpc(
-                        &mut self.ports,
-                        (index, gateway),
-                        limit,
-                        tables,
-                        (&mut self.room, &mut self.memory),
-                        watch,
-                    )
+                    let kept = (&mut *self.room, &mut self.memory);
+                    from_vpc(&mut self.ports, (index, gateway), limit, tables, kept, watch)
                 }
             };
         }
-        let tables = (snapshot, &*self.shared);
         found += host::send(&mut self.ports, (&mut self.frame, &mut self.room, &mut self.memory), tables, watch);
         found += from_control(&mut self.ports, &self.shared);
         if self.reassembly.is_waiting() {
