@@ -12,6 +12,7 @@ mod failure;
 mod frame;
 mod kernel;
 mod layout;
+mod learnt;
 mod negotiation;
 mod picture;
 mod privilege;
@@ -25,6 +26,7 @@ mod table;
 mod traffic;
 mod tunnel_ids;
 mod upkeep;
+mod volume;
 mod wireshark;
 
 use std::io::{self, IsTerminal, Write};

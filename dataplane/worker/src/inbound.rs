@@ -1,11 +1,11 @@
 //! From a peer to a VPC: classify, find the association, open, check, route, deliver.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 use esp::{Admitted, Opened, Opening, Refusal, Stale};
 use port::{BATCH, Transmit};
-use tables::{Inbound, PortIndex, Route, SaSlot, Snapshot, Unresolved};
+use tables::{GatewayIndex, Inbound, PortIndex, Route, SaSlot, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::esp::Encapsulated;
 use wire::icmp::Report;
@@ -193,10 +193,19 @@ fn deliver<W: Stopwatch>(
 ) -> Result<(Delivery, usize), Refused> {
     let Sealed { slot, inbound, traffic_class, .. } = *sealed;
     let length = opened.length;
+    match inbound.traffic {
+        Traffic::Free => {}
+        Traffic::Limited if turn.admits(inbound.tunnel, |limits| &limits.inbound, length) => {}
+        Traffic::Limited => return Err(DropReason::RateLimited.of(slot)),
+        Traffic::Paused => return Err(DropReason::TunnelPaused.of(slot)),
+    }
     let content = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..length)).unwrap_or_default();
     let inner = inner(content, opened.next_header).map_err(|reason| reason.of(slot))?;
     if !inbound.selectors.allow_inbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(slot));
+    }
+    if inbound.reverse_path && !ways.may_come_from(inbound.gateway, inner.source) {
+        return Err(DropReason::SpoofedSource.of(slot));
     }
     let length = inner.bytes.len();
     let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
@@ -290,12 +299,14 @@ impl Unfound {
 /// The ways of a batch: packets of one flow come in runs, and a run is looked up once.
 struct Ways<'a> {
     snapshot: &'a Snapshot,
-    last: Option<((tables::GatewayIndex, std::net::IpAddr), Way<'a>)>,
+    last: Option<((GatewayIndex, IpAddr), Way<'a>)>,
+    /// The last source that may come out of a gateway's tunnels.
+    source: Option<(GatewayIndex, IpAddr)>,
 }
 
 impl<'a> Ways<'a> {
     fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, last: None }
+        Self { snapshot, last: None, source: None }
     }
 
     #[inline(always)]
@@ -309,6 +320,22 @@ impl<'a> Ways<'a> {
         let way = self.look_up(inbound, inner)?;
         self.last = Some((key, way));
         Ok(way)
+    }
+
+    /// Whether the gateway's routes do not lead to the source on our own side.
+    #[inline(always)]
+    fn may_come_from(&mut self, gateway: GatewayIndex, source: IpAddr) -> bool {
+        if self.source == Some((gateway, source)) {
+            return true;
+        }
+        let may = match self.snapshot.route(gateway, source) {
+            Some(Route::Attachment(_) | Route::Host) => false,
+            Some(Route::Tunnels(_) | Route::Blackhole | Route::Reject) | None => true,
+        };
+        if may {
+            self.source = Some((gateway, source));
+        }
+        may
     }
 
     #[inline(always)]
@@ -328,7 +355,8 @@ impl<'a> Ways<'a> {
             Some(Ok(link)) => Ok(Way::Attachment(OutOf { port: attachment.port, link })),
             Some(Err(address)) => Err(Unfound {
                 refused: DropReason::NeighbourUnresolved.into(),
-                ask_for: Some(Unresolved { port: attachment.port, address }),
+                // Where the kernel knows no neighbours, its question would go to another network.
+                ask_for: (!attachment.learns).then_some(Unresolved { port: attachment.port, address }),
             }),
             None => Err(Unfound::because(Refused::from(DropReason::NoKernelRoute).told(Report::NoRoute))),
         }

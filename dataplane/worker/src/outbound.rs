@@ -5,10 +5,13 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 use esp::{OuterHeader, Sealing};
 use port::{BATCH, Transmit};
-use tables::{GatewayIndex, Outbound, PortIndex, Route, Snapshot, Unresolved};
+use tables::{
+    Attachment, AttachmentIndex, GatewayIndex, Outbound, PortIndex, Route, Seen, Snapshot, TunnelIndex, Unresolved,
+    Vlans,
+};
 use wire::fragment::Split;
 use wire::icmp::Report;
-use wire::{EtherType, Link, Packet, Protocol, ip, tcp};
+use wire::{EtherType, Link, MacAddress, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
 use crate::stage::{Stage, Stopwatch};
@@ -25,6 +28,7 @@ pub(crate) type Batch<'a> = ArrayVec<Routed<'a>, BATCH>;
 
 /// What is known of a packet whose way is known.
 struct Way<'a> {
+    tunnel: TunnelIndex,
     outbound: &'a Outbound,
     header: &'a OuterHeader,
     /// Where the packet starts in its frame, and its length.
@@ -42,20 +46,20 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
     frames: &mut impl Iterator<Item = &'f mut [u8]>,
     mut room: &'a mut [u8],
-    (gateway, origin): (GatewayIndex, Origin),
+    vlans: &'s Vlans,
     turn: &mut Turn<'s, W>,
 ) -> Option<&'f mut [u8]> {
-    let mut routes = Routes { snapshot: turn.snapshot, gateway, last: None };
+    let mut routes = Routes::new(turn.snapshot, vlans);
     for frame in frames {
-        let way = match way(frame, &mut routes, origin, turn) {
+        let way = match way(frame, &mut routes, turn) {
             Ok(way) => way,
             Err(refused) => {
                 let start = Link::parse(frame).map_or(0, |link| link.length);
-                turn.refuse(refused, gateway, origin, frame.get(start..).unwrap_or_default());
+                routes.refuse(refused, frame.get(start..).unwrap_or_default(), turn);
                 continue;
             }
         };
-        let Way { outbound, header, start, length, segment, fits } = way;
+        let Way { outbound, header, start, length, segment, fits, .. } = way;
         if !fits {
             match fragment(batch, &frame[start..start + length], room, &way, turn) {
                 Ok(left) => room = left,
@@ -63,8 +67,12 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
             }
             continue;
         }
+        if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, length) {
+            turn.tally.drop_of(outbound.slot, DropReason::RateLimited);
+            continue;
+        }
         let inner = &mut frame[start..start + length];
-        if origin != Origin::Host {
+        if routes.origin != Origin::Host {
             // The way is known of those alone that have hops left.
             ip::decrement_hops(inner);
         }
@@ -81,13 +89,9 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
 }
 
 #[inline(always)]
-fn way<'a, W: Stopwatch>(
-    frame: &[u8],
-    routes: &mut Routes<'a>,
-    origin: Origin,
-    turn: &Turn<'a, W>,
-) -> Result<Way<'a>, Refused> {
-    let (start, inner) = packet(frame)?;
+fn way<'a, W: Stopwatch>(frame: &[u8], routes: &mut Routes<'a>, turn: &Turn<'a, W>) -> Result<Way<'a>, Refused> {
+    let (link, inner) = packet(frame)?;
+    routes.enter(vlan(frame, link), frame, inner.source, turn)?;
     let tunnels = match routes.lookup(inner.destination) {
         Some(Route::Tunnels(tunnels)) => tunnels,
         Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
@@ -95,11 +99,11 @@ fn way<'a, W: Stopwatch>(
         Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
         None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
     };
-    if inner.hops <= 1 && origin != Origin::Host {
+    if inner.hops <= 1 && routes.origin != Origin::Host {
         return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
     }
     let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
-    let tunnel = tunnels.tunnel(|| inner.flow_hash()).ok_or(down)?;
+    let tunnel = tunnels.tunnel(|| routes.flow_hash(&inner)).ok_or(down)?;
     let outbound = turn.snapshot.tunnels.get(tunnel.position()).ok_or(down)?;
     if !outbound.selectors.allow_outbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited));
@@ -115,7 +119,7 @@ fn way<'a, W: Stopwatch>(
     })?;
     let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
     let segment = if is_tcp { inner.header_length } else { 0 };
-    Ok(Way { outbound, header, start, length: inner.bytes.len(), segment, fits })
+    Ok(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits })
 }
 
 /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
@@ -142,6 +146,10 @@ fn fragment<'a, 's: 'a, W: Stopwatch>(
     if count > batch.remaining_capacity() || bytes > room.len() {
         return Err(Full);
     }
+    if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, inner.len()) {
+        turn.tally.drop_of(slot, DropReason::RateLimited);
+        return Ok(room);
+    }
     for piece in split.pieces() {
         let (to, left) = room.split_at_mut(piece.length + 60);
         room = left;
@@ -160,14 +168,81 @@ struct Full;
 /// Bytes for the pieces of a batch: enough for those of the longest packet.
 pub(crate) const MOST_PIECES: usize = 4 * 65536;
 
-/// A gateway's routes during one batch: packets of one flow come in runs, and a run is looked up once.
+/// Where frames come in and where their packets go, during one batch: packets of one flow come in runs, and a run is looked up
+/// once.
 struct Routes<'a> {
     snapshot: &'a Snapshot,
-    gateway: GatewayIndex,
+    vlans: &'a Vlans,
+    /// Of the last frame.
+    vlan: u16,
+    /// Its attachment, if there is one of its VLAN.
+    attachment: Option<&'a Attachment>,
+    origin: Origin,
+    /// Whether there is something to see to in the sources of the attachment's packets, and the last one that was seen to.
+    screens: bool,
+    screened: Option<IpAddr>,
     last: Option<(IpAddr, Option<&'a Route>)>,
 }
 
 impl<'a> Routes<'a> {
+    fn new(snapshot: &'a Snapshot, vlans: &'a Vlans) -> Self {
+        let (origin, attachment) = (Origin::Vpc(AttachmentIndex(u32::MAX)), None);
+        let mut routes =
+            Self { snapshot, vlans, vlan: 0, attachment, origin, screens: false, screened: None, last: None };
+        routes.change(Vlans::UNTAGGED);
+        routes
+    }
+
+    /// Turns to the attachment of a frame's VLAN, and sees to its source.
+    #[inline(always)]
+    fn enter<W: Stopwatch>(
+        &mut self,
+        vlan: u16,
+        frame: &[u8],
+        source: IpAddr,
+        turn: &Turn<'_, W>,
+    ) -> Result<(), DropReason> {
+        if vlan != self.vlan {
+            self.change(vlan);
+        }
+        if self.screens && self.screened != Some(source) { self.screen(frame, source, turn) } else { Ok(()) }
+    }
+
+    #[inline(never)]
+    fn change(&mut self, vlan: u16) {
+        let index = self.vlans.attachment(vlan);
+        let attachment = index.and_then(|index| self.snapshot.attachments.get(index.position()));
+        self.origin = Origin::Vpc(index.unwrap_or(AttachmentIndex(u32::MAX)));
+        self.screens = attachment.is_none_or(|attachment| attachment.sources.is_some() || attachment.learns);
+        (self.vlan, self.attachment, self.screened, self.last) = (vlan, attachment, None, None);
+    }
+
+    #[inline(never)]
+    fn screen<W: Stopwatch>(&mut self, frame: &[u8], source: IpAddr, turn: &Turn<'_, W>) -> Result<(), DropReason> {
+        let attachment = self.attachment.ok_or(DropReason::UnknownVlan)?;
+        if attachment.sources.as_ref().is_some_and(|sources| !sources.holds(source)) {
+            return Err(DropReason::SpoofedSource);
+        }
+        if attachment.learns {
+            self.learn(attachment, frame, source, turn);
+        }
+        self.screened = Some(source);
+        Ok(())
+    }
+
+    fn learn<W: Stopwatch>(&self, attachment: &Attachment, frame: &[u8], source: IpAddr, turn: &Turn<'_, W>) {
+        let (Origin::Vpc(index), Some(mac)) = (self.origin, frame[6..].first_chunk()) else { return };
+        let new = match attachment.link(source) {
+            Some(Ok(known)) => known.bytes()[..6] != *mac,
+            Some(Err(_)) => true,
+            None => false,
+        };
+        let group = mac[0] & 1 != 0;
+        if new && !group {
+            turn.tell_seen(Seen { attachment: index, address: source, mac: MacAddress(*mac) });
+        }
+    }
+
     #[inline(always)]
     fn lookup(&mut self, destination: IpAddr) -> Option<&'a Route> {
         if let Some((last, route)) = self.last
@@ -175,21 +250,46 @@ impl<'a> Routes<'a> {
         {
             return route;
         }
-        let route = self.snapshot.route(self.gateway, destination);
+        let route = self.attachment.and_then(|attachment| self.snapshot.route(attachment.gateway, destination));
         self.last = Some((destination, route));
         route
     }
+
+    /// The number by which one of several tunnels is chosen.
+    #[inline(always)]
+    fn flow_hash(&self, packet: &Packet<'_>) -> u32 {
+        let gateway = self.attachment.and_then(|from| self.snapshot.gateways.get(from.gateway.position()));
+        if gateway.is_some_and(|gateway| gateway.symmetric) { packet.symmetric_flow_hash() } else { packet.flow_hash() }
+    }
+
+    #[cold]
+    fn refuse<W: Stopwatch>(&self, refused: Refused, packet: &[u8], turn: &mut Turn<'_, W>) {
+        // Before a frame has an attachment there is nobody to tell.
+        let gateway = self.attachment.map_or(GatewayIndex(u32::MAX), |attachment| attachment.gateway);
+        turn.refuse(refused, gateway, self.origin, packet);
+    }
 }
 
-/// The IP packet in a frame, and where it starts.
+/// The VLAN of a frame, by a single tag of IEEE 802.1Q. One that no attachment has for frames of a provider's VLAN, or of a VLAN
+/// within another (IEEE 802.1ad): these are other networks, whatever numbers they have.
 #[inline(always)]
-pub(crate) fn packet(frame: &[u8]) -> Result<(usize, Packet<'_>), DropReason> {
+fn vlan(frame: &[u8], link: Link) -> u16 {
+    match link.tag {
+        None => Vlans::UNTAGGED,
+        Some(tag) if link.length == Link::TAGGED && frame[12..14] == EtherType::VLAN.0.to_be_bytes() => tag.vlan(),
+        Some(_) => u16::MAX,
+    }
+}
+
+/// The link header of a frame and the IP packet behind it.
+#[inline(always)]
+pub(crate) fn packet(frame: &[u8]) -> Result<(Link, Packet<'_>), DropReason> {
     let link = Link::parse(frame).map_err(|_| DropReason::MalformedEthernet)?;
     if link.ether_type != EtherType::IPV4 && link.ether_type != EtherType::IPV6 {
         return Err(DropReason::NotIp);
     }
     let packet = frame.get(link.length..).unwrap_or_default();
-    Packet::parse(packet).map(|packet| (link.length, packet)).map_err(|_| DropReason::MalformedIp)
+    Packet::parse(packet).map(|packet| (link, packet)).map_err(|_| DropReason::MalformedIp)
 }
 
 /// Seals those packets of the batch that leave through `port` into its frames, and hands them over.

@@ -1,7 +1,10 @@
 //! What the stages of one batch share.
 
+use std::cell::Cell;
+use std::time::Instant;
+
 use arrayvec::ArrayVec;
-use tables::{GatewayIndex, PortIndex, SaSlot, Snapshot, TunnelIndex, Unresolved};
+use tables::{AttachmentIndex, GatewayIndex, RateLimit, SaSlot, Seen, Snapshot, TunnelIndex, TunnelLimits, Unresolved};
 use wire::icmp::Report;
 
 use crate::DropReason;
@@ -17,6 +20,8 @@ pub(crate) struct Turn<'a, W> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) shared: &'a Shared,
     pub(crate) tally: Tally<'a>,
+    /// The time, once somebody has asked for it: one batch is one moment.
+    clock: Cell<Option<Instant>>,
     watch: &'a mut W,
 }
 
@@ -24,7 +29,7 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
     /// The turn of a batch of so many packets, which were just received.
     pub(crate) fn new(snapshot: &'a Snapshot, shared: &'a Shared, received: usize, watch: &'a mut W) -> Self {
         watch.ended(Stage::Receive);
-        Self { snapshot, shared, tally: Tally::new(&shared.counters, received), watch }
+        Self { snapshot, shared, tally: Tally::new(&shared.counters, received), clock: Cell::new(None), watch }
     }
 
     #[inline]
@@ -36,6 +41,20 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
     #[cold]
     pub(crate) fn ask_for(&self, neighbour: Unresolved) {
         let _ = self.shared.unresolved.push(neighbour);
+    }
+
+    /// Tells of a neighbour. What a full queue does not take comes again with its next packet.
+    #[cold]
+    pub(crate) fn tell_seen(&self, neighbour: Seen) {
+        let _ = self.shared.seen.push(neighbour);
+    }
+
+    /// Whether a tunnel may carry so many bytes more in one direction.
+    #[inline(never)]
+    pub(crate) fn admits(&self, tunnel: TunnelIndex, limit: fn(&TunnelLimits) -> &RateLimit, bytes: usize) -> bool {
+        let now = self.clock.get().unwrap_or_else(Instant::now);
+        self.clock.set(Some(now));
+        self.snapshot.limits.get(tunnel.position()).is_none_or(|limits| limit(limits).admit(bytes, now))
     }
 
     /// Drops a packet, and has its sender told if there is something to tell.
@@ -107,8 +126,8 @@ impl Notice {
 /// Where a packet came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// From a VPC, through this port.
-    Vpc(PortIndex),
+    /// From a VPC, through this attachment.
+    Vpc(AttachmentIndex),
     /// From a peer, through this tunnel.
     Tunnel(TunnelIndex),
     /// From the gateway's own host.

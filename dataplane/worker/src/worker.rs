@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 use port::{BATCH, Port, Receive, Transmit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tables::{GatewayIndex, PortIndex, PortRole, Reader, Snapshot};
+use tables::{PortIndex, PortRole, Reader, Snapshot, Vlans};
 
 use crate::handle::{Handle, Shared};
 use crate::stage::{Stage, Stopwatch, Unwatched};
-use crate::turn::{Origin, Turn};
+use crate::turn::Turn;
 use crate::{DropReason, inbound, outbound};
 
 /// What a worker does when it finds nothing to do.
@@ -109,11 +109,11 @@ impl<P: Port> Worker<P> {
         let (snapshot, limit) = (self.snapshot.load(), self.options.batch);
         let mut found = 0;
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
-            found += match *role {
+            found += match role {
                 PortRole::Wan => from_wan(&mut self.ports, index, limit, (snapshot, &self.shared), watch),
-                PortRole::Vpc(gateway) => {
+                PortRole::Vpc(vlans) => {
                     let tables = (snapshot, &*self.shared);
-                    from_vpc(&mut self.ports, (index, gateway), limit, tables, &mut self.room, watch)
+                    from_vpc(&mut self.ports, (index, vlans), limit, tables, &mut self.room, watch)
                 }
             };
         }
@@ -159,7 +159,7 @@ fn apart<P: Port>(ports: &mut [P], index: usize) -> Option<(&mut P::Rx, Transmit
 
 fn from_vpc<P: Port, W: Stopwatch>(
     ports: &mut [P],
-    (index, gateway): (usize, GatewayIndex),
+    (index, vlans): (usize, &Vlans),
     limit: usize,
     (snapshot, shared): (&Snapshot, &Shared),
     room: &mut [u8],
@@ -171,8 +171,7 @@ fn from_vpc<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(snapshot, shared, count, watch);
-    let origin = (gateway, Origin::Vpc(PortIndex(index as u32)));
-    send::<P, W>(rx.frames(), origin, &mut others, room, &mut turn);
+    send::<P, W>(rx.frames(), vlans, &mut others, room, &mut turn);
     rx.release();
     turn.tally.finish();
     watch.ended(Stage::Transmit);
@@ -180,18 +179,18 @@ fn from_vpc<P: Port, W: Stopwatch>(
 }
 
 /// Routes and seals frames, as many at a time as there is room for.
-fn send<'a, P: Port, W: Stopwatch>(
+fn send<'a, 's, P: Port, W: Stopwatch>(
     mut frames: impl Iterator<Item = &'a mut [u8]>,
-    origin: (GatewayIndex, Origin),
+    vlans: &'s Vlans,
     others: &mut Transmitters<'_, P>,
     room: &mut [u8],
-    turn: &mut Turn<'_, W>,
+    turn: &mut Turn<'s, W>,
 ) {
     let mut left = None;
     loop {
         let mut batch = outbound::Batch::new();
         let mut these = left.take().into_iter().chain(&mut frames);
-        left = outbound::route(&mut batch, &mut these, room, origin, turn);
+        left = outbound::route(&mut batch, &mut these, room, vlans, turn);
         turn.ended(Stage::Classify);
         if batch.is_empty() && left.is_none() {
             return;
