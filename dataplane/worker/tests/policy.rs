@@ -56,8 +56,13 @@ fn sources_lie_where_their_packets_come_from() {
 /// By one hash or by the other, as the gateway has it: of two tunnels only the first is up.
 #[test]
 fn the_gateway_says_what_a_tunnel_is_chosen_by() {
-    let packets: Vec<_> =
-        (0..64).map(|port| ipv4([10, 1, 0, 2], [10, 2, 0, 2], 17, &[9, port, 0, 9, 0, 8, 0, 0])).collect();
+    // The source is the greater of the two as the hash folds them, or both hashes would be one.
+    let packet = |port| {
+        let source = [0x20, 1, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0];
+        let destination = [0x20, 1, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+        [&[0x60, 0, 0, 0, 0, 8, 17, 64][..], &source, &destination, &[9, port, 0, 9, 0, 8, 0, 0]].concat()
+    };
+    let packets: Vec<_> = (0..64).map(packet).collect();
     let group = TunnelGroup::new(&house::PAIR);
     let chosen = |hash: fn(&Packet<'_>) -> u32| -> Vec<bool> {
         packets
