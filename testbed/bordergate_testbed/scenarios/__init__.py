@@ -19,6 +19,10 @@ ORDER = (
     "vlan",
     "generic_mode",
     "two_tenants",
+    "pause",
+    "rate_limit",
+    "anti_spoofing",
+    "blackhole_reject",
     "reload",
     "status",
 )
