@@ -19,10 +19,8 @@ pub enum Counter {
     NoSocket = 1,
     /// Left to the kernel: not ours.
     ToKernel = 2,
-    /// Left to the kernel: a fragment of ESP or UDP for the gateway.
-    Fragment = 3,
     /// Dropped: a header is cut off or contradicts itself.
-    Malformed = 4,
+    Malformed = 3,
 }
 
 /// The counters of one interface, in frames.
@@ -31,8 +29,7 @@ pub struct Counters([u64; Counter::ALL.len()]);
 
 impl Counter {
     /// All of them, in their order in the map.
-    pub const ALL: [Counter; 5] =
-        [Counter::Steered, Counter::NoSocket, Counter::ToKernel, Counter::Fragment, Counter::Malformed];
+    pub const ALL: [Counter; 4] = [Counter::Steered, Counter::NoSocket, Counter::ToKernel, Counter::Malformed];
 
     /// The name under which it is reported.
     pub const fn as_str(self) -> &'static str {
@@ -40,7 +37,6 @@ impl Counter {
             Counter::Steered => "steered",
             Counter::NoSocket => "no_socket",
             Counter::ToKernel => "to_kernel",
-            Counter::Fragment => "fragment",
             Counter::Malformed => "malformed",
         }
     }

@@ -12,7 +12,8 @@
 //! # Limits
 //! - A tag that the NIC strips is not visible to XDP; where VLANs are in use, switch that off
 //!   (`ethtool -K IFACE rxvlan off`).
-//! - Fragments of ESP and IKE are left to the kernel and counted.
+//! - Fragments of UDP for the gateway's addresses are all taken, for only the first one tells its port. They meet in one
+//!   worker where the NIC spreads fragments by addresses alone, as NICs do that cannot put them together.
 //! - One XDP program per interface; another one is refused with [`SteerError::OtherProgram`].
 #![forbid(unsafe_code)]
 

@@ -2,7 +2,7 @@
 /*
  * Steers frames into the AF_XDP socket of the queue they came in on. Two programs, one per side:
  *
- *   steer_wan  ESP, and UDP to 500 and 4500, for one of the gateway's public addresses
+ *   steer_wan  ESP, UDP to 500 and 4500, and fragments of ESP and of any UDP, for one of the gateway's public addresses
  *   steer_vpc  every unicast IP packet sent to this interface that is not for the host itself
  *
  * All else stays with the kernel. What is ours and finds no socket is dropped, not passed on: the link is
@@ -226,9 +226,8 @@ SEC("xdp.frags") int steer_wan(struct xdp_md *ctx)
 
 	if (protocol != IPPROTO_ESP && protocol != IPPROTO_UDP)
 		return to_kernel();
-	if (fragment)
-		return counted(STEER_FRAGMENT, XDP_PASS);
-	if (protocol == IPPROTO_UDP) {
+	/* Only the first fragment has ports, and none may miss where the packet is put together. */
+	if (protocol == IPPROTO_UDP && !fragment) {
 		struct udphdr *udp = transport;
 
 		if ((void *)(udp + 1) > packet.end)

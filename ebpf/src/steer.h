@@ -18,9 +18,8 @@ enum steer_counter {
 	STEER_STEERED = 0,   /* handed to the socket of the receiving queue */
 	STEER_NO_SOCKET = 1, /* dropped: ours, but no socket is registered for the queue */
 	STEER_TO_KERNEL = 2, /* left to the kernel: not ours */
-	STEER_FRAGMENT = 3,  /* left to the kernel: a fragment of ESP or UDP for the gateway */
-	STEER_MALFORMED = 4, /* dropped: a header is cut off or contradicts itself */
-	STEER_COUNTERS = 5,
+	STEER_MALFORMED = 3, /* dropped: a header is cut off or contradicts itself */
+	STEER_COUNTERS = 4,
 };
 
 /*

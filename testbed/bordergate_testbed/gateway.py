@@ -47,6 +47,9 @@ class Tunnel:
     esp_encryption: tuple[str, ...] = ("aes128gcm16",)
     esn: bool = True
     replay_window: int = 1024
+    inner: str | None = None
+    """Our end inside the tunnel with its prefix length; the selectors hold it, too."""
+    peer_inner: str | None = None
     paused: bool = False
     bandwidth_mbps: int | None = None
     lifetime_packets: int = 0
@@ -64,6 +67,8 @@ class Site:
     customer_asn: int = 65001
     vpc_interface: str = "vpc0"
     tunnel: Tunnel | None = field(default_factory=Tunnel)
+    namespace: str | None = None
+    """Of the gateway's own host; the daemon's choice if `None`."""
     routed: bool = True
     """Whether static routes lead what is for the customer into the tunnel."""
     anti_spoofing: bool = True
@@ -77,11 +82,12 @@ class Site:
     def render(self) -> str:
         """The site's resources in TOML."""
         tunnel = self.tunnel
+        namespace = "" if self.namespace is None else f'namespace = "{self.namespace}"\n'
         gateway = f"""
 [[border_gateway]]
 name = "bgw-{self.name}"
 asn = {self.asn}
-
+{namespace}
 [[vpc_attachment]]
 name = "vpc-{self.name}"
 border_gateway = "bgw-{self.name}"
@@ -94,6 +100,9 @@ anti_spoofing = {str(self.anti_spoofing).lower()}
         connection = f"conn-{self.name}"
         identities = "".join(f'{key} = "{value}"\n' for key, value in
                              (("local_id", tunnel.local_id), ("remote_id", tunnel.remote_id)) if value is not None)
+        inner = "".join(f'{key} = "{value}"\n' for key, value in
+                        (("inner_address", tunnel.inner), ("peer_inner_address", tunnel.peer_inner))
+                        if value is not None)
         routes = "".join(f"""
 [[static_route]]
 border_gateway = "bgw-{self.name}"
@@ -128,9 +137,9 @@ remote_address = "{tunnel.remote}"
 psk = "{tunnel.psk}"
 {identities}admin = "{tunnel.admin}"
 startup = "{tunnel.startup}"
-local_prefixes = {_list(tunnel.local_prefixes)}
-remote_prefixes = {_list(tunnel.remote_prefixes)}
-udp_encapsulation = "{tunnel.udp_encapsulation}"
+local_prefixes = {_list(tunnel.local_prefixes + _hosts(tunnel.inner))}
+remote_prefixes = {_list(tunnel.remote_prefixes + _hosts(tunnel.peer_inner))}
+{inner}udp_encapsulation = "{tunnel.udp_encapsulation}"
 paused = {str(tunnel.paused).lower()}
 {bandwidth}
 [vpn_tunnel.ike]
@@ -352,7 +361,7 @@ class Gateway:
         return found
 
     def check_accounting(self, timeout: float = 3) -> None:
-        """received = transmitted + passed + dropped for every worker, and the drops have names that add up.
+        """received + split = transmitted + passed + dropped + merged for every worker, and the drops have names that add up.
 
         Counters are read while workers run, so the equation is given a moment to hold.
         """
@@ -367,11 +376,12 @@ class Gateway:
                 wrong.append("there are no workers to ask")
             received = sum(worker["received"] for worker in workers)
             for worker in workers:
-                accounted = worker["transmitted"] + worker["passed"] + worker["dropped"]
-                if worker["received"] != accounted:
-                    wrong.append(f"worker {worker['core']}: received {worker['received']}, but transmitted "
-                                 f"{worker['transmitted']} + passed {worker['passed']} + dropped {worker['dropped']} "
-                                 f"= {accounted}")
+                came = worker["received"] + worker["split"]
+                accounted = sum(worker[verdict] for verdict in ("transmitted", "passed", "dropped", "merged"))
+                if came != accounted:
+                    wrong.append(f"worker {worker['core']}: received {worker['received']} + split {worker['split']}, but "
+                                 f"transmitted {worker['transmitted']} + passed {worker['passed']} + dropped "
+                                 f"{worker['dropped']} + merged {worker['merged']} = {accounted}")
                 if worker["dropped"] != sum(worker["drops"].values()):
                     wrong.append(f"worker {worker['core']}: dropped {worker['dropped']}, but named {worker['drops']}")
             return not wrong
@@ -415,6 +425,11 @@ def xdp_mode(namespace: Namespace, interface: str) -> str | None:
     link = json.loads(namespace.ip("-j", "-d", "link", "show", "dev", interface))[0]
     modes = {1: "native", 2: "generic", 3: "offloaded", 4: "several"}
     return modes.get(link["xdp"]["mode"]) if "xdp" in link else None
+
+
+def _hosts(address: str | None) -> tuple[str, ...]:
+    """The prefix of one address, its own prefix length left out."""
+    return () if address is None else (f"{address.partition('/')[0]}/32",)
 
 
 def _list(values: tuple[str, ...]) -> str:

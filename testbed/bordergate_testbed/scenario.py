@@ -18,7 +18,7 @@ from .gateway import Gateway, Site, Tunnel, mirrored
 from .namespace import Namespace
 from .process import CommandFailed, Failure
 from .strongswan import Connection, StrongSwan
-from .topology import Options, Topology
+from .topology import BORDERGATE_INNER, CUSTOMER_INNER, IDC_PREFIX, VPC_PREFIX, Options, Topology
 
 
 class Skip(Exception):
@@ -76,6 +76,21 @@ class Bed:
         gateway = self.gateway().start(Site(tunnel=tunnel or Tunnel()), arguments=arguments)
         gateway.wait_up()
         return gateway, strongswan
+
+    def up_with_inner_addresses(self) -> tuple[Gateway, Namespace]:
+        """As `up_with_strongswan`, with addresses inside the tunnel; the gateway, and its own host's namespace."""
+        topology = self.topology
+        self.step("start strongSwan with an address inside the tunnel")
+        topology.customer.ip("addr", "add", f"{CUSTOMER_INNER}/32", "dev", "lo")
+        self.strongswan().start(Connection(local_ts=f"{IDC_PREFIX},{CUSTOMER_INNER}/32",
+                                           remote_ts=f"{VPC_PREFIX},{BORDERGATE_INNER}/32"))
+        host = Namespace(f"{topology.prefix}bgw-1")
+        self._cleanup.callback(host.remove)
+        self.step("start Bordergate, which has the other address, and initiates")
+        gateway = self.gateway().start(Site(namespace=host.name, tunnel=Tunnel(
+            inner=f"{BORDERGATE_INNER}/30", peer_inner=CUSTOMER_INNER)))
+        gateway.wait_up()
+        return gateway, host
 
     def up_with_bordergate(self, *, tunnel: Tunnel | None = None) -> tuple[Gateway, Gateway]:
         """Two Bordergates, the cloud's and one on the customer's device, with the tunnel UP.

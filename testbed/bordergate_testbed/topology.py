@@ -23,6 +23,10 @@ INTERNET_AT_SECOND_CUSTOMER = "192.0.2.254"
 CUSTOMER_PRIVATE = "192.168.77.2"
 NAT_PRIVATE = "192.168.77.1"
 
+# The ends inside the tunnel.
+BORDERGATE_INNER = "169.254.10.1"
+CUSTOMER_INNER = "169.254.10.2"
+
 # The tunnel adds up to 70 bytes or so (outer IP, UDP, ESP header, IV, padding, tag); hosts that send no more than this
 # never meet fragmentation, which is not what these scenarios are about.
 INNER_MTU = 1400

@@ -53,7 +53,8 @@ impl Traffic {
             Mix::Zipf => (self.zipf_of(of_association) - 1).min(of_association - 1),
         };
         let prefix = self.prefixes[(association + route * self.sas) as usize];
-        let host = self.random.next_u32() & u32::from(prefix.hostmask());
+        // A few hosts of each network, as networks have them.
+        let host = self.random.next_u32() & u32::from(prefix.hostmask()) & 0xf;
         Ipv4Addr::from(u32::from(prefix.network()) | host)
     }
 

@@ -216,7 +216,7 @@ fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inbound> {
     let parts =
         esp::Inbound { spi: spi(number), suite, key: &key, salt: [1, 2, 3, 4], extended: true, replay_window: 1024 };
     let sa = Arc::new(InboundSa::new(parts)?);
-    let mut inbound = Inbound::new(sa, TunnelIndex(number), GatewayIndex(0), AttachmentIndex(0), selectors.clone());
+    let mut inbound = Inbound::new(sa, TunnelIndex(number), GatewayIndex(0), PortIndex(VPC as u32), selectors.clone());
     inbound.segments = [8960, 8940];
     Ok(inbound)
 }

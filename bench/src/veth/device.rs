@@ -212,7 +212,7 @@ fn inbound() -> SlotTable<Inbound> {
         replay_window: 1024,
     };
     let sa = Arc::new(InboundSa::new(parts).expect("the key's length is the suite's"));
-    let inbound = Inbound::new(sa, TunnelIndex(0), GatewayIndex(0), AttachmentIndex(0), selectors());
+    let inbound = Inbound::new(sa, TunnelIndex(0), GatewayIndex(0), PortIndex(1), selectors());
     [(SaSlot::of(SPI).position(), inbound)].into_iter().collect()
 }
 

@@ -37,6 +37,8 @@ pub struct Status {
     /// What a person should know, such as kernel forwarding on a VPC interface.
     pub warnings: Vec<String>,
     /// In the order of the resource file.
+    pub gateways: Vec<Gateway>,
+    /// In the order of the resource file.
     pub tunnels: Vec<Tunnel>,
     /// By core.
     pub workers: Vec<Worker>,
@@ -46,6 +48,16 @@ pub struct Status {
     pub publication: Publication,
     /// IKE datagrams that belong to no tunnel, by what became of them.
     pub ike: BTreeMap<String, u64>,
+}
+
+/// One border gateway.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gateway {
+    pub name: String,
+    /// ICMP errors that it sent.
+    pub errors_sent: u64,
+    /// ICMP errors that it did not send, for there were too many.
+    pub errors_suppressed: u64,
 }
 
 /// One VPN tunnel.
@@ -115,7 +127,7 @@ pub struct TunnelCounters {
     pub drops: BTreeMap<String, u64>,
 }
 
-/// One worker, since it started.
+/// One worker, since it started: `received + split = transmitted + passed + dropped + merged`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Worker {
     pub core: usize,
@@ -123,6 +135,10 @@ pub struct Worker {
     pub transmitted: u64,
     pub passed: u64,
     pub dropped: u64,
+    /// Packets that came to be without being received: pieces, and incomplete packets that were given up.
+    pub split: u64,
+    /// Fragments that were held to be part of a larger packet.
+    pub merged: u64,
     pub originated: u64,
     pub drops: BTreeMap<String, u64>,
     pub rates: Rates,

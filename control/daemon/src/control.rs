@@ -17,8 +17,10 @@ use crate::api::{Request, Response};
 use crate::associations::{Associations, Child};
 use crate::cli::Run;
 use crate::dataplane::Dataplane;
+use crate::errors::Errors;
 use crate::failure::Failure;
 use crate::frame;
+use crate::hosts::Hosts;
 use crate::kernel::{KernelView, Netlink};
 use crate::layout::{self, Layout};
 use crate::learnt::Learnt;
@@ -58,6 +60,8 @@ pub struct Control {
     pub(crate) associations: Associations,
     pub(crate) learnt: Learnt,
     pub(crate) dataplane: Dataplane,
+    pub(crate) hosts: Hosts,
+    pub(crate) errors: Errors,
     pub(crate) rates: Rates,
     pub(crate) snapshot: Snapshot,
     /// Removed children whose slots workers may still use, with the snapshot that is without them.
@@ -166,6 +170,8 @@ impl Control {
             associations,
             learnt,
             dataplane,
+            hosts: Hosts::default(),
+            errors: Errors::new(),
             snapshot,
             leaving: VecDeque::new(),
             finished: BTreeMap::new(),
@@ -180,6 +186,7 @@ impl Control {
         for warning in control.warnings() {
             tracing::warn!("{warning}");
         }
+        control.hosts.take_up(&control.resources);
         control.every_second(now);
         for id in control.ids.all().to_vec() {
             control.configure(id);
@@ -242,6 +249,8 @@ impl Control {
         if self.endpoint.next_timeout().is_some_and(|due| due <= now) {
             self.with_ike(|endpoint, context| endpoint.handle_timeout(context));
         }
+        self.serve_hosts();
+        self.tell_senders(now);
         self.resolve(now);
         self.send_waiting(now);
         self.settle();

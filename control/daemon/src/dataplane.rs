@@ -10,7 +10,7 @@ use anyhow::Context;
 use core_affinity::CoreId;
 use port::{XdpOptions, XdpPort};
 use steer::{LoadOptions, Mode, Side, Steer};
-use tables::{PortIndex, Publisher, Snapshot, publication};
+use tables::{GatewayIndex, PortIndex, Publisher, Snapshot, publication};
 use worker::{Handle, Options, Sleep};
 
 use crate::associations::SLOTS;
@@ -35,7 +35,6 @@ pub struct Dataplane {
     pub warnings: Vec<String>,
     publisher: Publisher<Snapshot>,
     version: u64,
-    given: u64,
 }
 
 /// One worker and its thread.
@@ -80,7 +79,7 @@ impl Dataplane {
                         warnings.push(format!("{name} runs XDP in generic mode, which is slow: {reason}"));
                     }
                 }
-                Ok(Self { steer, workers, sockets, warnings, publisher, version: 1, given: 0 })
+                Ok(Self { steer, workers, sockets, warnings, publisher, version: 1 })
             }
             Err(failure) => {
                 take_off_new(&mut steer);
@@ -143,10 +142,13 @@ impl Dataplane {
     }
 
     /// Sends a frame through whichever worker has room; whether one had.
-    pub fn send(&mut self, port: PortIndex, frame: &[u8]) -> bool {
-        let sent = self.workers.iter().any(|worker| worker.handle.send_frame(port, frame).is_ok());
-        self.given += u64::from(sent);
-        sent
+    pub fn send(&self, port: PortIndex, frame: &[u8]) -> bool {
+        self.handles().any(|handle| handle.send_frame(port, frame).is_ok())
+    }
+
+    /// Sends a packet of a gateway's own host where the gateway's routes lead; whether a worker had room for it.
+    pub fn send_from_host(&self, gateway: GatewayIndex, packet: &[u8]) -> bool {
+        self.handles().any(|handle| handle.from_host(gateway, packet).is_ok())
     }
 
     /// The workers' handles.
@@ -164,8 +166,7 @@ impl Dataplane {
     /// # Errors
     /// Where a program could not be taken off.
     pub fn stop(mut self) -> Result<(), Failure> {
-        let sent = |workers: &[Running]| workers.iter().map(|w| w.handle.counters().originated).sum::<u64>();
-        if !within(SENT_WITHIN, || sent(&self.workers) >= self.given) {
+        if !within(SENT_WITHIN, || self.handles().all(Handle::is_drained)) {
             tracing::warn!("not everything that was to be sent has left");
         }
         for worker in &self.workers {

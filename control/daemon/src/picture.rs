@@ -63,13 +63,14 @@ impl Picture<'_> {
         let inbound = |child: &Child| {
             let tunnel = self.resources.tunnel(self.ids.index(child.sa.tunnel)?);
             let gateway = tunnel.gateway;
-            let first = self.resources.attachments().iter().position(|attachment| attachment.gateway == gateway);
+            let first = self.resources.attachments().iter().find(|attachment| attachment.gateway == gateway);
+            let expected = first.and_then(|attachment| self.layout.port_named(attachment.interface.as_str()));
             let mut inbound = Inbound::new(
                 Arc::clone(&child.inbound),
                 TunnelIndex(child.sa.tunnel.0),
                 GatewayIndex(gateway.0),
                 // Without an attachment there is no route either, and workers drop for that reason.
-                AttachmentIndex(first.map_or(u32::MAX, |position| position as u32)),
+                expected.unwrap_or(PortIndex(u32::MAX)),
                 child.selectors.clone(),
             );
             inbound.traffic = match (tunnel.paused, tunnel.bandwidth) {
@@ -117,6 +118,11 @@ impl Picture<'_> {
                     RouteIndex(routes.len() as u32 - 1)
                 });
                 prefixes.push((network(route.prefix), number));
+            }
+            // After the others, for the last word on a prefix counts: the gateway's own addresses are nobody else's.
+            for (address, route) in self.inner_routes(gateway::GatewayIndex(gateway as u32), &up) {
+                prefixes.push((IpNet::from(address), RouteIndex(routes.len() as u32)));
+                routes.push(route);
             }
             let symmetric = match resource.flow_hash {
                 FlowHash::Directed => false,
@@ -187,6 +193,22 @@ impl Picture<'_> {
             mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
             link: self.view.neighbours.mac(way.interface, way.next_hop).map(header),
         })
+    }
+
+    /// The gateway's own inner addresses, and its peers', each behind its tunnel.
+    fn inner_routes(
+        &self,
+        gateway: gateway::GatewayIndex,
+        up: &BTreeSet<gateway::TunnelIndex>,
+    ) -> impl Iterator<Item = (IpAddr, Route)> {
+        let own = self.resources.inner_addresses(gateway).map(|own| (own.address(), Route::Host));
+        let tunnels = self.resources.tunnels_indexed().filter(move |(_, tunnel)| tunnel.gateway == gateway);
+        let peers = tunnels.filter_map(|(index, tunnel)| {
+            let id = self.ids.id(index).filter(|_| up.contains(&index));
+            let group = id.map_or_else(TunnelGroup::default, |id| TunnelGroup::from(TunnelIndex(id.0)));
+            Some((tunnel.peer_inner_address?, Route::Tunnels(group)))
+        });
+        own.chain(peers)
     }
 
     fn route(&self, next_hop: &NextHop) -> Route {
@@ -306,19 +328,51 @@ mod tests {
         let snapshot = picture.snapshot();
         assert_eq!(*snapshot.ports, [PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]);
         assert!(snapshot.inbound.iter().next().is_none() && snapshot.tunnels.get(0).is_none());
-        let route = |address: [u8; 4]| snapshot.route(GatewayIndex(0), address.into());
+        let route = |address: [u8; 4]| snapshot.route(GatewayIndex(0), IpAddr::from(address));
         assert_eq!(route([10, 2, 0, 2]), Some(&Route::Tunnels(TunnelGroup::default())), "no tunnel is up");
         assert_eq!(route([10, 1, 0, 2]), Some(&Route::Attachment(AttachmentIndex(0))));
         assert_eq!(route([192, 0, 2, 1]), None);
-        let known = snapshot.attachments[0].link([10, 1, 0, 2].into()).unwrap().unwrap();
+        let known = snapshot.attachments[0].link(IpAddr::from([10, 1, 0, 2])).unwrap().unwrap();
         let header =
             LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 0x53]), MacAddress([2, 0, 0, 0, 0, 3]), None, EtherType::IPV4);
         assert_eq!(*known, header);
-        assert_eq!(snapshot.attachments[0].link([10, 1, 0, 7].into()), Some(Err([10, 1, 0, 7].into())));
+        assert_eq!(snapshot.attachments[0].link(IpAddr::from([10, 1, 0, 7])), Some(Err([10, 1, 0, 7].into())));
         // The slots of SPIs that are only reserved do not show.
         let mut reserved = Associations::new();
         assert!(reserved.allocate(TunnelId(0)).is_some());
         assert!(Picture { associations: &reserved, ..picture }.inbound().iter().next().is_none());
+    }
+
+    #[test]
+    fn inner_addresses_lead_to_the_host_and_into_their_tunnel() {
+        let inner = "udp_encapsulation = \"auto\"\ninner_address = \"169.254.10.1/30\"\n\
+                     peer_inner_address = \"169.254.10.2\"";
+        let text = include_str!("../../../examples/static.toml")
+            .replacen("udp_encapsulation = \"auto\"", inner, 1)
+            .replacen("asn = 65000", "asn = 65000\naddresses = [\"10.1.0.9/32\", \"2001:db8::9/64\"]", 1);
+        let resources = Resources::parse("", &text).unwrap();
+        let (view, ids) = (example(), TunnelIds::default().renumber(&Resources::default(), &resources));
+        let layout = Layout::plan(&resources, &view, None).unwrap();
+        let associations = Associations::new();
+        let picture = Picture {
+            resources: &resources,
+            ids: &ids,
+            layout: &layout,
+            view: &view,
+            associations: &associations,
+            learnt: &Learnt::default(),
+        };
+        let snapshot = picture.snapshot();
+        let route = |address: &str| snapshot.route(GatewayIndex(0), address.parse::<IpAddr>().unwrap());
+        for own in ["169.254.10.1", "10.1.0.9", "2001:db8::9"] {
+            assert_eq!(route(own), Some(&Route::Host), "{own}");
+        }
+        assert_eq!(route("169.254.10.2"), Some(&Route::Tunnels(TunnelGroup::default())), "the tunnel is down");
+        assert_eq!([route("169.254.10.3"), route("2001:db8::8")], [None, None], "only the addresses themselves");
+        let up = BTreeSet::from([gateway::TunnelIndex(0)]);
+        let mut routes = picture.inner_routes(gateway::GatewayIndex(0), &up);
+        let peer = routes.find(|(address, _)| *address == IpAddr::from([169, 254, 10, 2]));
+        assert_eq!(peer.map(|(_, route)| route), Some(Route::Tunnels(TunnelGroup::from(TunnelIndex(0)))));
     }
 
     #[test]
@@ -383,7 +437,7 @@ mod tests {
         let ours = MacAddress([2, 0, 0, 0, 0, 3]);
         let tagged = LinkHeader::new(mac, ours, Tag::new(100, 0), EtherType::IPV4);
         assert_eq!(learning.link(host), Some(Ok(&tagged)));
-        assert_eq!(open.link([10, 6, 0, 2].into()), Some(Err([10, 6, 0, 2].into())));
+        assert_eq!(open.link(IpAddr::from([10, 6, 0, 2])), Some(Err([10, 6, 0, 2].into())));
         assert_eq!((open.link(host), untagged.link(host)), (None, None));
         assert_eq!([untagged, learning, open].map(|attachment| attachment.learns), [false, true, true]);
         let holds =

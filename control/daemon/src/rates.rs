@@ -50,7 +50,17 @@ mod tests {
 
     fn counters(received: u64, busy_nanoseconds: u64) -> Counters {
         let drops = [0; worker::DropReason::ALL.len()];
-        Counters { received, transmitted: 0, passed: 0, dropped: 0, split: 0, originated: 0, busy_nanoseconds, drops }
+        Counters {
+            received,
+            transmitted: 0,
+            passed: 0,
+            dropped: 0,
+            split: 0,
+            merged: 0,
+            originated: 0,
+            busy_nanoseconds,
+            drops,
+        }
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Control {
             self.forget(*id);
         }
         (self.resources, self.ids) = (resources, ids);
+        self.hosts.take_up(&self.resources);
         self.publish_all();
         for id in plan.reestablish.iter().chain(&plan.add) {
             tracing::info!(tunnel = self.name(*id), "configured");

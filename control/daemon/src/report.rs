@@ -18,6 +18,7 @@ impl Control {
         let (version, retired) = self.dataplane.publication();
         api::Status {
             warnings: self.warnings(),
+            gateways: self.gateways(),
             tunnels: self.ids.all().iter().filter_map(|id| self.tunnel(*id, now)).collect(),
             workers: self.workers(),
             interfaces: self.interfaces(),
@@ -102,6 +103,18 @@ impl Control {
         })
     }
 
+    fn gateways(&self) -> Vec<api::Gateway> {
+        let gateway = |(index, gateway): (u32, &gateway::BorderGateway)| {
+            let count = self.errors.count(index);
+            api::Gateway {
+                name: gateway.name.to_string(),
+                errors_sent: count.sent,
+                errors_suppressed: count.suppressed,
+            }
+        };
+        (0..).zip(self.resources.gateways()).map(gateway).collect()
+    }
+
     fn workers(&self) -> Vec<api::Worker> {
         let worker = |(place, running): (usize, &crate::dataplane::Running)| {
             let counters = running.handle.counters();
@@ -111,6 +124,8 @@ impl Control {
                 transmitted: counters.transmitted,
                 passed: counters.passed,
                 dropped: counters.dropped,
+                split: counters.split,
+                merged: counters.merged,
                 originated: counters.originated,
                 drops: traffic::named(&counters.drops),
                 rates: self.rates.of(place),

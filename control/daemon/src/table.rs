@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::api::Status;
+use crate::api::{self, Status};
 
 /// Several small tables, each with aligned columns.
 pub fn render(status: &Status) -> String {
@@ -35,6 +35,10 @@ pub fn render(status: &Status) -> String {
         if let Some(reason) = &tunnel.reason {
             let _ = writeln!(text, "{}: {}\n  -> {}", tunnel.name, reason.text, reason.hint);
         }
+    }
+    for gateway in status.gateways.iter().filter(|gateway| gateway.errors_suppressed > 0) {
+        let api::Gateway { name, errors_sent, errors_suppressed } = gateway;
+        let _ = writeln!(text, "{name}: {errors_sent} ICMP errors sent, {errors_suppressed} suppressed");
     }
     let mut rows = vec![row(&["CORE", "RECEIVED", "TRANSMITTED", "PASSED", "DROPPED", "RX/S", "TX/S", "BUSY"])];
     for worker in &status.workers {

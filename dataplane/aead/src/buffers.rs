@@ -19,7 +19,7 @@ impl Nonce {
 
     /// [`Nonce::counter`] of its two parts.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn salted(salt: [u8; 4], iv: [u8; 8]) -> Self {
         // By halves: what is put together byte by byte is read late.
         let iv = u64::from_le_bytes(iv);
@@ -58,7 +58,7 @@ impl AssociatedData {
 
     /// The same from numbers: `index` and all of `sequence` if it is extended, else its lower half.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn of(index: u32, sequence: u64, extended: bool) -> Self {
         // By halves: what is put together byte by byte is read late.
         let number = if extended { sequence } else { sequence << 32 }.swap_bytes();

@@ -80,6 +80,7 @@ impl InboundSa {
     ///
     /// # Errors
     /// [`Refusal::Malformed`] or [`Refusal::Stale`].
+    #[inline(always)]
     pub fn admit<'a>(&'a self, esp: &'a [u8]) -> Result<Admitted<'a>, Refusal> {
         let (_, low) = wire::esp::header(esp).ok_or(Refusal::Malformed)?;
         let (iv, source) = esp[wire::esp::HEADER..].split_at_checked(self.transform.iv).ok_or(Refusal::Malformed)?;
@@ -122,6 +123,7 @@ impl<'a> Opening<'a> {
     /// # Panics
     /// Where `destination` is shorter than [`Admitted::opened_length`], or with more than [`BATCH`] packets: the
     /// caller's own arithmetic.
+    #[inline(always)]
     pub fn push(&mut self, admitted: Admitted<'a>, destination: &'a mut [u8]) {
         let Admitted { sa, number, nonce, source, length } = admitted;
         self.packets.push(aead::Open {
@@ -135,7 +137,7 @@ impl<'a> Opening<'a> {
     }
 
     /// Opens the batch: one result for each packet that was pushed, in order.
-    #[inline]
+    #[inline(always)]
     pub fn finish(mut self) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
         aead::open(&mut self.packets);
         let mut results = ArrayVec::new();
@@ -160,7 +162,7 @@ impl<'a> Opening<'a> {
 }
 
 /// RFC 4303 §2.4 to §2.6: what stands before padding, its length and the next header.
-#[inline]
+#[inline(always)]
 fn content(text: &[u8]) -> Result<Opened, Refusal> {
     let [text @ .., padding, next_header] = text else { return Err(Refusal::BadPadding) };
     let length = text.len().checked_sub(usize::from(*padding)).ok_or(Refusal::BadPadding)?;
@@ -176,12 +178,12 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    #[inline]
+    #[inline(always)]
     fn is_of(&self, window: &ReplayWindow, block: Block) -> bool {
         self.of.is_some_and(|(own, own_block)| std::ptr::eq(own, window) && own_block == block)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, window: &ReplayWindow, number: u64, bit: u32) -> Result<(), Stale> {
         window.in_range(number)?;
         if self.numbers & bit != 0 {
@@ -192,7 +194,7 @@ impl Run<'_> {
     }
 
     /// Moves the window, and corrects the results of those packets that another worker's came before.
-    #[inline]
+    #[inline(always)]
     fn finish(&self, numbers: &[(&ReplayWindow, u64)], results: &mut [Result<Opened, Refusal>]) {
         let Some((window, block)) = self.of else { return };
         let refused = self.numbers & !window.accept(block, self.numbers);

@@ -47,14 +47,14 @@ impl OutboundSa {
     ///
     /// # Errors
     /// [`Exhausted`] when the SA may seal no more.
-    #[inline]
+    #[inline(always)]
     pub fn take_sequence(&self, count: usize) -> Result<u64, Exhausted> {
         self.sequence.take(count as u64)
     }
 
     /// Bytes from the ESP header to the integrity check value of a packet that carries `inner` bytes.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn sealed_length(&self, inner: usize) -> usize {
         self.transform.sealed_length(inner)
     }
@@ -89,7 +89,7 @@ impl<'a> Sealing<'a> {
     /// # Panics
     /// Where `frame` is shorter than header and [`OutboundSa::sealed_length`], or than [`OuterHeader::LONGEST`], `inner` is
     /// no IP packet, or with more than [`BATCH`] packets: the caller's own arithmetic.
-    #[inline]
+    #[inline(always)]
     pub fn push(
         &mut self,
         sa: &'a OutboundSa,
@@ -118,7 +118,7 @@ impl<'a> Sealing<'a> {
     }
 
     /// Seals the batch.
-    #[inline]
+    #[inline(always)]
     pub fn finish(mut self) {
         aead::seal(&mut self.0);
     }

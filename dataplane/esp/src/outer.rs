@@ -71,6 +71,8 @@ enum Version {
     V6,
 }
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Bits of the traffic class that are the code point.
 const CODE_POINT: u8 = 0xfc;
 /// And the ECN field.
@@ -149,14 +151,14 @@ impl OuterHeader {
 
     /// Bytes of all headers, the link's included.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn length(&self) -> usize {
         usize::from(self.length)
     }
 
     /// Bytes of the link header.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn link_length(&self) -> usize {
         usize::from(self.link)
     }
@@ -166,10 +168,14 @@ impl OuterHeader {
     ///
     /// # Panics
     /// Where `frame` is shorter than that: the caller's own arithmetic.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, frame: &mut [u8], payload: usize, inner: InnerClass, sequence: u64) {
         let frame = frame.first_chunk_mut::<{ Self::LONGEST }>().expect("room for the headers");
-        *frame = self.bytes;
+        // A line at once; most headers are no longer.
+        frame[..LINE].copy_from_slice(&self.bytes[..LINE]);
+        if usize::from(self.length) > LINE {
+            frame[LINE..].copy_from_slice(&self.bytes[LINE..]);
+        }
         let class = inner.traffic_class & self.copied_class | self.fixed_class;
         let ip = &mut frame[usize::from(self.link)..];
         let payload = payload as u16;
@@ -223,7 +229,7 @@ impl InnerClass {
     /// # Panics
     /// Where that is no IP packet, or shorter than 8 bytes: what is sealed was parsed before.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn of(packet: &[u8]) -> Self {
         let start = packet.first_chunk::<8>().expect("a whole header");
         if start[0] >> 4 == 4 {

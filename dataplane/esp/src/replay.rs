@@ -47,6 +47,7 @@ impl ReplayWindow {
     ///
     /// # Errors
     /// [`Stale::Impossible`] where it would lie before the first number.
+    #[inline(always)]
     pub fn infer(&self, low: u32) -> Result<u64, Stale> {
         if !self.extended {
             return Ok(u64::from(low));
@@ -67,6 +68,7 @@ impl ReplayWindow {
     ///
     /// # Errors
     /// Why it cannot.
+    #[inline(always)]
     pub fn check(&self, number: u64) -> Result<(), Stale> {
         self.in_range(number)?;
         let block = Block::of(number);
@@ -80,7 +82,7 @@ impl ReplayWindow {
 
     /// Accepts those numbers of a block, once each, whose bits are set in `numbers`, after their packets proved authentic.
     /// Returns the bits of those that are accepted: of others another worker came first, or the window has moved on.
-    #[inline]
+    #[inline(always)]
     pub fn accept(&self, block: Block, numbers: u32) -> u32 {
         let word = &self.words[block.0 as usize & (self.words.len() - 1)];
         let mut before = word.load(Relaxed);
@@ -119,7 +121,7 @@ impl ReplayWindow {
 
     /// # Errors
     /// Where the number lies outside, as the window stands.
-    #[inline]
+    #[inline(always)]
     pub fn in_range(&self, number: u64) -> Result<(), Stale> {
         match number {
             0 => Err(Stale::Impossible),
@@ -135,13 +137,13 @@ pub struct Block(u64);
 
 impl Block {
     /// The block of a number.
-    #[inline]
+    #[inline(always)]
     pub fn of(number: u64) -> Self {
         Self(number / NUMBERS_PER_WORD)
     }
 
     /// The bit of a number of this block.
-    #[inline]
+    #[inline(always)]
     pub fn bit(self, number: u64) -> u32 {
         1 << (number % NUMBERS_PER_WORD)
     }
@@ -152,14 +154,14 @@ impl Block {
 }
 
 /// Whether a word stands for this block.
-#[inline]
+#[inline(always)]
 fn names(word: u64, block: Block) -> bool {
     (word >> 32) as u32 == block.0 as u32
 }
 
 /// The bits of a block's numbers that a word does not keep from being accepted: all where it stands for an older block,
 /// none where it has moved on to a newer one.
-#[inline]
+#[inline(always)]
 fn free(word: u64, block: Block) -> u32 {
     match (block.0 as u32).wrapping_sub((word >> 32) as u32) as i32 {
         ..0 => 0,

@@ -27,6 +27,7 @@ impl SequenceCounter {
     ///
     /// # Errors
     /// [`Exhausted`] when fewer are left.
+    #[inline(always)]
     pub fn take(&self, count: u64) -> Result<u64, Exhausted> {
         // The look before the step bounds how far refused requests can push the counter beyond the last number.
         if self.next.load(Relaxed).saturating_add(count) - 1 > self.last {

@@ -52,7 +52,7 @@ impl Transform {
     }
 
     /// Bytes from the ESP header to the integrity check value of a packet that carries `inner` bytes.
-    #[inline]
+    #[inline(always)]
     pub fn sealed_length(&self, inner: usize) -> usize {
         wire::esp::HEADER + self.iv + ((inner + TRAILER + self.mask) & !self.mask) + self.tag
     }
@@ -68,21 +68,21 @@ impl Transform {
     }
 
     /// Bytes of the ciphertext in what follows the initialisation vector; `None` where it has an impossible length.
-    #[inline]
+    #[inline(always)]
     pub fn opened_length(&self, source: &[u8]) -> Option<usize> {
         // RFC 4303 §2.4: pad length and next header end on a boundary. Nothing is a multiple, too, and has no trailer.
         source.len().checked_sub(self.tag).filter(|length| *length != 0 && length & self.mask == 0)
     }
 
     /// Writes the header of a packet.
-    #[inline]
+    #[inline(always)]
     pub fn write_header(&self, sequence: u64, header: &mut [u8]) {
         let word = u64::from(self.spi.value()) << 32 | u64::from(sequence as u32);
         header.copy_from_slice(&word.to_be_bytes());
     }
 
     /// Writes the initialisation vector of a packet, [`Transform::iv`] bytes, and returns what the cipher starts with.
-    #[inline]
+    #[inline(always)]
     pub fn write_iv(&self, sequence: u64, iv: &mut [u8]) -> Nonce {
         match &self.start {
             Start::Salted(salt) => {
@@ -100,7 +100,7 @@ impl Transform {
     }
 
     /// What the cipher starts with; `None` unless `iv` has [`Transform::iv`] bytes.
-    #[inline]
+    #[inline(always)]
     pub fn read_iv(&self, iv: &[u8]) -> Option<Nonce> {
         match &self.start {
             Start::Salted(salt) => iv.try_into().ok().map(|bytes| Nonce::salted(**salt, bytes)),
@@ -109,14 +109,14 @@ impl Transform {
     }
 
     /// RFC 4303 §2.4: padding, its length and what the packet carries, one of the two IP versions.
-    #[inline]
+    #[inline(always)]
     pub fn tail(&self, inner: usize, protocol: Protocol) -> Tail {
         let padding = (inner + TRAILER).wrapping_neg() & self.mask;
         TAILS[usize::from(protocol == Protocol::IPV6)][padding % MOST_ALIGNMENT]
     }
 
     /// RFC 4106 §5, RFC 4303 §2.2.1: index and sequence number, all 64 bits of it where it is extended.
-    #[inline]
+    #[inline(always)]
     pub fn associated_data(&self, sequence: u64) -> AssociatedData {
         AssociatedData::of(self.spi.value(), sequence, self.extended)
     }

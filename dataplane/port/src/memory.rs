@@ -278,7 +278,8 @@ impl Area {
     /// An area, and the right to each of its frames.
     fn new(frames: usize, frame_size: usize) -> (Self, Vec<Frame>) {
         assert!(frame_size <= usize::from(u16::MAX), "lengths are u16");
-        let stride = frame_size.next_multiple_of(ALIGNMENT);
+        // An odd multiple: at a power of two the starts of all frames would compete for two sets of the first-level cache.
+        let stride = frame_size.next_multiple_of(ALIGNMENT) | ALIGNMENT;
         let memory: Box<[UnsafeCell<u8>]> = (0..frames * stride + ALIGNMENT).map(|_| UnsafeCell::new(0)).collect();
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         (Self { memory, start, stride, frames, frame_size }, (0..frames as u32).map(Frame).collect())

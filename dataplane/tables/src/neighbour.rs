@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use wire::{LinkHeader, MacAddress};
+use wire::{Address, LinkHeader, MacAddress};
 
 use crate::trie::{Prefix, Trie};
 use crate::{AttachmentIndex, GatewayIndex, PortIndex, PrefixSet};
@@ -87,7 +87,7 @@ impl Attachment {
         // A neighbour is one where the kernel's route says so; to it leads a route of its own, so that one look-up does.
         let on_link: Vec<_> = neighbours
             .iter()
-            .filter(|(address, _)| made.adjacency(*address) == Some(&Adjacency::OnLink))
+            .filter(|(address, _)| made.adjacency((*address).into()) == Some(&Adjacency::OnLink))
             .map(|(address, link)| (IpNet::from(*address), Adjacency::Link(*link)))
             .collect();
         made.insert(on_link.into_iter());
@@ -110,10 +110,10 @@ impl Attachment {
     }
 
     #[inline(always)]
-    fn adjacency(&self, destination: IpAddr) -> Option<&Adjacency> {
+    fn adjacency(&self, destination: Address) -> Option<&Adjacency> {
         let number = match destination {
-            IpAddr::V4(address) => self.v4.lookup(&address.octets()),
-            IpAddr::V6(address) => self.v6.lookup(&address.octets()),
+            Address::V4(bits) => self.v4.lookup(&bits.to_be_bytes()),
+            Address::V6(bits) => self.v6.lookup(&bits.to_be_bytes()),
         };
         self.adjacencies.get(number as usize)
     }
@@ -122,10 +122,11 @@ impl Attachment {
     /// no route there out of this interface.
     #[must_use]
     #[inline(always)]
-    pub fn link(&self, destination: IpAddr) -> Option<Result<&LinkHeader, IpAddr>> {
+    pub fn link(&self, destination: impl Into<Address>) -> Option<Result<&LinkHeader, IpAddr>> {
+        let destination = destination.into();
         Some(match self.adjacency(destination)? {
             Adjacency::Link(link) => Ok(link),
-            Adjacency::OnLink => Err(destination),
+            Adjacency::OnLink => Err(destination.into()),
             Adjacency::Router(router) => Err(*router),
         })
     }

@@ -137,6 +137,11 @@ unsafe impl<T: Send + Sync> Send for Reader<T> {}
 impl<T> Reader<T> {
     /// The newest value. To be called at the start of a batch: the value before it may be freed from now on.
     pub fn load(&mut self) -> &T {
+        self.load_versioned().1
+    }
+
+    /// [`Reader::load`], with the value's version.
+    pub fn load_versioned(&mut self) -> (u64, &T) {
         if self.held.is_null() {
             self.seen().store(ENTERING, Relaxed);
             fence(SeqCst);
@@ -150,7 +155,8 @@ impl<T> Reader<T> {
             self.held = current;
         }
         // SAFETY: `seen` says this value's version, so it lives until the next load or park, and both take `&mut self`.
-        unsafe { &(*self.held).value }
+        let held = unsafe { &*self.held };
+        (held.version, &held.value)
     }
 
     /// Announces that nothing is held, before the worker sleeps: an idle worker pins no memory.

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use wire::Address;
 
-use crate::trie::{BATCH, NONE, Prefix, Trie};
+use crate::trie::{NONE, Prefix, Trie};
 use crate::{AttachmentIndex, RouteIndex, SlotTable, TunnelGroup};
 
 /// Where a route leads. Prefixes that lead the same way share one.
@@ -77,46 +78,26 @@ impl RouteTable {
     /// The route of the longest prefix that holds `destination`.
     #[inline(always)]
     #[must_use]
-    pub fn lookup(&self, destination: IpAddr) -> Option<&Route> {
-        self.route(match destination {
-            IpAddr::V4(address) => self.v4.lookup(&address.octets()),
-            IpAddr::V6(address) => self.v6.lookup(&address.octets()),
-        })
+    pub fn lookup(&self, destination: impl Into<Address>) -> Option<&Route> {
+        self.route(self.find(destination)?)
     }
 
-    /// The routes of a batch: in a large table several times as fast as one at a time, for the look-ups wait for memory
-    /// together.
-    pub fn lookup_many<'a>(&'a self, destinations: &[IpAddr], routes: &mut [Option<&'a Route>]) {
-        for (destinations, routes) in destinations.chunks(BATCH).zip(routes.chunks_mut(BATCH)) {
-            let (mut v4, mut v6) = ([[0; 4]; BATCH], [[0; 16]; BATCH]);
-            let (mut v4_count, mut v6_count) = (0, 0);
-            for destination in destinations {
-                match destination {
-                    IpAddr::V4(address) => {
-                        v4[v4_count] = address.octets();
-                        v4_count += 1;
-                    }
-                    IpAddr::V6(address) => {
-                        v6[v6_count] = address.octets();
-                        v6_count += 1;
-                    }
-                }
-            }
-            let (mut v4_found, mut v6_found) = ([NONE; BATCH], [NONE; BATCH]);
-            self.v4.lookup_many(&v4[..v4_count], &mut v4_found);
-            self.v6.lookup_many(&v6[..v6_count], &mut v6_found);
-            let (mut v4_found, mut v6_found) = (v4_found.iter(), v6_found.iter());
-            for (destination, route) in destinations.iter().zip(routes) {
-                let found = if destination.is_ipv4() { v4_found.next() } else { v6_found.next() };
-                *route = found.and_then(|number| self.route(*number));
-            }
-        }
-    }
-
-    /// The table holds no route of number [`NONE`].
+    /// The number of that route.
     #[inline(always)]
-    fn route(&self, number: u32) -> Option<&Route> {
-        self.routes.get(number as usize)
+    #[must_use]
+    pub fn find(&self, destination: impl Into<Address>) -> Option<RouteIndex> {
+        let number = match destination.into() {
+            Address::V4(bits) => self.v4.lookup(&bits.to_be_bytes()),
+            Address::V6(bits) => self.v6.lookup(&bits.to_be_bytes()),
+        };
+        (number != NONE).then_some(RouteIndex(number))
+    }
+
+    /// The route of this number.
+    #[inline(always)]
+    #[must_use]
+    pub fn route(&self, index: RouteIndex) -> Option<&Route> {
+        self.routes.get(index.position())
     }
 }
 
@@ -157,12 +138,9 @@ mod tests {
             ("192.0.2.9", Some(Route::Blackhole)),
             ("2001:db9::1", None),
         ];
-        let destinations = expected.each_ref().map(|(destination, _)| destination.parse().unwrap());
-        let mut found = [None; 7];
-        table.lookup_many(&destinations, &mut found);
-        for ((destination, (_, route)), found) in destinations.into_iter().zip(&expected).zip(found) {
-            assert_eq!(table.lookup(destination), route.as_ref(), "{destination}");
-            assert_eq!(found, route.as_ref(), "{destination}");
+        for (destination, route) in expected {
+            let address: IpAddr = destination.parse().unwrap();
+            assert_eq!(table.lookup(address), route.as_ref(), "{destination}");
         }
     }
 
@@ -174,7 +152,7 @@ mod tests {
         let mut after = before.clone();
         after.set_route(zero, tunnel(5));
         let routes = |table: &RouteTable| {
-            [[10, 9, 9, 9], [10, 1, 0, 1], [10, 2, 0, 1]].map(|address| table.lookup(address.into()).cloned())
+            [[10, 9, 9, 9], [10, 1, 0, 1], [10, 2, 0, 1]].map(|address| table.lookup(IpAddr::from(address)).cloned())
         };
         assert_eq!(routes(&before), [Some(tunnel(0)), Some(tunnel(1)), Some(tunnel(0))]);
         assert_eq!(routes(&after), [Some(tunnel(5)), Some(tunnel(1)), Some(tunnel(5))]);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use wire::{Packet, Protocol};
+use wire::{Address, Packet, Protocol};
 
 /// One range of addresses, for one protocol or all, and for one range of ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +47,11 @@ impl TrafficSelector {
         }
     }
 
-    fn holds(&self, address: IpAddr, protocol: Protocol, port: Option<u16>) -> bool {
+    fn holds(&self, address: Address, protocol: Protocol, port: Option<u16>) -> bool {
         let within = match (&self.addresses, address) {
-            (Addresses::V4(first, last), IpAddr::V4(address)) => (*first..=*last).contains(&address.to_bits()),
-            (Addresses::V6(first, last), IpAddr::V6(address)) => (*first..=*last).contains(&address.to_bits()),
-            (Addresses::V4(..), IpAddr::V6(_)) | (Addresses::V6(..), IpAddr::V4(_)) => false,
+            (Addresses::V4(first, last), Address::V4(address)) => (*first..=*last).contains(&address),
+            (Addresses::V6(first, last), Address::V6(address)) => (*first..=*last).contains(&address),
+            (Addresses::V4(..), Address::V6(_)) | (Addresses::V6(..), Address::V4(_)) => false,
         };
         within
             && self.protocol.is_none_or(|only| only == protocol)
@@ -113,13 +113,13 @@ impl Selectors {
     }
 
     #[inline(always)]
-    fn allow(&self, local: (IpAddr, Option<u16>), remote: (IpAddr, Option<u16>), protocol: Protocol) -> bool {
+    fn allow(&self, local: (Address, Option<u16>), remote: (Address, Option<u16>), protocol: Protocol) -> bool {
         match &self.0 {
             Negotiated::All => true,
             Negotiated::V4 { local: ours, remote: theirs } => {
-                let within = |(first, last): (u32, u32), address: IpAddr| match address {
-                    IpAddr::V4(address) => (first..=last).contains(&address.to_bits()),
-                    IpAddr::V6(_) => false,
+                let within = |(first, last): (u32, u32), address: Address| match address {
+                    Address::V4(address) => (first..=last).contains(&address),
+                    Address::V6(_) => false,
                 };
                 within(*ours, local.0) && within(*theirs, remote.0)
             }
@@ -136,7 +136,7 @@ fn all(selectors: &[TrafficSelector]) -> bool {
     whole(&Addresses::V4(0, u32::MAX)) && whole(&Addresses::V6(0, u128::MAX))
 }
 
-fn holds(selectors: &[TrafficSelector], address: IpAddr, protocol: Protocol, port: Option<u16>) -> bool {
+fn holds(selectors: &[TrafficSelector], address: Address, protocol: Protocol, port: Option<u16>) -> bool {
     selectors.iter().any(|selector| selector.holds(address, protocol, port))
 }
 

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use esp::{InboundSa, OutboundSa, OuterHeader};
+use wire::Address;
 
 use crate::{
-    Attachment, AttachmentIndex, GatewayIndex, PortIndex, PortRole, Route, RouteTable, SaSlot, Selectors, SlotTable,
-    TunnelIndex, TunnelLimits,
+    Attachment, GatewayIndex, PortIndex, PortRole, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex,
+    TunnelLimits,
 };
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
@@ -64,7 +65,7 @@ pub struct Inbound {
     /// The border gateway whose routes say where its packets go.
     pub gateway: GatewayIndex,
     /// Where its packets most likely go: they are opened straight into that port's frames.
-    pub expected: AttachmentIndex,
+    pub expected: PortIndex,
     /// The greatest TCP segments that fit the way back, by IPv4 and by IPv6, to which SYN segments are held; 0 for none.
     pub segments: [u16; 2],
     /// What it may carry.
@@ -109,7 +110,7 @@ impl Inbound {
         sa: Arc<InboundSa>,
         tunnel: TunnelIndex,
         gateway: GatewayIndex,
-        expected: AttachmentIndex,
+        expected: PortIndex,
         selectors: Selectors,
     ) -> Self {
         let (spi, segments) = (sa.spi().value(), [0; 2]);
@@ -130,7 +131,7 @@ impl Snapshot {
     /// The route in a border gateway's table.
     #[must_use]
     #[inline(always)]
-    pub fn route(&self, gateway: GatewayIndex, destination: IpAddr) -> Option<&Route> {
+    pub fn route(&self, gateway: GatewayIndex, destination: impl Into<Address>) -> Option<&Route> {
         self.gateways.get(gateway.position())?.routes.lookup(destination)
     }
 }

@@ -21,8 +21,6 @@ const CHILD: u32 = 1 << 31;
 const TOP: usize = 2;
 /// The block of the prefixes that end within the top, behind those that the top can choose.
 const SHORT: usize = 1 << (8 * TOP);
-/// Addresses that are looked up side by side.
-pub const BATCH: usize = 64;
 
 /// A map from prefixes of addresses of `N` octets to numbers below [`NONE`].
 #[derive(Clone, Default)]
@@ -73,39 +71,6 @@ impl<const N: usize> Trie<N> {
         match self.blocks.get(top(octets)).map_or(NONE, |block| block.lookup(&octets[TOP..])) {
             NONE => self.lookup_short(octets),
             number => number,
-        }
-    }
-
-    /// The same for many addresses, one step at a time for all: none waits for another's memory.
-    pub fn lookup_many(&self, addresses: &[[u8; N]], numbers: &mut [u32]) {
-        for (addresses, numbers) in addresses.chunks(BATCH).zip(numbers.chunks_mut(BATCH)) {
-            let (mut blocks, mut runs) = ([None; BATCH], [0; BATCH]);
-            for (octets, block) in addresses.iter().zip(&mut blocks) {
-                *block = self.blocks.get(top(octets));
-            }
-            for ((octets, block), run) in addresses.iter().zip(&blocks).zip(&mut runs) {
-                *run = block.map_or(0, |block| run_of(&block.node, octets[TOP]));
-            }
-            for ((block, run), number) in blocks.iter().zip(&runs).zip(&mut *numbers) {
-                *number = block.map_or(NONE, |block| block.words[*run]);
-            }
-            for depth in TOP + 1..N {
-                let mut deeper = false;
-                for ((octets, block), number) in addresses.iter().zip(&blocks).zip(&mut *numbers) {
-                    if let Some(block) = block
-                        && *number & CHILD != 0
-                    {
-                        *number = block.below(*number, octets[depth]);
-                        deeper = true;
-                    }
-                }
-                if !deeper {
-                    break;
-                }
-            }
-            for (octets, number) in addresses.iter().zip(numbers).filter(|(_, number)| **number == NONE) {
-                *number = self.lookup_short(octets);
-            }
         }
     }
 
@@ -310,11 +275,8 @@ mod tests {
         }
         for (trie, model) in versions {
             let addresses = [addresses(&model), others.to_vec()].concat();
-            let mut numbers = vec![0; addresses.len()];
-            trie.lookup_many(&addresses, &mut numbers);
-            for (address, number) in addresses.into_iter().zip(numbers) {
-                let expected = longest(&model, address);
-                assert_eq!((trie.lookup(&address), number), (expected, expected), "{address:?} in {model:?}");
+            for address in addresses {
+                assert_eq!(trie.lookup(&address), longest(&model, address), "{address:?} in {model:?}");
             }
         }
     }

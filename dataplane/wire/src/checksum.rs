@@ -18,7 +18,7 @@ pub fn sum(bytes: &[u8], sum: u32) -> u32 {
 
 /// The checksum field's value for a folded or unfolded `sum`.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn finish(sum: u32) -> u16 {
     // Twice is enough: the first leaves at most 0x1fffe.
     let once = (sum >> 16) + (sum & 0xffff);
@@ -27,7 +27,7 @@ pub fn finish(sum: u32) -> u16 {
 
 /// Whether the checksum of an IPv4 header without options is right.
 #[must_use]
-#[inline]
+#[inline(always)]
 pub fn ipv4_holds(header: &[u8; 20]) -> bool {
     // RFC 1071 §2: the sum is the same in any byte order, up to its own, and over words of any width once it is folded.
     let (words, _) = header.as_chunks::<4>();

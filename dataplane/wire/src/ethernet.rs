@@ -147,6 +147,13 @@ impl LinkHeader {
         Self { bytes, length }
     }
 
+    /// The header's bytes if it has no tag.
+    #[must_use]
+    #[inline(always)]
+    pub fn untagged(&self) -> Option<&[u8; Link::UNTAGGED]> {
+        if usize::from(self.length) == Link::UNTAGGED { self.bytes.first_chunk() } else { None }
+    }
+
     /// The header's bytes: [`Link::UNTAGGED`] or [`Link::TAGGED`].
     #[must_use]
     #[inline]

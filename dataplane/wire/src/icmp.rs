@@ -88,7 +88,7 @@ impl<'a> Message<'a> {
             (true, Protocol::ICMP) => 0,
             // RFC 4443 §2.3.
             (false, Protocol::ICMPV6) => {
-                checksum::pseudo_header(packet.source, packet.destination, packet.protocol, message.len())
+                checksum::pseudo_header(packet.source.into(), packet.destination.into(), packet.protocol, message.len())
             }
             (_, _) => return Err(Malformed::Icmp),
         };

@@ -1,5 +1,6 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200).
 
+mod address;
 pub(crate) mod extension;
 mod flow;
 mod packet;
@@ -7,6 +8,7 @@ mod packet;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+pub use self::address::Address;
 pub use self::packet::Packet;
 use crate::checksum;
 

@@ -11,10 +11,17 @@ use crate::DropReason;
 
 /// A worker's totals since it started, at one moment.
 ///
-/// Between two batches `received + split == transmitted + passed + dropped`, and `dropped` is the sum of `drops`.
+/// Between two batches `received + split == transmitted + passed + dropped + merged`, and `dropped` is the sum of `drops`.
+///
+/// `split` and `merged` are where packets come to be and cease to be. A fragment that is held is merged at once. What
+/// becomes of its packet is a verdict of its own:
+/// - the fragment that completes the packet is not merged, but has the verdict of the whole: of n fragments, n - 1 are merged;
+/// - the fragment that overlaps is dropped, and so are those that follow it;
+/// - a packet that is given up with nothing arriving, for its time or its room is over, comes to be, incomplete, and is
+///   dropped: one in `split`, one in `drops`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets taken from ports.
+    /// Packets taken from ports, and packets of a gateway's own host that were dropped.
     pub received: u64,
     /// Packets of those that were handed to a port to be sent.
     pub transmitted: u64,
@@ -22,9 +29,12 @@ pub struct Counters {
     pub passed: u64,
     /// Packets of those that were dropped.
     pub dropped: u64,
-    /// Packets that came to be when others were fragmented: the pieces but for the first of each.
+    /// Packets that came to be without being received: when others were fragmented, the pieces but for the first of each; and
+    /// incomplete ones that were given up.
     pub split: u64,
-    /// Frames sent for control, which were not received here.
+    /// Fragments that were held, to be part of a larger packet.
+    pub merged: u64,
+    /// Frames sent for control, and packets of a gateway's own host: what was sent and not received here.
     pub originated: u64,
     /// Nanoseconds spent in turns of the loop that found something to do.
     pub busy_nanoseconds: u64,
@@ -79,6 +89,7 @@ pub(crate) struct SharedCounters {
     pub(crate) passed: Counter,
     pub(crate) dropped: Counter,
     pub(crate) split: Counter,
+    pub(crate) merged: Counter,
     pub(crate) originated: Counter,
     pub(crate) busy_nanoseconds: Counter,
     pub(crate) drops: Drops,
@@ -106,6 +117,7 @@ impl SharedCounters {
             passed: Counter::default(),
             dropped: Counter::default(),
             split: Counter::default(),
+            merged: Counter::default(),
             originated: Counter::default(),
             busy_nanoseconds: Counter::default(),
             drops: Drops::new_zeroed(),
@@ -130,6 +142,7 @@ impl SharedCounters {
             passed: self.passed.value(),
             dropped: self.dropped.value(),
             split: self.split.value(),
+            merged: self.merged.value(),
             originated: self.originated.value(),
             busy_nanoseconds: self.busy_nanoseconds.value(),
             drops: self.drops.values(),

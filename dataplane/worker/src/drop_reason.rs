@@ -38,8 +38,15 @@ reasons! {
     MalformedEsp = "malformed_esp",
     /// Authentic ESP that holds no IP packet of the family it names.
     MalformedInner = "malformed_inner",
-    /// A fragment of ESP or UDP: it cannot be opened alone.
+    /// A fragment that cannot be part of an ESP or UDP packet that is put together: too far from its start, empty, cut to
+    /// other than whole units, or of another protocol.
     OuterFragment = "outer_fragment",
+    /// A fragment that overlaps another one, or tells of another end (RFC 5722 §4), and each that follows it.
+    ReassemblyOverlap = "reassembly_overlap",
+    /// A packet whose fragments did not all arrive in time.
+    ReassemblyTimeout = "reassembly_timeout",
+    /// An incomplete packet that had to make room for a newer one; or a fragment for which there was none.
+    ReassemblyFull = "reassembly_full",
     /// Neither IPv4 nor IPv6.
     NotIp = "not_ip",
     /// From the WAN, and neither ESP nor IKE.

@@ -15,7 +15,7 @@ use crate::counters::{Counters, SaCounters, SharedCounters};
 use crate::turn::Notice;
 
 /// Bytes of the longest message that a queue takes: a frame of the largest kind that AF_XDP has.
-const MOST_BYTES: usize = 4096;
+pub(crate) const MOST_BYTES: usize = 4096;
 /// Messages that a queue holds. A flood of IKE beyond that is dropped and counted.
 const QUEUE: usize = 256;
 
@@ -143,6 +143,14 @@ impl Handle {
         self.0.frames.push((port, bytes)).map_err(|_| QueueFull)?;
         self.wake();
         Ok(())
+    }
+
+    /// Whether the worker has taken every frame that it was given to send: they leave before [`Worker::run`] returns.
+    ///
+    /// [`Worker::run`]: crate::Worker::run
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.0.frames.is_empty()
     }
 
     /// Wakes the worker if it sleeps.

@@ -1,50 +1,52 @@
 //! From a peer to a VPC: classify, find the association, open, check, route, deliver.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
-use esp::{Admitted, Opened, Opening, Refusal, Stale};
+use esp::{Opened, Opening, Refusal, Stale};
 use port::{BATCH, Transmit};
 use tables::{GatewayIndex, Inbound, PortIndex, Route, SaSlot, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::esp::Encapsulated;
 use wire::icmp::Report;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
-use wire::{Link, LinkHeader, Packet, Protocol, ip, tcp};
+use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
-use crate::handle::{Bytes, HostPacket, IkeDatagram};
+use crate::handle::{Bytes, IkeDatagram};
 use crate::outbound::packet;
 use crate::stage::{Stage, Stopwatch};
-use crate::turn::{Origin, Refused, Turn};
+use crate::tally::Tally;
+use crate::turn::{Origin, OutOf, Refused, Turn};
 
 /// An ESP packet whose association is known.
 pub(crate) struct Sealed<'a> {
-    admitted: Admitted<'a>,
-    slot: SaSlot,
     inbound: &'a Inbound,
-    /// The port whose frames it is opened into.
-    expected: PortIndex,
+    esp: &'a [u8],
+    slot: SaSlot,
     /// The outer packet's.
     traffic_class: u8,
 }
 
 pub(crate) type Batch<'a> = ArrayVec<Sealed<'a>, BATCH>;
 
-/// Finds the association of every packet received from the WAN. IKE goes to control; what is neither is dropped.
+/// Finds the association of every packet received from the WAN. IKE goes to control, fragments to `reassemble`, which gives
+/// them their verdicts; what is neither is dropped.
 pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     frames: impl Iterator<Item = &'a mut [u8]>,
     turn: &mut Turn<'s, W>,
+    mut reassemble: impl FnMut(&Packet<'_>, &mut Tally<'s>),
 ) -> Batch<'a> {
     let mut batch = Batch::new();
+    let mut last = None;
     for frame in frames {
         match content(frame) {
-            Ok(Content::Esp { esp, traffic_class }) => match association(esp, traffic_class, turn.snapshot) {
-                Ok(sealed) => batch.push(sealed),
-                Err((None, reason)) => turn.tally.drop(reason),
-                Err((Some(slot), reason)) => turn.tally.drop_of(slot, reason),
+            Ok(Content::Esp { esp, traffic_class }) => match association(esp, &mut last, turn.snapshot) {
+                Ok((slot, inbound)) => batch.push(Sealed { inbound, esp, slot, traffic_class }),
+                Err(reason) => turn.tally.drop(reason),
             },
             Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
+            Ok(Content::Fragment(outer)) => reassemble(&outer, &mut turn.tally),
             Err(reason) => turn.tally.drop(reason),
         }
     }
@@ -54,13 +56,14 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
 enum Content<'a> {
     Esp { esp: &'a [u8], traffic_class: u8 },
     Ike { outer: Packet<'a>, datagram: Datagram<'a>, message: &'a [u8] },
+    Fragment(Packet<'a>),
 }
 
 #[inline(always)]
 fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     let (_, outer) = packet(frame)?;
     if outer.fragment {
-        return Err(DropReason::OuterFragment);
+        return Ok(Content::Fragment(outer));
     }
     let traffic_class = outer.traffic_class;
     match outer.protocol {
@@ -84,8 +87,8 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
 #[cold]
 fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: &[u8], turn: &mut Turn<'_, W>) {
     let Ok(message) = Bytes::try_from(message) else { return turn.tally.drop(DropReason::IkeTooLong) };
-    let source = SocketAddr::new(outer.source, datagram.source);
-    let destination = SocketAddr::new(outer.destination, datagram.destination);
+    let source = SocketAddr::new(outer.source.into(), datagram.source);
+    let destination = SocketAddr::new(outer.destination.into(), datagram.destination);
     match turn.shared.ike.push(IkeDatagram { source, destination, message }) {
         Ok(()) => turn.tally.pass(),
         Err(_) => turn.tally.drop(DropReason::ControlQueueFull),
@@ -94,15 +97,23 @@ fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: 
 
 #[inline(always)]
 fn association<'a>(
-    esp: &'a [u8],
-    traffic_class: u8,
+    esp: &[u8],
+    last: &mut Option<(u32, (SaSlot, &'a Inbound))>,
     snapshot: &'a Snapshot,
-) -> Result<Sealed<'a>, (Option<SaSlot>, DropReason)> {
-    let (spi, _) = wire::esp::header(esp).ok_or((None, DropReason::MalformedEsp))?;
-    let (slot, inbound) = snapshot.inbound(spi).ok_or((None, DropReason::UnknownSpi))?;
-    let expected = snapshot.attachments.get(inbound.expected.position()).ok_or((Some(slot), DropReason::NoRoute))?.port;
-    let admitted = inbound.sa.admit(esp).map_err(|refusal| (Some(slot), refused(refusal)))?;
-    Ok(Sealed { admitted, slot, inbound, expected, traffic_class })
+) -> Result<(SaSlot, &'a Inbound), DropReason> {
+    let (spi, _) = wire::esp::header(esp).ok_or(DropReason::MalformedEsp)?;
+    if let Some((of, found)) = *last
+        && of == spi
+    {
+        return Ok(found);
+    }
+    let found = snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
+    // Control names a port that does not exist where the gateway has no attachment.
+    if found.1.expected.position() >= snapshot.ports.len() {
+        return Err(DropReason::NoRoute);
+    }
+    *last = Some((spi, found));
+    Ok(found)
 }
 
 /// Opens those packets of the batch that are expected to leave through `port` into its frames, and hands over those
@@ -114,7 +125,7 @@ pub(crate) fn open<W: Stopwatch>(
     turn: &mut Turn<'_, W>,
     mut elsewhere: impl FnMut(PortIndex, &[u8]) -> Result<(), DropReason>,
 ) {
-    let wanted = batch.iter().filter(|sealed| sealed.expected == port).count();
+    let wanted = batch.iter().filter(|sealed| sealed.inbound.expected == port).count();
     if wanted == 0 {
         return;
     }
@@ -123,8 +134,15 @@ pub(crate) fn open<W: Stopwatch>(
     let mut opening = Opening::default();
     let mut pushed: ArrayVec<&Sealed<'_>, BATCH> = ArrayVec::new();
     let mut frames = tx.frames().take(reserved);
-    for sealed in batch.iter().filter(|sealed| sealed.expected == port) {
-        if sealed.admitted.opened_length() > room {
+    for sealed in batch.iter().filter(|sealed| sealed.inbound.expected == port) {
+        let admitted = match sealed.inbound.sa.admit(sealed.esp) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                turn.tally.drop_of(sealed.slot, refused(refusal));
+                continue;
+            }
+        };
+        if admitted.opened_length() > room {
             turn.tally.drop_of(sealed.slot, DropReason::TooLong);
             continue;
         }
@@ -132,7 +150,7 @@ pub(crate) fn open<W: Stopwatch>(
             turn.tally.drop_of(sealed.slot, DropReason::TransmitRingFull);
             continue;
         };
-        opening.push(sealed.admitted, &mut frame[Link::UNTAGGED..]);
+        opening.push(admitted, &mut frame[Link::UNTAGGED..]);
         pushed.push(sealed);
     }
     drop(frames);
@@ -141,8 +159,8 @@ pub(crate) fn open<W: Stopwatch>(
     turn.ended(Stage::Protect);
 
     let mut lengths = [0; BATCH];
-    let mut ways = Ways::new(turn.snapshot);
     let mut run = Run::default();
+    let mut sources = Sources { snapshot: turn.snapshot, last: None };
     for (((sealed, result), frame), length) in pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths) {
         let opened = match result.map_err(refused) {
             Ok(opened) => opened,
@@ -152,7 +170,7 @@ pub(crate) fn open<W: Stopwatch>(
             }
         };
         run.count(sealed.slot, opened.length, turn);
-        match deliver(sealed, opened, frame, &mut ways, turn) {
+        match deliver(sealed, opened, frame, &mut sources, turn) {
             Ok((Delivery::To(leaving), framed)) if leaving == port => {
                 *length = framed as u16;
                 turn.tally.transmit(1);
@@ -188,7 +206,7 @@ fn deliver<W: Stopwatch>(
     sealed: &Sealed<'_>,
     opened: Opened,
     frame: &mut [u8],
-    ways: &mut Ways<'_>,
+    sources: &mut Sources<'_>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
     let Sealed { slot, inbound, traffic_class, .. } = *sealed;
@@ -204,22 +222,27 @@ fn deliver<W: Stopwatch>(
     if !inbound.selectors.allow_inbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(slot));
     }
-    if inbound.reverse_path && !ways.may_come_from(inbound.gateway, inner.source) {
+    if inbound.reverse_path && !sources.may_come(inbound.gateway, inner.source) {
         return Err(DropReason::SpoofedSource.of(slot));
     }
     let length = inner.bytes.len();
     let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
     let (header_length, hops, class, is_v6) =
-        (inner.header_length, inner.hops, inner.traffic_class, inner.destination.is_ipv6());
-    let way = match ways.find(inbound, &inner) {
-        Ok(Way::Attachment(way)) => way,
-        Ok(Way::Host) => return pass(inbound, inner.bytes, turn).map_err(|reason| reason.of(slot)),
-        Err(unfound) => {
-            if let Some(neighbour) = unfound.ask_for {
+        (inner.header_length, inner.hops, inner.traffic_class, !inner.destination.is_ipv4());
+    let (gateway, destination, snapshot) = (inbound.gateway, inner.destination, turn.snapshot);
+    let way = match turn.ways.find(gateway, destination, || look_up(gateway, destination, snapshot)) {
+        Ok(way) => way,
+        Err(Elsewhere::Host) => {
+            turn.pass(gateway, inner.bytes).map_err(|reason| reason.of(slot))?;
+            return Ok((Delivery::Passed, 0));
+        }
+        Err(Elsewhere::Unresolved(neighbour)) => {
+            if let Some(neighbour) = neighbour {
                 turn.ask_for(neighbour);
             }
-            return Err(Refused { slot: Some(slot), ..unfound.refused });
+            return Err(DropReason::NeighbourUnresolved.of(slot));
         }
+        Err(Elsewhere::Nowhere(refused)) => return Err(Refused { slot: Some(slot), ..refused }),
     };
     if hops <= 1 {
         return Err(DropReason::HopsExceeded.of(slot).told(Report::HopsExceeded));
@@ -236,13 +259,20 @@ fn deliver<W: Stopwatch>(
     if is_syn {
         tcp::clamp_mss(&mut packet[header_length..], inbound.segments[usize::from(is_v6)]);
     }
-    let link = way.link.bytes();
-    if link.len() != Link::UNTAGGED {
-        // The packet was opened behind an untagged header.
-        frame.copy_within(Link::UNTAGGED..Link::UNTAGGED + length, link.len());
-    }
-    frame[..link.len()].copy_from_slice(link);
-    Ok((Delivery::To(way.port), link.len() + length))
+    let port = way.port;
+    let framed = match way.link.untagged() {
+        Some(link) => {
+            *frame.first_chunk_mut().expect("room for a link header") = *link;
+            Link::UNTAGGED + length
+        }
+        None => {
+            // The packet was opened behind an untagged header.
+            frame.copy_within(Link::UNTAGGED..Link::UNTAGGED + length, Link::TAGGED);
+            frame[..Link::TAGGED].copy_from_slice(way.link.bytes());
+            Link::TAGGED + length
+        }
+    };
+    Ok((Delivery::To(port), framed))
 }
 
 /// RFC 4303 §3.4.4.1: what an opened packet carries, its next header and its version being of one mind.
@@ -257,75 +287,18 @@ fn inner(content: &[u8], next_header: Protocol) -> Result<Packet<'_>, DropReason
     if inner.tunnel_protocol() == next_header { Ok(inner) } else { Err(DropReason::MalformedInner) }
 }
 
-/// Hands a packet to the gateway's own host.
-#[cold]
-fn pass<W: Stopwatch>(
-    inbound: &Inbound,
-    packet: &[u8],
-    turn: &mut Turn<'_, W>,
-) -> Result<(Delivery, usize), DropReason> {
-    let packet = Bytes::try_from(packet).map_err(|_| DropReason::TooLong)?;
-    let packet = HostPacket { gateway: inbound.gateway, packet };
-    turn.shared.to_host.push(packet).map_err(|_| DropReason::ControlQueueFull)?;
-    Ok((Delivery::Passed, 0))
-}
-
-/// Where inner packets go.
-#[derive(Clone, Copy)]
-enum Way<'a> {
-    Attachment(OutOf<'a>),
-    Host,
-}
-
-/// Out of an attachment's port.
-#[derive(Clone, Copy)]
-struct OutOf<'a> {
-    port: PortIndex,
-    link: &'a LinkHeader,
-}
-
-/// Why there is no way, and what to ask the kernel for so that there is one.
-struct Unfound {
-    refused: Refused,
-    ask_for: Option<Unresolved>,
-}
-
-impl Unfound {
-    fn because(refused: Refused) -> Self {
-        Self { refused, ask_for: None }
-    }
-}
-
-/// The ways of a batch: packets of one flow come in runs, and a run is looked up once.
-struct Ways<'a> {
+/// Where packets out of tunnels say to come from.
+struct Sources<'a> {
     snapshot: &'a Snapshot,
-    last: Option<((GatewayIndex, IpAddr), Way<'a>)>,
-    /// The last source that may come out of a gateway's tunnels.
-    source: Option<(GatewayIndex, IpAddr)>,
+    /// The last one that may.
+    last: Option<(GatewayIndex, Address)>,
 }
 
-impl<'a> Ways<'a> {
-    fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, last: None, source: None }
-    }
-
-    #[inline(always)]
-    fn find(&mut self, inbound: &Inbound, inner: &Packet<'_>) -> Result<Way<'a>, Unfound> {
-        let key = (inbound.gateway, inner.destination);
-        if let Some((last, way)) = self.last
-            && last == key
-        {
-            return Ok(way);
-        }
-        let way = self.look_up(inbound, inner)?;
-        self.last = Some((key, way));
-        Ok(way)
-    }
-
+impl Sources<'_> {
     /// Whether the gateway's routes do not lead to the source on our own side.
     #[inline(always)]
-    fn may_come_from(&mut self, gateway: GatewayIndex, source: IpAddr) -> bool {
-        if self.source == Some((gateway, source)) {
+    fn may_come(&mut self, gateway: GatewayIndex, source: Address) -> bool {
+        if self.last == Some((gateway, source)) {
             return true;
         }
         let may = match self.snapshot.route(gateway, source) {
@@ -333,33 +306,39 @@ impl<'a> Ways<'a> {
             Some(Route::Tunnels(_) | Route::Blackhole | Route::Reject) | None => true,
         };
         if may {
-            self.source = Some((gateway, source));
+            self.last = Some((gateway, source));
         }
         may
     }
+}
 
-    #[inline(always)]
-    fn look_up(&self, inbound: &Inbound, inner: &Packet<'_>) -> Result<Way<'a>, Unfound> {
-        let no_route = || Unfound::because(Refused::from(DropReason::NoRoute).told(Report::NoRoute));
-        let attachment = match self.snapshot.route(inbound.gateway, inner.destination) {
-            Some(Route::Attachment(index)) => self.snapshot.attachments.get(index.position()).ok_or_else(no_route)?,
-            Some(Route::Host) => return Ok(Way::Host),
-            Some(Route::Tunnels(_)) => return Err(Unfound::because(DropReason::Transit.into())),
-            Some(Route::Blackhole) => return Err(Unfound::because(DropReason::Blackhole.into())),
-            Some(Route::Reject) => {
-                return Err(Unfound::because(Refused::from(DropReason::Rejected).told(Report::Prohibited)));
-            }
-            None => return Err(no_route()),
-        };
-        match attachment.link(inner.destination) {
-            Some(Ok(link)) => Ok(Way::Attachment(OutOf { port: attachment.port, link })),
-            Some(Err(address)) => Err(Unfound {
-                refused: DropReason::NeighbourUnresolved.into(),
-                // Where the kernel knows no neighbours, its question would go to another network.
-                ask_for: (!attachment.learns).then_some(Unresolved { port: attachment.port, address }),
-            }),
-            None => Err(Unfound::because(Refused::from(DropReason::NoKernelRoute).told(Report::NoRoute))),
-        }
+/// Where an inner packet goes that goes out of no port.
+enum Elsewhere {
+    Host,
+    Nowhere(Refused),
+    /// To a neighbour that is not known, and for which the kernel is to be asked where it can tell.
+    Unresolved(Option<Unresolved>),
+}
+
+/// The way of inner packets to a destination.
+fn look_up(gateway: GatewayIndex, destination: Address, snapshot: &Snapshot) -> Result<OutOf, Elsewhere> {
+    let nowhere = |reason: DropReason| Elsewhere::Nowhere(reason.into());
+    let told = |reason: DropReason, report| Elsewhere::Nowhere(Refused::from(reason).told(report));
+    let no_route = || told(DropReason::NoRoute, Report::NoRoute);
+    let attachment = match snapshot.route(gateway, destination) {
+        Some(Route::Attachment(index)) => snapshot.attachments.get(index.position()).ok_or_else(no_route)?,
+        Some(Route::Host) => return Err(Elsewhere::Host),
+        Some(Route::Tunnels(_)) => return Err(nowhere(DropReason::Transit)),
+        Some(Route::Blackhole) => return Err(nowhere(DropReason::Blackhole)),
+        Some(Route::Reject) => return Err(told(DropReason::Rejected, Report::Prohibited)),
+        None => return Err(no_route()),
+    };
+    let port = attachment.port;
+    match attachment.link(destination) {
+        Some(Ok(link)) => Ok(OutOf { port, link: *link }),
+        // Where the kernel knows no neighbours, its question would go to another network.
+        Some(Err(address)) => Err(Elsewhere::Unresolved((!attachment.learns).then_some(Unresolved { port, address }))),
+        None => Err(told(DropReason::NoKernelRoute, Report::NoRoute)),
     }
 }
 

@@ -8,8 +8,11 @@
 mod counters;
 mod drop_reason;
 mod handle;
+mod host;
 mod inbound;
 mod outbound;
+mod reassembly;
+mod recent;
 mod stage;
 mod tally;
 mod turn;

@@ -1,17 +1,15 @@
 //! From a VPC to a peer: classify, route, choose the tunnel, number, seal.
 
-use std::net::IpAddr;
-
 use arrayvec::ArrayVec;
 use esp::{OuterHeader, Sealing};
 use port::{BATCH, Transmit};
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Outbound, PortIndex, Route, Seen, Snapshot, TunnelIndex, Unresolved,
-    Vlans,
+    Attachment, AttachmentIndex, Gateway, GatewayIndex, Outbound, PortIndex, Route, RouteIndex, Seen, Snapshot,
+    TunnelIndex, Unresolved, Vlans,
 };
 use wire::fragment::Split;
 use wire::icmp::Report;
-use wire::{EtherType, Link, MacAddress, Packet, Protocol, ip, tcp};
+use wire::{Address, EtherType, Link, MacAddress, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
 use crate::stage::{Stage, Stopwatch};
@@ -46,16 +44,21 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
     frames: &mut impl Iterator<Item = &'f mut [u8]>,
     mut room: &'a mut [u8],
-    vlans: &'s Vlans,
+    entrance: Entrance<'s>,
     turn: &mut Turn<'s, W>,
 ) -> Option<&'f mut [u8]> {
-    let mut routes = Routes::new(turn.snapshot, vlans);
+    let mut arrivals = Arrivals::new(turn.snapshot, entrance);
+    let mut last = Last::default();
     for frame in frames {
-        let way = match way(frame, &mut routes, turn) {
-            Ok(way) => way,
+        let way = match way(frame, &mut arrivals, &mut last, turn) {
+            Ok(Some(way)) => way,
+            Ok(None) => {
+                turn.tally.pass();
+                continue;
+            }
             Err(refused) => {
                 let start = Link::parse(frame).map_or(0, |link| link.length);
-                routes.refuse(refused, frame.get(start..).unwrap_or_default(), turn);
+                turn.refuse(refused, arrivals.gateway, arrivals.origin, frame.get(start..).unwrap_or_default());
                 continue;
             }
         };
@@ -72,7 +75,7 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
             continue;
         }
         let inner = &mut frame[start..start + length];
-        if routes.origin != Origin::Host {
+        if arrivals.origin != Origin::Host {
             // The way is known of those alone that have hops left.
             ip::decrement_hops(inner);
         }
@@ -88,23 +91,39 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     None
 }
 
+/// `None` for a packet that went to the gateway's own host.
 #[inline(always)]
-fn way<'a, W: Stopwatch>(frame: &[u8], routes: &mut Routes<'a>, turn: &Turn<'a, W>) -> Result<Way<'a>, Refused> {
+fn way<'a, W: Stopwatch>(
+    frame: &[u8],
+    arrivals: &mut Arrivals<'a>,
+    last: &mut Last<'a>,
+    turn: &mut Turn<'a, W>,
+) -> Result<Option<Way<'a>>, Refused> {
     let (link, inner) = packet(frame)?;
-    routes.enter(vlan(frame, link), frame, inner.source, turn)?;
-    let tunnels = match routes.lookup(inner.destination) {
+    arrivals.enter(vlan(frame, link), frame, inner.source, turn)?;
+    let (gateway, origin) = (arrivals.gateway, arrivals.origin);
+    let table = last.gateway(gateway, || turn.snapshot.gateways.get(gateway.position()));
+    let find = || table.and_then(|table| table.routes.find(inner.destination)).ok_or(());
+    let found = turn.routes.find(gateway, inner.destination, find).ok().copied();
+    let tunnels = match found.and_then(|found| last.route(found, || table?.routes.route(found))) {
         Some(Route::Tunnels(tunnels)) => tunnels,
+        Some(Route::Host) if origin != Origin::Host => {
+            turn.pass(gateway, inner.bytes)?;
+            return Ok(None);
+        }
         Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
         Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
         Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
         None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
     };
-    if inner.hops <= 1 && routes.origin != Origin::Host {
+    if inner.hops <= 1 && origin != Origin::Host {
         return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
     }
     let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
-    let tunnel = tunnels.tunnel(|| routes.flow_hash(&inner)).ok_or(down)?;
-    let outbound = turn.snapshot.tunnels.get(tunnel.position()).ok_or(down)?;
+    let symmetric = table.is_some_and(|table| table.symmetric);
+    let hash = || if symmetric { inner.symmetric_flow_hash() } else { inner.flow_hash() };
+    let tunnel = tunnels.tunnel(hash).ok_or(down)?;
+    let outbound = last.outbound(tunnel, || turn.snapshot.tunnels.get(tunnel.position())).ok_or(down)?;
     if !outbound.selectors.allow_outbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited));
     }
@@ -119,7 +138,57 @@ fn way<'a, W: Stopwatch>(frame: &[u8], routes: &mut Routes<'a>, turn: &Turn<'a, 
     })?;
     let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
     let segment = if is_tcp { inner.header_length } else { 0 };
-    Ok(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits })
+    Ok(Some(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits }))
+}
+
+/// What the packet before was for. The next one mostly is for the same, and that it is the processor foresees: it need not wait
+/// for one look-up after the other.
+#[derive(Default)]
+struct Last<'a> {
+    gateway: Option<(GatewayIndex, &'a Gateway)>,
+    route: Option<(RouteIndex, &'a Route)>,
+    outbound: Option<(TunnelIndex, &'a Outbound)>,
+}
+
+impl<'a> Last<'a> {
+    #[inline(always)]
+    fn gateway(&mut self, index: GatewayIndex, look_up: impl FnOnce() -> Option<&'a Gateway>) -> Option<&'a Gateway> {
+        match self.gateway {
+            Some((last, gateway)) if last == index => Some(gateway),
+            Some(_) | None => {
+                self.gateway = look_up().map(|gateway| (index, gateway));
+                // Another gateway's routes have the same numbers.
+                self.route = None;
+                self.gateway.map(|(_, gateway)| gateway)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn route(&mut self, index: RouteIndex, look_up: impl FnOnce() -> Option<&'a Route>) -> Option<&'a Route> {
+        match self.route {
+            Some((last, route)) if last == index => Some(route),
+            Some(_) | None => {
+                self.route = look_up().map(|route| (index, route));
+                self.route.map(|(_, route)| route)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn outbound(
+        &mut self,
+        tunnel: TunnelIndex,
+        look_up: impl FnOnce() -> Option<&'a Outbound>,
+    ) -> Option<&'a Outbound> {
+        match self.outbound {
+            Some((last, outbound)) if last == tunnel => Some(outbound),
+            Some(_) | None => {
+                self.outbound = look_up().map(|outbound| (tunnel, outbound));
+                self.outbound.map(|(_, outbound)| outbound)
+            }
+        }
+    }
 }
 
 /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
@@ -168,11 +237,20 @@ struct Full;
 /// Bytes for the pieces of a batch: enough for those of the longest packet.
 pub(crate) const MOST_PIECES: usize = 4 * 65536;
 
-/// Where frames come in and where their packets go, during one batch: packets of one flow come in runs, and a run is looked up
-/// once.
-struct Routes<'a> {
+/// Where frames come in.
+#[derive(Clone, Copy)]
+pub(crate) enum Entrance<'a> {
+    /// Through a port towards VPCs.
+    Vpc(&'a Vlans),
+    /// From this gateway's own host.
+    Host(GatewayIndex),
+}
+
+/// Where the frames of a batch come in, one after the other.
+struct Arrivals<'a> {
     snapshot: &'a Snapshot,
-    vlans: &'a Vlans,
+    entrance: Entrance<'a>,
+    gateway: GatewayIndex,
     /// Of the last frame.
     vlan: u16,
     /// Its attachment, if there is one of its VLAN.
@@ -180,17 +258,16 @@ struct Routes<'a> {
     origin: Origin,
     /// Whether there is something to see to in the sources of the attachment's packets, and the last one that was seen to.
     screens: bool,
-    screened: Option<IpAddr>,
-    last: Option<(IpAddr, Option<&'a Route>)>,
+    screened: Option<Address>,
 }
 
-impl<'a> Routes<'a> {
-    fn new(snapshot: &'a Snapshot, vlans: &'a Vlans) -> Self {
-        let (origin, attachment) = (Origin::Vpc(AttachmentIndex(u32::MAX)), None);
-        let mut routes =
-            Self { snapshot, vlans, vlan: 0, attachment, origin, screens: false, screened: None, last: None };
-        routes.change(Vlans::UNTAGGED);
-        routes
+impl<'a> Arrivals<'a> {
+    fn new(snapshot: &'a Snapshot, entrance: Entrance<'a>) -> Self {
+        let (origin, gateway) = (Origin::Host, GatewayIndex(u32::MAX));
+        let (vlan, attachment, screens, screened) = (Vlans::UNTAGGED, None, false, None);
+        let mut arrivals = Self { snapshot, entrance, gateway, vlan, attachment, origin, screens, screened };
+        arrivals.change(vlan);
+        arrivals
     }
 
     /// Turns to the attachment of a frame's VLAN, and sees to its source.
@@ -199,7 +276,7 @@ impl<'a> Routes<'a> {
         &mut self,
         vlan: u16,
         frame: &[u8],
-        source: IpAddr,
+        source: Address,
         turn: &Turn<'_, W>,
     ) -> Result<(), DropReason> {
         if vlan != self.vlan {
@@ -210,17 +287,24 @@ impl<'a> Routes<'a> {
 
     #[inline(never)]
     fn change(&mut self, vlan: u16) {
-        let index = self.vlans.attachment(vlan);
-        let attachment = index.and_then(|index| self.snapshot.attachments.get(index.position()));
-        self.origin = Origin::Vpc(index.unwrap_or(AttachmentIndex(u32::MAX)));
-        self.screens = attachment.is_none_or(|attachment| attachment.sources.is_some() || attachment.learns);
-        (self.vlan, self.attachment, self.screened, self.last) = (vlan, attachment, None, None);
+        (self.vlan, self.screened) = (vlan, None);
+        match self.entrance {
+            Entrance::Vpc(vlans) => {
+                let index = vlans.attachment(vlan);
+                self.attachment = index.and_then(|index| self.snapshot.attachments.get(index.position()));
+                self.origin = Origin::Vpc(index.unwrap_or(AttachmentIndex(u32::MAX)));
+                // Before a frame has an attachment it has no gateway, and there is nobody to tell.
+                self.gateway = self.attachment.map_or(GatewayIndex(u32::MAX), |attachment| attachment.gateway);
+                self.screens = self.attachment.is_none_or(|from| from.sources.is_some() || from.learns);
+            }
+            Entrance::Host(gateway) => self.gateway = gateway,
+        }
     }
 
     #[inline(never)]
-    fn screen<W: Stopwatch>(&mut self, frame: &[u8], source: IpAddr, turn: &Turn<'_, W>) -> Result<(), DropReason> {
+    fn screen<W: Stopwatch>(&mut self, frame: &[u8], source: Address, turn: &Turn<'_, W>) -> Result<(), DropReason> {
         let attachment = self.attachment.ok_or(DropReason::UnknownVlan)?;
-        if attachment.sources.as_ref().is_some_and(|sources| !sources.holds(source)) {
+        if attachment.sources.as_ref().is_some_and(|sources| !sources.holds(source.into())) {
             return Err(DropReason::SpoofedSource);
         }
         if attachment.learns {
@@ -230,7 +314,7 @@ impl<'a> Routes<'a> {
         Ok(())
     }
 
-    fn learn<W: Stopwatch>(&self, attachment: &Attachment, frame: &[u8], source: IpAddr, turn: &Turn<'_, W>) {
+    fn learn<W: Stopwatch>(&self, attachment: &Attachment, frame: &[u8], source: Address, turn: &Turn<'_, W>) {
         let (Origin::Vpc(index), Some(mac)) = (self.origin, frame[6..].first_chunk()) else { return };
         let new = match attachment.link(source) {
             Some(Ok(known)) => known.bytes()[..6] != *mac,
@@ -239,34 +323,8 @@ impl<'a> Routes<'a> {
         };
         let group = mac[0] & 1 != 0;
         if new && !group {
-            turn.tell_seen(Seen { attachment: index, address: source, mac: MacAddress(*mac) });
+            turn.tell_seen(Seen { attachment: index, address: source.into(), mac: MacAddress(*mac) });
         }
-    }
-
-    #[inline(always)]
-    fn lookup(&mut self, destination: IpAddr) -> Option<&'a Route> {
-        if let Some((last, route)) = self.last
-            && last == destination
-        {
-            return route;
-        }
-        let route = self.attachment.and_then(|attachment| self.snapshot.route(attachment.gateway, destination));
-        self.last = Some((destination, route));
-        route
-    }
-
-    /// The number by which one of several tunnels is chosen.
-    #[inline(always)]
-    fn flow_hash(&self, packet: &Packet<'_>) -> u32 {
-        let gateway = self.attachment.and_then(|from| self.snapshot.gateways.get(from.gateway.position()));
-        if gateway.is_some_and(|gateway| gateway.symmetric) { packet.symmetric_flow_hash() } else { packet.flow_hash() }
-    }
-
-    #[cold]
-    fn refuse<W: Stopwatch>(&self, refused: Refused, packet: &[u8], turn: &mut Turn<'_, W>) {
-        // Before a frame has an attachment there is nobody to tell.
-        let gateway = self.attachment.map_or(GatewayIndex(u32::MAX), |attachment| attachment.gateway);
-        turn.refuse(refused, gateway, self.origin, packet);
     }
 }
 

@@ -13,11 +13,12 @@ pub(crate) struct Tally<'a> {
     passed: u64,
     dropped: u64,
     split: u64,
+    merged: u64,
 }
 
 impl<'a> Tally<'a> {
     pub(crate) fn new(counters: &'a SharedCounters, received: usize) -> Self {
-        Self { counters, received: received as u64, transmitted: 0, passed: 0, dropped: 0, split: 0 }
+        Self { counters, received: received as u64, transmitted: 0, passed: 0, dropped: 0, split: 0, merged: 0 }
     }
 
     #[inline]
@@ -28,6 +29,17 @@ impl<'a> Tally<'a> {
     /// A packet became `pieces` packets, and each has its own verdict.
     pub(crate) fn split(&mut self, pieces: usize) {
         self.split += pieces as u64 - 1;
+    }
+
+    /// A fragment is held, to be part of a larger packet.
+    pub(crate) fn merge(&mut self) {
+        self.merged += 1;
+    }
+
+    /// An incomplete packet is dropped whose fragments have their verdicts: it is one that was not received.
+    pub(crate) fn give_up(&mut self, reason: DropReason) {
+        self.split += 1;
+        self.drop(reason);
     }
 
     pub(crate) fn pass(&mut self) {
@@ -56,8 +68,16 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// As [`Tally::finish`], for what was not received: sent packets are originated, and those dropped make up no balance of
+    /// their own.
+    pub(crate) fn finish_originated(self) {
+        self.counters.originated.add(self.transmitted);
+        let received = self.dropped;
+        Tally { received, transmitted: 0, split: 0, ..self }.finish();
+    }
+
     pub(crate) fn finish(self) {
-        let verdicts = self.transmitted + self.passed + self.dropped;
+        let verdicts = self.transmitted + self.passed + self.dropped + self.merged;
         debug_assert_eq!(self.received + self.split, verdicts, "a packet without one verdict");
         self.counters.received.add(self.received);
         self.counters.transmitted.add(self.transmitted);
@@ -65,6 +85,9 @@ impl<'a> Tally<'a> {
         self.counters.dropped.add(self.dropped);
         if self.split != 0 {
             self.counters.split.add(self.split);
+        }
+        if self.merged != 0 {
+            self.counters.merged.add(self.merged);
         }
     }
 }

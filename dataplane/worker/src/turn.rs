@@ -4,11 +4,16 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
-use tables::{AttachmentIndex, GatewayIndex, RateLimit, SaSlot, Seen, Snapshot, TunnelIndex, TunnelLimits, Unresolved};
+use tables::{
+    AttachmentIndex, GatewayIndex, PortIndex, RateLimit, RouteIndex, SaSlot, Seen, Snapshot, TunnelIndex, TunnelLimits,
+    Unresolved,
+};
+use wire::LinkHeader;
 use wire::icmp::Report;
 
 use crate::DropReason;
-use crate::handle::Shared;
+use crate::handle::{Bytes, HostPacket, Shared};
+use crate::recent::Recent;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
 
@@ -22,14 +27,50 @@ pub(crate) struct Turn<'a, W> {
     pub(crate) tally: Tally<'a>,
     /// The time, once somebody has asked for it: one batch is one moment.
     clock: Cell<Option<Instant>>,
+    /// Routes found lately, of packets from VPCs.
+    pub(crate) routes: &'a mut Recent<RouteIndex>,
+    /// Ways found lately, of packets from peers.
+    pub(crate) ways: &'a mut Recent<OutOf>,
     watch: &'a mut W,
+}
+
+/// What a worker keeps from batch to batch.
+pub(crate) struct Memory {
+    pub(crate) routes: Recent<RouteIndex>,
+    pub(crate) ways: Recent<OutOf>,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self { routes: Recent::new(), ways: Recent::new() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn renew(&mut self, version: u64) {
+        self.routes.renew(version);
+        self.ways.renew(version);
+    }
+}
+
+/// Out of an attachment's port, behind this link header.
+#[derive(Clone)]
+pub(crate) struct OutOf {
+    pub(crate) port: PortIndex,
+    pub(crate) link: LinkHeader,
 }
 
 impl<'a, W: Stopwatch> Turn<'a, W> {
     /// The turn of a batch of so many packets, which were just received.
-    pub(crate) fn new(snapshot: &'a Snapshot, shared: &'a Shared, received: usize, watch: &'a mut W) -> Self {
+    pub(crate) fn new(
+        (snapshot, shared): (&'a Snapshot, &'a Shared),
+        memory: &'a mut Memory,
+        received: usize,
+        watch: &'a mut W,
+    ) -> Self {
         watch.ended(Stage::Receive);
-        Self { snapshot, shared, tally: Tally::new(&shared.counters, received), clock: Cell::new(None), watch }
+        let Memory { routes, ways } = memory;
+        let (tally, clock) = (Tally::new(&shared.counters, received), Cell::new(None));
+        Self { snapshot, shared, tally, clock, routes, ways, watch }
     }
 
     #[inline]
@@ -55,6 +96,13 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
         let now = self.clock.get().unwrap_or_else(Instant::now);
         self.clock.set(Some(now));
         self.snapshot.limits.get(tunnel.position()).is_none_or(|limits| limit(limits).admit(bytes, now))
+    }
+
+    /// Hands a packet to its gateway's own host.
+    #[cold]
+    pub(crate) fn pass(&self, gateway: GatewayIndex, packet: &[u8]) -> Result<(), DropReason> {
+        let packet = Bytes::try_from(packet).map_err(|_| DropReason::TooLong)?;
+        self.shared.to_host.push(HostPacket { gateway, packet }).map_err(|_| DropReason::ControlQueueFull)
     }
 
     /// Drops a packet, and has its sender told if there is something to tell.

@@ -10,11 +10,15 @@ use arrayvec::ArrayVec;
 use port::{BATCH, Port, Receive, Transmit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tables::{PortIndex, PortRole, Reader, Snapshot, Vlans};
+use wire::Packet;
 
 use crate::handle::{Handle, Shared};
+use crate::outbound::Entrance;
+use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
-use crate::turn::Turn;
-use crate::{DropReason, inbound, outbound};
+use crate::tally::Tally;
+use crate::turn::{Memory, Turn};
+use crate::{DropReason, host, inbound, outbound};
 
 /// What a worker does when it finds nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +40,8 @@ pub struct Options {
     pub slots: u32,
 }
 
-/// Frames of control that are sent in one turn: a burst of IKE does not delay packets for long.
-const FRAMES_PER_TURN: usize = 16;
+/// Frames of control, and packets of the host, that are sent in one turn: a burst of IKE does not delay packets for long.
+pub(crate) const FRAMES_PER_TURN: usize = 16;
 /// Most ports of a worker: one per interface, and the list of what to sleep on stands on the stack.
 const MOST_PORTS: usize = 64;
 /// The longest sleep: an upper bound on how late a wake-up that got lost is made good.
@@ -51,6 +55,10 @@ pub struct Worker<P> {
     shared: Arc<Shared>,
     /// Where the pieces of packets stand that are too long.
     room: Box<[u8]>,
+    memory: Memory,
+    reassembly: Reassembly,
+    /// Where a packet of the host stands.
+    frame: Box<host::Frame>,
 }
 
 /// Makes a worker over `ports`, which stand at their [`PortIndex`], and control's end of it.
@@ -68,8 +76,9 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
     }
     let handle = Handle::new(options.slots)?;
     let shared = Arc::clone(&handle.0);
-    let room = vec![0; outbound::MOST_PIECES].into_boxed_slice();
-    Ok((Worker { ports, snapshot, options, shared, room }, handle))
+    let (room, memory) = (vec![0; outbound::MOST_PIECES].into_boxed_slice(), Memory::new());
+    let (reassembly, frame) = (Reassembly::new(), Box::default());
+    Ok((Worker { ports, snapshot, options, shared, room, memory, reassembly, frame }, handle))
 }
 
 impl<P: Port> Worker<P> {
@@ -106,18 +115,29 @@ impl<P: Port> Worker<P> {
 
     /// As [`Worker::poll`], telling `watch` when the stages of each batch end.
     pub fn poll_watched(&mut self, watch: &mut impl Stopwatch) -> usize {
-        let (snapshot, limit) = (self.snapshot.load(), self.options.batch);
+        let ((version, snapshot), limit) = (self.snapshot.load_versioned(), self.options.batch);
+        self.memory.renew(version);
         let mut found = 0;
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
             found += match role {
-                PortRole::Wan => from_wan(&mut self.ports, index, limit, (snapshot, &self.shared), watch),
+                PortRole::Wan => {
+                    let (tables, kept) = ((snapshot, &*self.shared), (&mut self.memory, &mut self.reassembly));
+                    from_wan(&mut self.ports, index, limit, tables, kept, watch)
+                }
                 PortRole::Vpc(vlans) => {
-                    let tables = (snapshot, &*self.shared);
-                    from_vpc(&mut self.ports, (index, vlans), limit, tables, &mut self.room, watch)
+                    let (tables, kept) = ((snapshot, &*self.shared), (&mut *self.room, &mut self.memory));
+                    from_vpc(&mut self.ports, (index, vlans), limit, tables, kept, watch)
                 }
             };
         }
+        let tables = (snapshot, &*self.shared);
+        found += host::send(&mut self.ports, (&mut self.frame, &mut self.room, &mut self.memory), tables, watch);
         found += from_control(&mut self.ports, &self.shared);
+        if self.reassembly.is_waiting() {
+            let mut tally = Tally::new(&self.shared.counters, 0);
+            self.reassembly.expire(Instant::now(), &mut tally);
+            tally.finish();
+        }
         // In every turn: a kernel that could not take all of an earlier batch wants to be woken again.
         self.ports.iter_mut().for_each(|port| port.split().1.flush());
         found
@@ -145,7 +165,7 @@ impl<P: Port> Worker<P> {
 }
 
 /// Transmitting sides with the numbers of their ports.
-type Transmitters<'a, P> = ArrayVec<(PortIndex, &'a mut <P as Port>::Tx), MOST_PORTS>;
+pub(crate) type Transmitters<'a, P> = ArrayVec<(PortIndex, &'a mut <P as Port>::Tx), MOST_PORTS>;
 
 /// The receiving side of the port at `index`, and the transmitting sides of all others: a packet never leaves through the
 /// port it came from, for tunnels are reached through the WAN alone.
@@ -161,8 +181,8 @@ fn from_vpc<P: Port, W: Stopwatch>(
     ports: &mut [P],
     (index, vlans): (usize, &Vlans),
     limit: usize,
-    (snapshot, shared): (&Snapshot, &Shared),
-    room: &mut [u8],
+    tables: (&Snapshot, &Shared),
+    (room, memory): (&mut [u8], &mut Memory),
     watch: &mut W,
 ) -> usize {
     let Some((rx, mut others)) = apart(ports, index) else { return 0 };
@@ -170,8 +190,8 @@ fn from_vpc<P: Port, W: Stopwatch>(
     if count == 0 {
         return 0;
     }
-    let mut turn = Turn::new(snapshot, shared, count, watch);
-    send::<P, W>(rx.frames(), vlans, &mut others, room, &mut turn);
+    let mut turn = Turn::new(tables, memory, count, watch);
+    send::<P, W>(rx.frames(), Entrance::Vpc(vlans), &mut others, room, &mut turn);
     rx.release();
     turn.tally.finish();
     watch.ended(Stage::Transmit);
@@ -179,9 +199,9 @@ fn from_vpc<P: Port, W: Stopwatch>(
 }
 
 /// Routes and seals frames, as many at a time as there is room for.
-fn send<'a, 's, P: Port, W: Stopwatch>(
+pub(crate) fn send<'a, 's, P: Port, W: Stopwatch>(
     mut frames: impl Iterator<Item = &'a mut [u8]>,
-    vlans: &'s Vlans,
+    entrance: Entrance<'s>,
     others: &mut Transmitters<'_, P>,
     room: &mut [u8],
     turn: &mut Turn<'s, W>,
@@ -190,7 +210,7 @@ fn send<'a, 's, P: Port, W: Stopwatch>(
     loop {
         let mut batch = outbound::Batch::new();
         let mut these = left.take().into_iter().chain(&mut frames);
-        left = outbound::route(&mut batch, &mut these, room, vlans, turn);
+        left = outbound::route(&mut batch, &mut these, room, entrance, turn);
         turn.ended(Stage::Classify);
         if batch.is_empty() && left.is_none() {
             return;
@@ -205,7 +225,8 @@ fn from_wan<P: Port, W: Stopwatch>(
     ports: &mut [P],
     index: usize,
     limit: usize,
-    (snapshot, shared): (&Snapshot, &Shared),
+    tables: (&Snapshot, &Shared),
+    (memory, reassembly): (&mut Memory, &mut Reassembly),
     watch: &mut W,
 ) -> usize {
     let Some((rx, mut leaving)) = apart(ports, index) else { return 0 };
@@ -213,9 +234,37 @@ fn from_wan<P: Port, W: Stopwatch>(
     if count == 0 {
         return 0;
     }
-    let mut turn = Turn::new(snapshot, shared, count, watch);
-    let batch = inbound::classify(rx.frames(), &mut turn);
+    let mut turn = Turn::new(tables, memory, count, watch);
+    let take = |packet: &Packet<'_>, tally: &mut Tally<'_>| reassembly.take(packet, Instant::now(), tally);
+    let batch = inbound::classify(rx.frames(), &mut turn, take);
     turn.ended(Stage::Classify);
+    open::<P, W>(&batch, &mut leaving, &mut turn);
+    drop(batch);
+    rx.release();
+    if reassembly.has_whole() {
+        open_whole::<P, W>(reassembly, &mut leaving, &mut turn);
+    }
+    turn.tally.finish();
+    watch.ended(Stage::Transmit);
+    count
+}
+
+/// Opens what was put together of fragments.
+#[cold]
+fn open_whole<P: Port, W: Stopwatch>(
+    reassembly: &mut Reassembly,
+    leaving: &mut Transmitters<'_, P>,
+    turn: &mut Turn<'_, W>,
+) {
+    let batch = inbound::classify(reassembly.frames(), turn, |_, tally| tally.drop(DropReason::OuterFragment));
+    turn.ended(Stage::Classify);
+    open::<P, W>(&batch, leaving, turn);
+    drop(batch);
+    reassembly.release();
+}
+
+/// Opens a batch into the frames of the ports that its packets leave through.
+fn open<P: Port, W: Stopwatch>(batch: &inbound::Batch<'_>, leaving: &mut Transmitters<'_, P>, turn: &mut Turn<'_, W>) {
     for position in 0..leaving.len() {
         let (earlier, rest) = leaving.split_at_mut(position);
         let Some(((port, tx), later)) = rest.split_first_mut() else { break };
@@ -224,13 +273,8 @@ fn from_wan<P: Port, W: Stopwatch>(
             let (_, tx) = others.find(|(other, _)| *other == port).ok_or(DropReason::Transit)?;
             copy(*tx, frame)
         };
-        inbound::open(&batch, *port, *tx, &mut turn, elsewhere);
+        inbound::open(batch, *port, *tx, turn, elsewhere);
     }
-    drop(batch);
-    rx.release();
-    turn.tally.finish();
-    watch.ended(Stage::Transmit);
-    count
 }
 
 fn from_control<P: Port>(ports: &mut [P], shared: &Shared) -> usize {
@@ -250,7 +294,7 @@ fn from_control<P: Port>(ports: &mut [P], shared: &Shared) -> usize {
 }
 
 /// Sends a copy of a whole frame.
-fn copy(tx: &mut impl Transmit, frame: &[u8]) -> Result<(), DropReason> {
+pub(crate) fn copy(tx: &mut impl Transmit, frame: &[u8]) -> Result<(), DropReason> {
     if frame.len() > tx.capacity() {
         return Err(DropReason::TooLong);
     }

@@ -2,12 +2,15 @@
 
 mod house;
 
+use std::ops::Range;
+use std::time::Duration;
+
 use bordergate_worker::{DropReason, Origin};
 use esp::Encapsulation;
 use house::{House, Plan, VPC, WAN, address, clear, frame, ipv4, returning, seal_text, sealed, udp};
 use port::MemoryOptions;
 use proptest::prelude::*;
-use tables::{AttachmentIndex, PortIndex, SaSlot, Traffic, Unresolved};
+use tables::{AttachmentIndex, GatewayIndex, PortIndex, SaSlot, Traffic, Unresolved};
 use wire::icmp::Report;
 
 #[test]
@@ -158,7 +161,68 @@ fn the_host_gets_its_packets() {
     let packet = returning(60, [10, 0, 0, 1]);
     house.pass(WAN, &[frame(&sealed(&house.outbound, 1, &packet, 4, false))]);
     assert_eq!(house.handle.to_host().unwrap().packet(), packet);
-    assert_eq!(house.handle.counters().passed, 1);
+    // From the VPC, too, and with the last hop: the host is no router behind us.
+    let packet = last_hop(ipv4([10, 1, 0, 2], [10, 0, 0, 1], 17, &[0; 8]));
+    house.pass(VPC, &[frame(&packet)]);
+    assert_eq!(house.handle.to_host().unwrap().packet(), packet);
+    assert_eq!(house.handle.counters().passed, 2);
+}
+
+/// What the host sends goes into a tunnel or out of an attachment, with all its hops, and is counted as originated.
+#[test]
+fn the_hosts_packets_leave_where_the_routes_lead() {
+    let mut house = House::new(Plan::default());
+    let gateway = GatewayIndex(0);
+    let to_peer = last_hop(ipv4([10, 0, 0, 1], [10, 2, 0, 2], 17, &[1; 8]));
+    let to_vpc = last_hop(ipv4([10, 0, 0, 1], [10, 1, 0, 2], 17, &[2; 8]));
+    for packet in [&to_peer, &to_vpc] {
+        house.handle.from_host(gateway, packet).unwrap();
+    }
+    assert_eq!(house.worker.poll(), 2);
+    let wan = house.worker.ports()[WAN].drain();
+    assert_eq!(house.worker.ports()[VPC].drain(), [[house::link(address("10.1.0.2")).bytes(), &to_vpc].concat()]);
+    let key = aead::Key::new(aead::Suite::Aes128Gcm16, &[7; 16]).unwrap();
+    let padded = [&to_peer[..], &[1, 2, 2, 4]].concat();
+    assert_eq!(
+        wan.iter().map(|frame| &frame[34..]).collect::<Vec<_>>(),
+        [&seal_text(&key, &house.outbound, 1, &padded, false)[20..]]
+    );
+    house.check_sums();
+    let counters = house.handle.counters();
+    assert_eq!((counters.originated, counters.received, counters.transmitted), (2, 0, 0));
+    assert_eq!(house.handle.sa_counters(SaSlot::of(6)).unwrap().packets, 1);
+}
+
+/// A packet of the host that leads nowhere has its reason, and the sums still agree.
+#[test]
+fn the_hosts_packets_are_dropped_for_a_reason() {
+    let unresolved = ipv4([10, 0, 0, 1], [10, 1, 0, 77], 17, &[0; 8]);
+    let cases = [
+        (DropReason::NoRoute, ipv4([10, 0, 0, 1], [192, 0, 2, 1], 17, &[0; 8])),
+        (DropReason::NeighbourUnresolved, unresolved),
+        (DropReason::NoKernelRoute, ipv4([10, 0, 0, 1], [10, 1, 9, 9], 17, &[0; 8])),
+        (DropReason::Transit, ipv4([10, 0, 0, 1], [10, 0, 0, 1], 17, &[0; 8])),
+        (DropReason::MalformedIp, vec![0x45; 9]),
+    ];
+    for (reason, packet) in cases {
+        let mut house = House::new(Plan::default());
+        house.handle.from_host(GatewayIndex(0), &packet).unwrap();
+        house.worker.poll();
+        assert_eq!((house.drops(), house.handle.counters().originated), (vec![(reason, 1)], 0));
+        house.check_sums();
+        let asked = Unresolved { port: PortIndex(VPC as u32), address: address("10.1.0.77") };
+        assert_eq!(house.handle.unresolved(), (reason == DropReason::NeighbourUnresolved).then_some(asked));
+    }
+}
+
+/// A packet of the host that is too long for the tunnel becomes several, each originated.
+#[test]
+fn the_hosts_packets_are_fragmented() {
+    let mut house = House::new(Plan { wan_mtu: 1000, ..Plan::default() });
+    house.handle.from_host(GatewayIndex(0), &clear(1400)).unwrap();
+    house.worker.poll();
+    assert_eq!((house.worker.ports()[WAN].drain().len(), house.handle.counters().originated), (2, 2));
+    house.check_sums();
 }
 
 /// An IPv4 packet as a router sends it on: one hop less.
@@ -237,7 +301,26 @@ fn scene(reason: DropReason, house: &mut House) {
         DropReason::MalformedUdp => (WAN, vec![ipv4([1; 4], [2; 4], 17, &[0, 1, 1, 0xf4, 0, 99, 0, 0])]),
         DropReason::MalformedEsp => (WAN, vec![ipv4([1; 4], [2; 4], 50, &good[20..49])]),
         DropReason::MalformedInner => (WAN, vec![esp(1, &returning(60, [10, 1, 0, 2]), 41)]),
-        DropReason::OuterFragment => (WAN, vec![changed(6, 0x20)]),
+        // Beyond what is put together.
+        DropReason::OuterFragment => (WAN, vec![changed(6, 0x1f)]),
+        DropReason::ReassemblyOverlap => {
+            let other = part(&good, 16..48).into_iter().map(|byte| byte ^ 1);
+            (WAN, vec![part(&good, 0..32), fragment(&other.skip(20).collect::<Vec<_>>(), 16, true)])
+        }
+        DropReason::ReassemblyTimeout => {
+            house.pass(WAN, &[frame(&part(&good, 0..32))]);
+            assert_eq!(house.drops(), []);
+            std::thread::sleep(Duration::from_millis(2050));
+            (WAN, vec![])
+        }
+        DropReason::ReassemblyFull => {
+            let first = |identification: u8| {
+                let mut packet = part(&good, 0..32);
+                packet[5] = identification;
+                rechecked(packet)
+            };
+            (WAN, (0..5).map(first).collect())
+        }
         DropReason::NotForGateway => (WAN, vec![udp(22, b"hello")]),
         DropReason::IkeTooLong => (WAN, vec![udp(500, &[1; 4097])]),
         DropReason::NatKeepalive => (WAN, vec![udp(4500, &[0xff])]),
@@ -288,6 +371,49 @@ fn scene(reason: DropReason, house: &mut House) {
     };
     let frames: Vec<_> = packets.iter().map(|packet| frame(packet)).collect();
     house.pass(port, &frames);
+    house.worker.poll();
+}
+
+/// A fragment of ESP from the peer.
+fn fragment(payload: &[u8], offset: usize, more: bool) -> Vec<u8> {
+    let mut packet = ipv4([198, 51, 100, 2], [203, 0, 113, 1], 50, payload);
+    let field = (offset / 8) as u16 | u16::from(more) << 13;
+    packet[6..8].copy_from_slice(&field.to_be_bytes());
+    rechecked(packet)
+}
+
+/// The fragment that carries this part of an IPv4 packet's payload.
+fn part(whole: &[u8], range: Range<usize>) -> Vec<u8> {
+    let payload = &whole[20..];
+    let mut packet =
+        fragment(&payload[range.start..range.end.min(payload.len())], range.start, range.end < payload.len());
+    packet[9] = whole[9];
+    rechecked(packet)
+}
+
+/// RFC 791 §3.2: what arrives in fragments goes where it would have gone whole, in whichever order they come.
+#[test]
+fn fragments_go_the_way_of_the_whole() {
+    for encapsulated in [false, true] {
+        let mut house = House::new(Plan::default());
+        let inner = returning(1000, [10, 1, 0, 2]);
+        for number in 1..=3 {
+            let whole = sealed(&house.outbound, number, &inner, 4, encapsulated);
+            let mut parts: Vec<_> = [0..400, 400..800, 800..2000].map(|range| frame(&part(&whole, range))).into();
+            parts.rotate_left(number as usize);
+            parts.insert(1, frame(&sealed(&house.outbound, 10 + number, &inner, 4, encapsulated)));
+            let [_, vpc, _] = house.pass(WAN, &parts);
+            assert_eq!(vpc.iter().filter(|frame| frame[14..] == routed(&inner)).count(), 2, "{:?}", house.drops());
+        }
+        let counters = house.handle.counters();
+        assert_eq!((counters.received, counters.merged, counters.transmitted, counters.split), (12, 6, 6, 0));
+    }
+    let mut house = House::new(Plan::default());
+    let message: Vec<u8> = (0..=255).cycle().take(3000).collect();
+    let whole = udp(500, &message);
+    let parts = [0..1400, 1400..2800, 2800..4000].map(|range| frame(&part(&whole, range)));
+    house.pass(WAN, &parts);
+    assert_eq!(house.handle.receive_ike().unwrap().message(), message);
 }
 
 /// An opened packet whose neighbour is unknown is not sent, and the kernel is asked about the right one.
@@ -305,13 +431,17 @@ fn unresolved_neighbours_of_the_vpc_are_asked_for() {
 #[test]
 fn the_poll_loop_allocates_nothing() {
     let mut house = House::new(Plan::default());
-    let good = frame(&sealed(&house.outbound, 1, &returning(600, [10, 1, 0, 2]), 4, false));
+    let whole = sealed(&house.outbound, 1, &returning(600, [10, 1, 0, 2]), 4, false);
+    let good = frame(&whole);
     let frames = [
         (VPC, frame(&clear(64))),
         (VPC, frame(&clear(1400))),
         (VPC, frame(&ipv4([10, 1, 0, 2], [192, 0, 2, 1], 17, &[0; 8]))),
         (WAN, good.clone()),
         (WAN, good),
+        (WAN, frame(&part(&whole, 0..96))),
+        (WAN, frame(&part(&whole, 96..2000))),
+        (WAN, frame(&part(&whole, 0..96))),
         (WAN, frame(&udp(500, &[1; 200]))),
         (WAN, vec![0; 20]),
     ];
@@ -319,6 +449,9 @@ fn the_poll_loop_allocates_nothing() {
     for _ in 0..100 {
         for (port, frame) in &frames {
             house.worker.ports()[*port].inject(frame).unwrap();
+        }
+        for packet in [clear(600), ipv4([10, 0, 0, 1], [10, 1, 0, 2], 17, &[0; 8])] {
+            house.handle.from_host(GatewayIndex(0), &packet).unwrap();
         }
         allocated += allocation_counter::measure(|| {
             house.worker.poll();
@@ -328,7 +461,7 @@ fn the_poll_loop_allocates_nothing() {
         }
         while house.handle.receive_ike().is_some() {}
     }
-    assert_eq!((allocated.count_total, house.handle.counters().received), (0, 700));
+    assert_eq!((allocated.count_total, house.handle.counters().received), (0, 1000));
 }
 
 proptest! {

@@ -52,7 +52,7 @@ fn inbound(tenant: usize) -> (usize, Inbound) {
     let sa = InboundSa::new(esp::Inbound { spi: spi(tenant), suite, key, salt, extended: true, replay_window: 4096 });
     let number = tenant as u32;
     let (tunnel, gateway, attachment) = (TunnelIndex(number), GatewayIndex(number), AttachmentIndex(number));
-    (tenant, Inbound::new(Arc::new(sa.unwrap()), tunnel, gateway, attachment, selectors()))
+    (tenant, Inbound::new(Arc::new(sa.unwrap()), tunnel, gateway, tables::PortIndex(VPC as u32), selectors()))
 }
 
 fn outbound(tenant: usize) -> (usize, Outbound) {

@@ -27,6 +27,11 @@ impl Addresses {
         self.0.iter().filter(move |(own, _)| *own == address).map(|(_, index)| *index)
     }
 
+    /// The addresses of this interface.
+    pub fn of_interface(&self, interface: u32) -> impl Iterator<Item = IpAddr> {
+        self.0.iter().filter(move |(_, index)| *index == interface).map(|(own, _)| *own)
+    }
+
     /// All addresses, each once.
     pub fn all(&self) -> BTreeSet<IpAddr> {
         self.0.iter().map(|(address, _)| *address).collect()
@@ -60,6 +65,8 @@ mod tests {
         assert!(addresses.add(&message) && !addresses.add(&message));
         assert_eq!(addresses.all(), BTreeSet::from([ours]));
         assert_eq!(addresses.interfaces_of(ours).collect::<Vec<_>>(), [7]);
+        assert_eq!(addresses.of_interface(7).collect::<Vec<_>>(), [ours]);
+        assert_eq!(addresses.of_interface(8).next(), None);
         assert!(addresses.remove(&message));
         assert!(addresses.all().is_empty());
     }

@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod links;
 pub mod neighbours;
 pub mod netlink;
+pub mod request;
 pub mod routes;
 
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ pub use addresses::Addresses;
 pub use links::Links;
 pub use neighbours::Neighbours;
 pub use netlink::Netlink;
+pub use request::Requests;
 pub use routes::Routes;
 
 /// Links, addresses, neighbours and routes as the kernel last told them. Plain memory: [`Netlink`] feeds it.

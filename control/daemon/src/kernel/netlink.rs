@@ -134,7 +134,7 @@ fn dump(socket: &Socket, request: RouteNetlinkMessage, sequence: u32, view: &mut
     }
 }
 
-fn send(socket: &Socket, request: RouteNetlinkMessage, flags: u16, sequence: u32) -> io::Result<()> {
+pub(super) fn send(socket: &Socket, request: RouteNetlinkMessage, flags: u16, sequence: u32) -> io::Result<()> {
     let mut message = NetlinkMessage::from(request);
     message.header.flags = flags;
     message.header.sequence_number = sequence;
@@ -145,7 +145,7 @@ fn send(socket: &Socket, request: RouteNetlinkMessage, flags: u16, sequence: u32
 }
 
 /// The messages of one datagram; one that cannot be read is passed over.
-fn messages(bytes: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> {
+pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let (length, _) = rest.split_first_chunk::<4>()?;

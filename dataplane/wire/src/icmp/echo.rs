@@ -24,7 +24,7 @@ impl EchoRequest<'_> {
     #[must_use]
     pub fn reply(&self, buffer: &mut [u8]) -> Option<usize> {
         let request = &self.packet;
-        if is_group(request.destination) || !is_one_host(request.source) {
+        if is_group(request.destination.into()) || !is_one_host(request.source.into()) {
             return None;
         }
         let identification = match Ipv4Header::ref_from_prefix(request.bytes) {
@@ -32,8 +32,8 @@ impl EchoRequest<'_> {
             Ok(_) | Err(_) => None,
         };
         let reply = Outgoing {
-            source: request.destination,
-            destination: request.source,
+            source: request.destination.into(),
+            destination: request.source.into(),
             traffic_class: Ecn::NotEct.on(request.traffic_class),
             identification,
             kind: if request.source.is_ipv4() { v4::ECHO_REPLY } else { v6::ECHO_REPLY },

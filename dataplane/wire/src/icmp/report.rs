@@ -52,7 +52,7 @@ impl Report {
         };
         let error = Outgoing {
             source,
-            destination: packet.source,
+            destination: packet.source.into(),
             traffic_class: TRAFFIC_CLASS,
             identification: None,
             kind,
@@ -108,8 +108,8 @@ pub fn may_report(report: Report, packet: &Packet<'_>) -> bool {
         (_, _) => true,
     };
     // RFC 4443 §2.4(e.3): path MTU discovery works for IPv6 multicast, too.
-    let to_one = !is_group(packet.destination) || !is_v4 && matches!(report, Report::TooBig { .. });
-    is_query && to_one && is_one_host(packet.source)
+    let to_one = !is_group(packet.destination.into()) || !is_v4 && matches!(report, Report::TooBig { .. });
+    is_query && to_one && is_one_host(packet.source.into())
 }
 
 /// Whether a destination is more than one host: multicast, or the limited broadcast. Broadcast addresses of single

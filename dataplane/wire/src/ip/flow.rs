@@ -1,9 +1,8 @@
 //! Numbers by which the packets of one flow go the same way.
 
 use core::cmp::Ordering;
-use core::net::IpAddr;
 
-use super::{Packet, Protocol};
+use super::{Address, Packet, Protocol};
 
 impl Packet<'_> {
     /// A number equal for all packets of one flow in one direction: of TCP and UDP by addresses, protocol and ports; of
@@ -50,9 +49,9 @@ impl Packet<'_> {
 }
 
 #[inline]
-fn fold(address: IpAddr) -> u64 {
+fn fold(address: Address) -> u64 {
     match address {
-        IpAddr::V4(address) => u64::from(address.to_bits()),
-        IpAddr::V6(address) => (address.to_bits() >> 64) as u64 ^ (address.to_bits() as u64).rotate_left(32),
+        Address::V4(bits) => u64::from(bits),
+        Address::V6(bits) => (bits >> 64) as u64 ^ (bits as u64).rotate_left(32),
     }
 }

@@ -1,11 +1,9 @@
 //! A packet of either version, read once.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use zerocopy::FromBytes;
 
 use super::extension::Upper;
-use super::{Ipv4Header, Ipv6Header, Protocol};
+use super::{Address, Ipv4Header, Ipv6Header, Protocol};
 use crate::{Malformed, checksum};
 
 /// An IPv4 or IPv6 packet, its bytes trimmed to the length that its header names.
@@ -14,9 +12,9 @@ pub struct Packet<'a> {
     /// The whole packet, from its header on; link-layer padding is cut off.
     pub bytes: &'a [u8],
     /// Source address.
-    pub source: IpAddr,
+    pub source: Address,
     /// Destination address.
-    pub destination: IpAddr,
+    pub destination: Address,
     /// What follows the headers: the upper-layer protocol. Of an IPv6 packet, what follows the extension headers of
     /// RFC 8200 §4 as far as they are walked: up to AH, eight of them at most; and of an IPv6 fragment what the fragment
     /// header names, which may be another extension header.
@@ -60,8 +58,8 @@ impl<'a> Packet<'a> {
     #[inline(always)]
     pub fn tunnel_protocol(&self) -> Protocol {
         match self.destination {
-            IpAddr::V4(_) => Protocol::IPV4,
-            IpAddr::V6(_) => Protocol::IPV6,
+            Address::V4(_) => Protocol::IPV4,
+            Address::V6(_) => Protocol::IPV6,
         }
     }
 
@@ -100,8 +98,8 @@ impl<'a> Packet<'a> {
         let fragment = header.fragment.get();
         Ok(Self {
             bytes: packet,
-            source: IpAddr::V4(Ipv4Addr::from(header.source)),
-            destination: IpAddr::V4(Ipv4Addr::from(header.destination)),
+            source: Address::V4(u32::from_be_bytes(header.source)),
+            destination: Address::V4(u32::from_be_bytes(header.destination)),
             protocol: Protocol(header.protocol),
             fragment: fragment & (Ipv4Header::MORE_FRAGMENTS | Ipv4Header::FRAGMENT_OFFSET) != 0,
             dont_fragment: fragment & Ipv4Header::DONT_FRAGMENT != 0,
@@ -111,7 +109,7 @@ impl<'a> Packet<'a> {
         })
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn parse_v6(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
         let total_length = Ipv6Header::LENGTH + usize::from(header.payload_length.get());
@@ -119,8 +117,8 @@ impl<'a> Packet<'a> {
         let upper = Upper::find(packet, header.next_header).ok_or(Malformed::Ip)?;
         Ok(Self {
             bytes: packet,
-            source: IpAddr::V6(Ipv6Addr::from(header.source)),
-            destination: IpAddr::V6(Ipv6Addr::from(header.destination)),
+            source: Address::V6(u128::from_be_bytes(header.source)),
+            destination: Address::V6(u128::from_be_bytes(header.destination)),
             protocol: upper.protocol,
             fragment: upper.fragment.is_some(),
             dont_fragment: true,
@@ -147,7 +145,7 @@ mod tests {
         frame[..28].copy_from_slice(&ECHO);
         let packet = Packet::parse(&frame).unwrap();
         assert_eq!(packet.bytes, ECHO);
-        assert_eq!(packet.source, IpAddr::from([10, 1, 0, 2]));
+        assert_eq!(packet.source, Address::V4(0x0a01_0002));
         assert_eq!(packet.payload().len(), 8);
     }
 

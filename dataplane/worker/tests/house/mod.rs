@@ -99,7 +99,7 @@ impl House {
             Arc::new(inbound.unwrap()),
             TunnelIndex(0),
             GatewayIndex(0),
-            AttachmentIndex(0),
+            PortIndex(VPC as u32),
             selectors.clone(),
         );
         (inbound.traffic, inbound.reverse_path) = (plan.traffic, true);
@@ -189,7 +189,7 @@ impl House {
     /// Every packet has one verdict.
     pub fn check_sums(&self) {
         let counters = self.handle.counters();
-        let verdicts = counters.transmitted + counters.passed + counters.dropped;
+        let verdicts = counters.transmitted + counters.passed + counters.dropped + counters.merged;
         assert_eq!(counters.received + counters.split, verdicts, "{counters:?}");
         assert_eq!(counters.dropped, counters.drops.iter().sum::<u64>(), "{counters:?}");
     }

@@ -1,0 +1,157 @@
+//! The border gateways' own hosts: each one's TUN device, in a network namespace of its own, and the packets to and fro.
+
+use std::io;
+use std::net::IpAddr;
+
+use anyhow::Context;
+use gateway::{GatewayIndex, InterfaceAddress, Resources};
+use tun_rs::{DeviceBuilder, SyncDevice};
+use wire::Packet;
+
+use crate::control::Control;
+use crate::kernel::Requests;
+use crate::network_namespace::NetworkNamespace;
+
+/// Bytes of the longest packet of a device: what fits a tunnel over an ordinary WAN, whatever its suite.
+const MTU: u16 = 1400;
+/// Packets taken from one worker or one device in a turn.
+const PACKETS_PER_TURN: usize = 64;
+/// The index of every namespace's loopback interface.
+const LOOPBACK: u32 = 1;
+
+/// The hosts of all border gateways, by their place in the file; `None` for one without inner addresses.
+#[derive(Default)]
+pub struct Hosts(Vec<Option<Host>>);
+
+struct Host {
+    plan: Plan,
+    device: SyncDevice,
+    /// Goes after the device.
+    namespace: NetworkNamespace,
+}
+
+/// What a host is to be like.
+#[derive(PartialEq, Eq)]
+struct Plan {
+    namespace: String,
+    interface: String,
+    addresses: Vec<InterfaceAddress>,
+}
+
+impl Hosts {
+    /// Makes those that the resources want and are not there, and lets go of those that they no longer want.
+    pub fn take_up(&mut self, resources: &Resources) {
+        let mut old: Vec<Host> = std::mem::take(&mut self.0).into_iter().flatten().collect();
+        let mut host = |gateway: u32| {
+            let plan = Plan::of(resources, GatewayIndex(gateway))?;
+            let known = old.iter().position(|host| host.plan.namespace == plan.namespace);
+            match known.map(|position| old.swap_remove(position)) {
+                Some(host) if host.plan == plan => Some(host),
+                // The namespace stays, for others may be in it.
+                known => open(plan, known.map(|host| host.namespace)),
+            }
+        };
+        self.0 = (0..resources.gateways().len() as u32).map(&mut host).collect();
+    }
+
+    fn host(&self, gateway: u32) -> Option<&Host> {
+        self.0.get(gateway as usize)?.as_ref()
+    }
+}
+
+/// `None` where it cannot be made, which is told: tunnels work without.
+fn open(plan: Plan, namespace: Option<NetworkNamespace>) -> Option<Host> {
+    let (inside, interface) = (plan.namespace.clone(), plan.interface.clone());
+    match Host::open(plan, namespace) {
+        Ok(host) => {
+            tracing::info!(namespace = inside, interface, "the gateway's own addresses are there");
+            Some(host)
+        }
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(namespace = inside, interface, error, "the gateway's own addresses do not answer");
+            None
+        }
+    }
+}
+
+impl Plan {
+    fn of(resources: &Resources, index: GatewayIndex) -> Option<Self> {
+        let addresses: Vec<_> = resources.inner_addresses(index).collect();
+        let gateway = resources.gateway(index);
+        (!addresses.is_empty()).then(|| Self {
+            namespace: gateway.namespace.as_str().to_owned(),
+            interface: gateway.host_interface.as_str().to_owned(),
+            addresses,
+        })
+    }
+}
+
+impl Host {
+    fn open(plan: Plan, namespace: Option<NetworkNamespace>) -> anyhow::Result<Self> {
+        let namespace = match namespace {
+            Some(namespace) => namespace,
+            None => NetworkNamespace::open(&plan.namespace).context("its network namespace (needs CAP_SYS_ADMIN)")?,
+        };
+        let device = namespace.inside(|| set_up(&plan)).context("its TUN device")?;
+        Ok(Self { plan, device, namespace })
+    }
+}
+
+fn set_up(plan: &Plan) -> io::Result<SyncDevice> {
+    let device = DeviceBuilder::new().name(&plan.interface).mtu(MTU).build_sync()?;
+    device.set_nonblocking(true)?;
+    let index = device.if_index()?;
+    let mut requests = Requests::open()?;
+    // A host reaches its own addresses over loopback.
+    requests.up(LOOPBACK)?;
+    requests.up(index)?;
+    for address in &plan.addresses {
+        requests.add_address(index, *address)?;
+    }
+    for is_v4 in [true, false] {
+        let mut of_family = plan.addresses.iter().map(InterfaceAddress::address).filter(|a| a.is_ipv4() == is_v4);
+        match of_family.next().map(|address| requests.add_default_route(index, address)) {
+            Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                tracing::warn!(namespace = plan.namespace, "it has a default route of its own, which replies follow");
+            }
+            Some(Err(error)) => return Err(error),
+            Some(Ok(())) | None => {}
+        }
+    }
+    Ok(device)
+}
+
+impl Control {
+    /// Carries packets between the workers and the hosts.
+    pub(crate) fn serve_hosts(&mut self) {
+        for handle in self.dataplane.handles() {
+            for _ in 0..PACKETS_PER_TURN {
+                let Some(packet) = handle.to_host() else { break };
+                if let Some(host) = self.hosts.host(packet.gateway.0) {
+                    // What the device does not take is lost, as on any link that is full.
+                    let _ = host.device.send(packet.packet());
+                }
+            }
+        }
+        let mut buffer = [0; MTU as usize];
+        for (gateway, host) in (0..).zip(&self.hosts.0) {
+            let Some(host) = host else { continue };
+            for _ in 0..PACKETS_PER_TURN {
+                let Ok(length) = host.device.recv(&mut buffer) else { break };
+                let packet = buffer.get(..length).unwrap_or_default();
+                if leaves_its_link(packet) {
+                    self.dataplane.send_from_host(tables::GatewayIndex(gateway), packet);
+                }
+            }
+        }
+    }
+}
+
+/// RFC 4291 §2.5.6, RFC 4861 §4: what a host asks its link for, routers and groups, is for nobody beyond it.
+fn leaves_its_link(packet: &[u8]) -> bool {
+    Packet::parse(packet).is_ok_and(|packet| match packet.destination.into() {
+        IpAddr::V4(destination) => !destination.is_multicast() && !destination.is_broadcast(),
+        IpAddr::V6(destination) => !destination.is_multicast() && !destination.is_unicast_link_local(),
+    })
+}
