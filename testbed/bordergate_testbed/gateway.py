@@ -50,6 +50,9 @@ class Tunnel:
     inner: str | None = None
     """Our end inside the tunnel with its prefix length; the selectors hold it, too."""
     peer_inner: str | None = None
+    paused: bool = False
+    bandwidth_mbps: int | None = None
+    lifetime_packets: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,13 @@ class Site:
     """Of the gateway's own host; the daemon's choice if `None`."""
     routed: bool = True
     """Whether static routes lead what is for the customer into the tunnel."""
+    anti_spoofing: bool = True
+    prefixes: tuple[str, ...] | None = None
+    """Those of the attachment, where they are not the tunnel's own selectors."""
+    routes: tuple[str, ...] | None = None
+    """What static routes lead into the tunnel, where that is not the peer's selectors."""
+    discarded: tuple[tuple[str, str], ...] = ()
+    """Prefixes whose packets are dropped, each with `blackhole` or `reject`."""
 
     def render(self) -> str:
         """The site's resources in TOML."""
@@ -82,7 +92,8 @@ asn = {self.asn}
 name = "vpc-{self.name}"
 border_gateway = "bgw-{self.name}"
 interface = "{self.vpc_interface}"
-prefixes = {_list(tunnel.local_prefixes if tunnel else (VPC_PREFIX,))}
+prefixes = {_list(self.prefixes or (tunnel.local_prefixes if tunnel else (VPC_PREFIX,)))}
+anti_spoofing = {str(self.anti_spoofing).lower()}
 """
         if tunnel is None:
             return gateway
@@ -97,7 +108,14 @@ prefixes = {_list(tunnel.local_prefixes if tunnel else (VPC_PREFIX,))}
 border_gateway = "bgw-{self.name}"
 destination = "{prefix}"
 vpn_connection = "{connection}"
-""" for prefix in tunnel.remote_prefixes if self.routed)
+""" for prefix in self.routes or tunnel.remote_prefixes if self.routed)
+        routes += "".join(f"""
+[[static_route]]
+border_gateway = "bgw-{self.name}"
+destination = "{prefix}"
+{kind} = true
+""" for prefix, kind in self.discarded)
+        bandwidth = "" if tunnel.bandwidth_mbps is None else f"bandwidth_mbps = {tunnel.bandwidth_mbps}\n"
         return f"""{gateway}
 [[customer_gateway]]
 name = "idc-{self.name}"
@@ -122,7 +140,8 @@ startup = "{tunnel.startup}"
 local_prefixes = {_list(tunnel.local_prefixes + _hosts(tunnel.inner))}
 remote_prefixes = {_list(tunnel.remote_prefixes + _hosts(tunnel.peer_inner))}
 {inner}udp_encapsulation = "{tunnel.udp_encapsulation}"
-
+paused = {str(tunnel.paused).lower()}
+{bandwidth}
 [vpn_tunnel.ike]
 key_exchange = {_list(tunnel.key_exchange)}
 encryption = {_list(tunnel.ike_encryption)}
@@ -134,6 +153,7 @@ liveness_seconds = {tunnel.liveness_seconds}
 encryption = {_list(tunnel.esp_encryption)}
 esn = {str(tunnel.esn).lower()}
 replay_window = {tunnel.replay_window}
+lifetime_packets = {tunnel.lifetime_packets}
 {routes}"""
 
 

@@ -23,6 +23,10 @@ ORDER = (
     "ping_gateway",
     "traceroute",
     "path_mtu",
+    "pause",
+    "rate_limit",
+    "anti_spoofing",
+    "blackhole_reject",
     "reload",
     "status",
 )
