@@ -18,6 +18,7 @@ ORDER = (
     "fail_closed",
     "neighbours",
     "vlan",
+    "vlan_attachments",
     "generic_mode",
     "two_tenants",
     "ping_gateway",
@@ -27,6 +28,9 @@ ORDER = (
     "rate_limit",
     "anti_spoofing",
     "blackhole_reject",
+    "selectors",
+    "weights",
+    "sa_life",
     "reload",
     "status",
 )
