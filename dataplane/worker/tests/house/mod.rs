@@ -18,7 +18,7 @@ pub const VPC: usize = 1;
 
 /// Both directions use this index, so that what the house seals it can also open.
 pub const SPI: u32 = 0x1230_0005;
-const KEY: [u8; 16] = [7; 16];
+pub const KEY: [u8; 16] = [7; 16];
 
 /// How the house differs from the ordinary.
 pub struct Plan {
