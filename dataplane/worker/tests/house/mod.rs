@@ -24,7 +24,7 @@ pub const VPC: usize = 1;
 pub const SPI: u32 = 0x1230_0005;
 /// Two tunnels with equal shares; the second is never up.
 pub const PAIR: [(TunnelIndex, NonZeroU8); 2] = [(TunnelIndex(0), NonZeroU8::MIN), (TunnelIndex(1), NonZeroU8::MIN)];
-const KEY: [u8; 16] = [7; 16];
+pub const KEY: [u8; 16] = [7; 16];
 
 /// How the house differs from the ordinary.
 pub struct Plan {
