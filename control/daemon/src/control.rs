@@ -21,6 +21,7 @@ use crate::errors::Errors;
 use crate::failure::Failure;
 use crate::frame;
 use crate::hosts::Hosts;
+use crate::icmp_listener::IcmpListener;
 use crate::kernel::{KernelView, Netlink};
 use crate::layout::{self, Layout};
 use crate::negotiation;
@@ -57,6 +58,7 @@ pub struct Control {
     pub(crate) dataplane: Dataplane,
     pub(crate) hosts: Hosts,
     pub(crate) errors: Errors,
+    pub(crate) icmp: IcmpListener,
     pub(crate) rates: Rates,
     pub(crate) snapshot: Snapshot,
     /// Removed children whose slots workers may still use, with the snapshot that is without them.
@@ -143,6 +145,7 @@ impl Control {
         let own = own(&view, &layout);
         let addresses: Vec<IpAddr> = own.0.iter().copied().collect();
         let public = layout::public_addresses(&resources);
+        let icmp = IcmpListener::open().context("opening raw sockets for ICMP errors")?;
         let dataplane = Dataplane::start(&options, &layout, snapshot.clone(), (&public, &addresses))?;
         let now = Instant::now();
         let mut control = Self {
@@ -158,6 +161,7 @@ impl Control {
             dataplane,
             hosts: Hosts::default(),
             errors: Errors::new(),
+            icmp,
             snapshot,
             leaving: VecDeque::new(),
             finished: BTreeMap::new(),
@@ -236,6 +240,7 @@ impl Control {
         }
         self.serve_hosts();
         self.tell_senders(now);
+        self.receive_errors(now);
         self.resolve(now);
         self.send_waiting(now);
         self.settle();
@@ -416,6 +421,7 @@ impl Control {
         self.finished.remove(&id);
         self.heard.remove(&id);
         self.deferred.remove(&id);
+        self.associations.path_mtus.forget(id);
     }
 
     /// Makes the whole snapshot anew and publishes it.

@@ -51,6 +51,7 @@ impl Control {
         };
         if changed {
             self.snapshot.attachments = self.picture().attachments();
+            self.snapshot.inbound = self.picture().inbound();
             self.snapshot.tunnels = self.picture().tunnels();
             self.publish();
             self.tell_programs();
@@ -93,6 +94,7 @@ impl Control {
                 self.probe(interface, address, now);
             }
         }
+        self.expire_path_mtus(now);
         self.watch_associations(now);
     }
 

@@ -23,6 +23,7 @@ ORDER = (
     "ping_gateway",
     "traceroute",
     "path_mtu",
+    "outer_path_mtu",
     "reload",
     "status",
 )
