@@ -15,6 +15,7 @@ mod hosts;
 mod icmp_listener;
 mod kernel;
 mod layout;
+mod learnt;
 mod negotiation;
 mod network_namespace;
 mod path_mtu;
@@ -30,8 +31,8 @@ mod table;
 mod token_bucket;
 mod traffic;
 mod tunnel_ids;
-mod unenforced;
 mod upkeep;
+mod volume;
 mod wireshark;
 
 use std::io::{self, IsTerminal, Write};
