@@ -47,7 +47,7 @@ fn inbound(suite: Suite) -> InboundSa {
 /// From the ESP header on.
 fn seal(suite: Suite, inner: &Packet<'_>) -> Vec<u8> {
     let (spi, key) = (Spi::new(SPI).expect("not reserved"), key(suite));
-    let parts = Outbound { spi, suite, key: &key, salt: [1, 2, 3, 4], extended: true };
+    let parts = Outbound { spi, suite, key: &key, salt: [1, 2, 3, 4], extended: true, packets: None };
     let sa = OutboundSa::new(parts).expect("a key of the suite's length");
     let ends = [IpAddr::from([203, 0, 113, 1]), IpAddr::from([198, 51, 100, 2])];
     let outer = OuterHeader::new(&[0; 14], ends[0], ends[1], None, esp::HeaderRules::default()).expect("one family");

@@ -104,7 +104,7 @@ mod tests {
             right += usize::from(ipv4_holds(&header));
             let total: u64 = header.as_chunks::<2>().0.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum();
             assert_eq!(total == 0, !ipv4_holds(&header), "{header:x?}");
-            assert!(total == 0 || total % 0xffff == 0, "{header:x?}");
+            assert!(total == 0 || total.is_multiple_of(0xffff), "{header:x?}");
         }
         assert!(right > 15_000, "{right}");
     }
