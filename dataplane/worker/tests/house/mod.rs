@@ -18,7 +18,7 @@ pub const VPC: usize = 1;
 
 /// Both directions use this index, so that what the house seals it can also open.
 pub const SPI: u32 = 0x1230_0005;
-const KEY: [u8; 16] = [7; 16];
+pub const KEY: [u8; 16] = [7; 16];
 
 /// How the house differs from the ordinary.
 pub struct Plan {
@@ -31,6 +31,7 @@ pub struct Plan {
     pub segments: Option<[u16; 2]>,
     pub rules: HeaderRules,
     pub options: MemoryOptions,
+    pub sleep: Sleep,
 }
 
 impl Default for Plan {
@@ -45,6 +46,7 @@ impl Default for Plan {
             segments: None,
             rules: HeaderRules::default(),
             options,
+            sleep: Sleep::Never,
         }
     }
 }
@@ -142,7 +144,7 @@ impl House {
         };
         let (publisher, mut readers) = publication(snapshot, 1);
         let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
-        let options = Options { batch: 64, sleep: Sleep::Never, slots: 16 };
+        let options = Options { batch: 64, sleep: plan.sleep, slots: 16 };
         let (worker, handle) = worker(ports, readers.pop().unwrap(), options).unwrap();
         Self { worker, handle, outbound, _publisher: publisher }
     }
