@@ -127,6 +127,7 @@ impl Control {
                 split: counters.split,
                 merged: counters.merged,
                 originated: counters.originated,
+                hand_over: hand_over(&counters.hand_over),
                 drops: traffic::named(&counters.drops),
                 rates: self.rates.of(place),
             }
@@ -162,6 +163,11 @@ impl Control {
             ("keepalives", counters.keepalives),
         ])
     }
+}
+
+fn hand_over(counters: &worker::HandedOver) -> api::HandOver {
+    let worker::HandedOver { handed_over, helped, taken_back, unhelped } = *counters;
+    api::HandOver { handed_over, helped, taken_back, unhelped }
 }
 
 fn queue(socket: &Socket) -> api::Queue {
