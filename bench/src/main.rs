@@ -4,6 +4,7 @@
 mod aead;
 mod core;
 mod environment;
+mod handover;
 mod median;
 mod operation;
 mod pipeline;
@@ -30,6 +31,9 @@ enum Question {
     /// How many cycles does a packet's whole way through a worker take, from memory to memory, with how many security
     /// associations and routes?
     Pipeline(pipeline::Arguments),
+    /// How much faster is one security association, all of whose packets arrive at one worker, when a second worker has
+    /// nothing else to do? Fails where packets are lost or change places.
+    Handover(handover::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -37,5 +41,6 @@ fn main() -> anyhow::Result<()> {
         Question::Veth(arguments) => veth::run(&arguments),
         Question::Aead(arguments) => aead::run(&arguments),
         Question::Pipeline(arguments) => pipeline::run(&arguments),
+        Question::Handover(arguments) => handover::run(&arguments),
     }
 }

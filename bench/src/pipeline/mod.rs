@@ -4,11 +4,11 @@
 //! Filling the receiving port before a turn and emptying the transmitting one after it is the network's part, and is not.
 //! All cases of one suite, direction and size take turns, round by round, so that noise hits all alike.
 
-mod case;
+pub mod case;
 mod figure;
-mod laps;
+pub mod laps;
 mod traffic;
-mod world;
+pub mod world;
 
 use ::aead::Suite;
 use anyhow::{Result, ensure};
@@ -114,7 +114,7 @@ fn measure(arguments: &Arguments, cases: &[Case], environment: &Environment) -> 
     // The first round warms up.
     for round in 0..=arguments.rounds {
         for (world, rounds) in worlds.iter_mut().zip(&mut rounds) {
-            let laps = world.round(BATCHES, arguments.stages)?;
+            let laps = world.round(BATCHES, arguments.stages, |_| {})?;
             if round > 0 {
                 rounds.push(laps);
             }
