@@ -393,9 +393,10 @@ mod tests {
     #[test]
     fn workers_help_each_other_if_there_are_several_that_look() {
         let members = |arguments: &[&str], workers| team(&run(arguments), workers).len();
-        assert_eq!((members(&[], 1), members(&[], 3)), (0, 3));
-        assert_eq!(members(&["--busy-poll", "always"], 2), 2);
-        assert_eq!((members(&["--busy-poll", "off"], 2), members(&["--hand-over", "off"], 2)), (0, 0));
+        let on = ["--hand-over", "on"];
+        assert_eq!((members(&on, 1), members(&on, 3), members(&[], 3)), (0, 3, 0));
+        let polling = |way| [&on[..], &["--busy-poll", way]].concat();
+        assert_eq!((members(&polling("always"), 2), members(&polling("off"), 2)), (2, 0));
     }
 
     #[test]

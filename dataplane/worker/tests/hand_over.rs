@@ -1,7 +1,6 @@
 //! Workers that help each other: whatever the helper does meanwhile, every packet comes out once, whole and in its order.
 
-// Both tests of scenes share the house; this one does without some of it.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "shared with the other scenes")]
 mod house;
 
 use std::collections::BTreeMap;
