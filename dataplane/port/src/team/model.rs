@@ -104,21 +104,21 @@ fn a_slot_is_written_when_its_task_has_ended() {
             }
             consumer
         });
-        let posted = producer.post(std::iter::once(100));
-        if posted == 1 {
-            assert_eq!(item.value(), 1);
+        while producer.post(std::iter::once(100)) == 0 {
+            wait();
         }
-        let mut consumer = thread.join().unwrap();
         assert_eq!(item.value(), 1);
+        let mut consumer = thread.join().unwrap();
         assert_eq!(consumer.claim().map(|claim| claim.task), Some(2));
-        let last = if posted == 1 { 100 } else { CAPACITY };
-        assert_eq!(producer.take_back(), Some(last));
+        assert_eq!(producer.take_back(), Some(100));
     });
 }
 
 /// A fork returns when all items are done, whatever the helper does, and they are the caller's again.
 #[test]
 fn a_fork_ends_with_all_done() {
+    // Outside of the model, to see that it went through what it is to prove.
+    static HELPED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     loom::model(|| {
         let mut members = team(2);
         let mut other = members.pop().unwrap();
@@ -126,16 +126,19 @@ fn a_fork_ends_with_all_done() {
         let thread = thread::spawn(move || {
             other.set_free(true);
             let helped = other.help();
-            other.set_free(false);
-            helped
+            wait();
+            (helped + other.help(), other)
         });
-        let mut handed_over = 0;
-        for round in 1..=2 {
-            let mut items: Vec<Item> = (0..3).map(Item::new).collect();
-            let shares = home.fork(&mut items, 1, &|items: &mut [Item]| items.iter().for_each(|item| item.add(round)));
-            handed_over += shares.handed_over;
-            (0..).zip(&items).for_each(|(number, item)| assert_eq!(item.value(), number + round));
+        while !home.others[0].free.load(Relaxed) {
+            wait();
         }
-        assert_eq!(thread.join().unwrap(), handed_over);
+        let mut items: Vec<Item> = (0..3).map(Item::new).collect();
+        let shares = home.fork(&mut items, 1, &|items: &mut [Item]| items.iter().for_each(|item| item.add(5)));
+        (0..).zip(&items).for_each(|(number, item)| assert_eq!(item.value(), number + 5));
+        assert_eq!(shares.handed_over + shares.taken_back, 1);
+        let (helped, _) = thread.join().unwrap();
+        assert_eq!(helped, shares.handed_over);
+        HELPED.fetch_add(helped, std::sync::atomic::Ordering::Relaxed);
     });
+    assert_ne!(HELPED.load(std::sync::atomic::Ordering::Relaxed), 0, "no execution in which the helper helped");
 }
