@@ -6,6 +6,7 @@ mod churn;
 mod core;
 mod environment;
 mod flood;
+mod handover;
 mod median;
 mod operation;
 mod pipeline;
@@ -36,6 +37,9 @@ enum Question {
     Churn(churn::Arguments),
     /// What does a packet cost that is dropped, beside one that passes?
     Flood(flood::Arguments),
+    /// How much faster is one security association, all of whose packets arrive at one worker, when a second worker has
+    /// nothing else to do? Fails where packets are lost or change places.
+    Handover(handover::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -45,5 +49,6 @@ fn main() -> anyhow::Result<()> {
         Question::Pipeline(arguments) => pipeline::run(&arguments),
         Question::Churn(arguments) => churn::run(&arguments),
         Question::Flood(arguments) => flood::run(&arguments),
+        Question::Handover(arguments) => handover::run(&arguments),
     }
 }

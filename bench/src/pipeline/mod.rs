@@ -6,7 +6,7 @@
 
 pub mod case;
 mod figure;
-mod laps;
+pub mod laps;
 mod traffic;
 pub mod world;
 
@@ -114,7 +114,7 @@ fn measure(arguments: &Arguments, cases: &[Case], environment: &Environment) -> 
     // The first round warms up.
     for round in 0..=arguments.rounds {
         for (world, rounds) in worlds.iter_mut().zip(&mut rounds) {
-            let laps = world.round(BATCHES, arguments.stages)?;
+            let laps = world.round(BATCHES, arguments.stages, |_| {})?;
             if round > 0 {
                 rounds.push(laps);
             }

@@ -66,11 +66,12 @@ impl Traffic {
     }
 }
 
-/// Writes the headers of a packet of `size` bytes.
-pub fn write(packet: &mut [u8], size: usize, source: Ipv4Addr, destination: Ipv4Addr) {
+/// Writes the headers of the packet of `size` bytes with this number, which stands where IPv4 has its identification.
+pub fn write(packet: &mut [u8], number: u16, size: usize, (source, destination): (Ipv4Addr, Ipv4Addr)) {
     let mut header =
         [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x30, 0x39, 0, 53, 0, 0, 0, 0];
     header[2..4].copy_from_slice(&(size as u16).to_be_bytes());
+    header[4..6].copy_from_slice(&number.to_be_bytes());
     header[12..16].copy_from_slice(&source.octets());
     header[16..20].copy_from_slice(&destination.octets());
     let check = checksum::ipv4_header(&header[..20]);

@@ -43,6 +43,8 @@ pub struct World {
     /// In front of what the peers seal.
     header: OuterHeader,
     clock: Clock,
+    /// Of the next packet.
+    number: u16,
     /// The frame of the next packet, and what seals it.
     inner: Vec<u8>,
 }
@@ -96,18 +98,16 @@ impl World {
         let reader = readers.pop().expect("one reader was asked for");
         let options = Options { batch: case.batch, sleep: Sleep::Never, slots: case.sas };
         let (worker, handle) = worker(ports, reader, options)?;
-        let mut inner = vec![0x5a; case.size];
-        traffic::write(&mut inner, case.size, host(1), host(2));
-        let world =
-            Self { case: *case, worker, handle, traffic, peers, header: header(PEER, OWN), clock: Clock::new(), inner };
+        let (inner, header) = (vec![0x5a; case.size], header(PEER, OWN));
+        let world = Self { case: *case, worker, handle, traffic, peers, header, clock: Clock::new(), number: 0, inner };
         Ok((world, Control { publisher, snapshot }))
     }
 
-    /// A round of batches.
+    /// A round of batches; `look` is shown every frame that came out, which is not counted.
     ///
     /// # Errors
     /// Where not every packet came out again: no figure is worth anything then.
-    pub fn round(&mut self, batches: usize, with_stages: bool) -> Result<Laps> {
+    pub fn round(&mut self, batches: usize, with_stages: bool, mut look: impl FnMut(&[u8])) -> Result<Laps> {
         let before = self.handle.counters();
         let mut laps = Laps { packets: (batches * self.case.batch) as u64, ..Laps::default() };
         let leaving = match self.case.operation {
@@ -123,7 +123,7 @@ impl World {
                 self.worker.poll();
             }
             laps.total += self.clock.raw().wrapping_sub(began);
-            self.worker.ports()[leaving].drain_with(|_| {});
+            self.worker.ports()[leaving].drain_with(&mut look);
         }
         let after = self.handle.counters();
         ensure!(
@@ -156,10 +156,11 @@ impl World {
     /// Puts a packet for a tunnel on the VPC's port.
     pub fn clear(&mut self, association: u32) {
         let destination = self.traffic.destination(association);
-        let size = self.case.size;
+        self.number = self.number.wrapping_add(1);
+        let (size, number) = (self.case.size, self.number);
         self.worker.ports()[VPC].inject_with(|frame| {
             frame[..Link::UNTAGGED].copy_from_slice(link(OWN.into()).bytes());
-            traffic::write(&mut frame[Link::UNTAGGED..], size, host(2), destination);
+            traffic::write(&mut frame[Link::UNTAGGED..], number, size, (host(2), destination));
             Link::UNTAGGED + size
         });
     }
@@ -167,10 +168,11 @@ impl World {
     /// Puts the next packet of a peer on the WAN's port, once `change` has done to the frame what it likes; it is given the
     /// frame's length and returns the new one.
     pub fn sealed(&mut self, association: u32, change: impl FnOnce(&mut [u8], usize) -> usize) {
-        let Self { case, worker, traffic, peers, header, inner, .. } = self;
+        let Self { case, worker, traffic, peers, header, inner, number, .. } = self;
         let source = traffic.destination(association);
         let last = (u32::from(source) % u32::from(HOST_COUNT)) as u8;
-        traffic::write(inner, case.size, source, host(last));
+        *number = number.wrapping_add(1);
+        traffic::write(inner, *number, case.size, (source, host(last)));
         let peer = &peers[association as usize];
         worker.ports()[WAN].inject_with(|frame| {
             let number = peer.take_sequence(1).expect("far from the end");
@@ -241,12 +243,17 @@ pub fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbo
     })
 }
 
-/// An inbound association.
-pub fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inbound> {
+/// What opens what an association seals.
+pub fn receiving(case: &Case, number: u32) -> Result<InboundSa> {
     let (key, suite) = (key(case, number), case.suite);
     let parts =
         esp::Inbound { spi: spi(number), suite, key: &key, salt: [1, 2, 3, 4], extended: true, replay_window: 1024 };
-    let sa = Arc::new(InboundSa::new(parts)?);
+    Ok(InboundSa::new(parts)?)
+}
+
+/// An inbound association.
+pub fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inbound> {
+    let sa = Arc::new(receiving(case, number)?);
     let mut inbound = Inbound::new(sa, TunnelIndex(number), GatewayIndex(0), PortIndex(VPC as u32), selectors.clone());
     inbound.segments = [8960, 8940];
     Ok(inbound)

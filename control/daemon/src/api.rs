@@ -164,8 +164,22 @@ pub struct Worker {
     /// Fragments that were held to be part of a larger packet.
     pub merged: u64,
     pub originated: u64,
+    pub hand_over: HandOver,
     pub drops: BTreeMap<String, u64>,
     pub rates: Rates,
+}
+
+/// Packets of one worker whose cryptography another one did, or was to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// Done by others for this worker.
+    pub handed_over: u64,
+    /// Done by this worker for others.
+    pub helped: u64,
+    /// Offered to others, who came to no more.
+    pub taken_back: u64,
+    /// Worth offering, but all others were busy or asleep.
+    pub unhelped: u64,
 }
 
 /// Over the last second.

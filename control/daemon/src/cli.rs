@@ -91,6 +91,12 @@ pub struct Run {
     /// worker instead of interrupts (Linux 5.11).
     #[arg(long, value_enum, default_value_t = BusyPoll::Adaptive)]
     pub busy_poll: BusyPoll,
+    /// Whether a worker that has nothing to do encrypts and decrypts for one that has too much: one SA whose packets all arrive
+    /// in one queue then gets the time of several cores. The order of packets stays. Set it to on where that is what is missing and
+    /// each worker has a core of its own, close to the others; a helper that is held up holds up whom it helps. Without
+    /// effect with one worker, or with --busy-poll off.
+    #[arg(long, value_enum, default_value_t = HandOver::Off)]
+    pub hand_over: HandOver,
     /// Which instructions encrypt: portable, aesni, vaes256 or vaes512. Default: the fastest that the processor has. Set it
     /// to compare them, or where wide vectors slow the rest of the machine down.
     #[arg(long, value_name = "KERNEL", env = "BORDERGATE_AEAD_KERNEL")]
@@ -151,6 +157,13 @@ pub enum BusyPoll {
     Napi,
 }
 
+/// `--hand-over`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HandOver {
+    On,
+    Off,
+}
+
 fn power_of_two(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(number) if number.is_power_of_two() && (64..=65536).contains(&number) => Ok(number),
@@ -182,7 +195,7 @@ mod tests {
         assert_eq!(run.socket, PathBuf::from("/run/bordergate/bordergate.sock"));
         assert_eq!(run.pin_dir, PathBuf::from("/run/bordergate/bpf"));
         assert_eq!((run.batch, run.ring_size, run.frames, run.busy_poll), (64, 2048, 8192, BusyPoll::Adaptive));
-        assert_eq!((run.cores.len(), run.queues, run.wan), (0, None, None));
+        assert_eq!((run.cores.len(), run.queues, run.wan, run.hand_over), (0, None, None, HandOver::Off));
     }
 
     #[test]
@@ -195,6 +208,7 @@ mod tests {
             ["--queues", "0"],
             ["--busy-poll", "sometimes"],
             ["--cores", "a"],
+            ["--hand-over", "maybe"],
         ] {
             let error = run(&wrong).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{wrong:?}");

@@ -250,6 +250,7 @@ impl Control {
 
     fn turn(&mut self, now: Instant) -> Result<(), Failure> {
         self.receive();
+        self.dataplane.wake_helpers();
         if self.endpoint.next_timeout().is_some_and(|due| due <= now) {
             self.with_ike(|endpoint, context| endpoint.handle_timeout(context));
         }

@@ -14,7 +14,7 @@ use tables::{GatewayIndex, PortIndex, Publisher, Snapshot, publication};
 use worker::{Handle, Options, Sleep};
 
 use crate::associations::SLOTS;
-use crate::cli::{BusyPoll, Run, XdpMode, ZeroCopy};
+use crate::cli::{BusyPoll, HandOver, Run, XdpMode, ZeroCopy};
 use crate::failure::Failure;
 use crate::layout::Layout;
 
@@ -71,8 +71,9 @@ impl Dataplane {
             Ok((ports, sockets)) => {
                 let (publisher, readers) = publication(snapshot, cores.len());
                 let mut workers = Vec::new();
+                let mut team = team(options, cores.len()).into_iter();
                 for ((core, ports), reader) in cores.into_iter().zip(ports).zip(readers) {
-                    workers.push(Running::start(core, ports, reader, worker_options(options))?);
+                    workers.push(Running::start(core, ports, (reader, team.next()), worker_options(options))?);
                 }
                 for (name, _) in steer.interfaces() {
                     if let Some(reason) = steer.attached(name).and_then(|attached| attached.native_refused.as_ref()) {
@@ -151,6 +152,14 @@ impl Dataplane {
         self.handles().any(|handle| handle.from_host(gateway, packet).is_ok())
     }
 
+    /// Wakes the workers that sleep where another one has so much to do that they could help it.
+    pub fn wake_helpers(&self) {
+        let wanting = self.handles().filter(|handle| handle.wants_help()).count();
+        if wanting > 0 {
+            self.handles().for_each(Handle::wake);
+        }
+    }
+
     /// The workers' handles.
     pub fn handles(&self) -> impl Iterator<Item = &Handle> + Clone {
         self.workers.iter().map(|worker| &worker.handle)
@@ -186,10 +195,13 @@ impl Running {
     fn start(
         core: usize,
         ports: Vec<XdpPort>,
-        reader: tables::Reader<Snapshot>,
+        (reader, member): (tables::Reader<Snapshot>, Option<port::Member>),
         options: Options,
     ) -> Result<Self, Failure> {
         let (mut worker, handle) = worker::worker(ports, reader, options).context("making a worker")?;
+        if let Some(member) = member {
+            worker.join(member);
+        }
         let pinned = Arc::new(AtomicBool::new(false));
         let tell = Arc::clone(&pinned);
         let thread = thread::Builder::new()
@@ -280,6 +292,15 @@ fn worker_options(options: &Run) -> Options {
     Options { batch: usize::from(options.batch), sleep, slots: SLOTS }
 }
 
+/// The workers' places in a team; none where they do not help each other.
+fn team(options: &Run, workers: usize) -> Vec<port::Member> {
+    match (options.hand_over, options.busy_poll) {
+        (HandOver::On, BusyPoll::Adaptive | BusyPoll::Always | BusyPoll::Napi) if workers > 1 => port::team(workers),
+        // One that sleeps at once is never found with nothing to do.
+        (HandOver::On, _) | (HandOver::Off, _) => Vec::new(),
+    }
+}
+
 /// A failed start leaves no program where none was; one that was taken over keeps dropping.
 fn take_off_new(steer: &mut Steer) {
     let names: Vec<String> = steer.interfaces().map(|(name, _)| name.to_owned()).collect();
@@ -367,6 +388,15 @@ mod tests {
         assert_eq!(chosen(&["--queues", "1"], &[0, 1, 2], &[("a", 2)]).unwrap(), (vec![1], 1));
         assert_eq!(chosen(&["--queues", "2"], &[0, 1, 2], &[("a", 1)]).unwrap_err().exit_code(), 2);
         assert_eq!(chosen(&["--queues", "2"], &[0, 1], &[("a", 2)]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn workers_help_each_other_if_there_are_several_that_look() {
+        let members = |arguments: &[&str], workers| team(&run(arguments), workers).len();
+        let on = ["--hand-over", "on"];
+        assert_eq!((members(&on, 1), members(&on, 3), members(&[], 3)), (0, 3, 0));
+        let polling = |way| [&on[..], &["--busy-poll", way]].concat();
+        assert_eq!((members(&polling("always"), 2), members(&polling("off"), 2)), (2, 0));
     }
 
     #[test]

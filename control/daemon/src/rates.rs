@@ -58,6 +58,7 @@ mod tests {
             split: 0,
             merged: 0,
             originated: 0,
+            hand_over: worker::HandedOver::default(),
             busy_nanoseconds,
             drops,
         }

@@ -142,6 +142,7 @@ impl Control {
                 split: counters.split,
                 merged: counters.merged,
                 originated: counters.originated,
+                hand_over: hand_over(&counters.hand_over),
                 drops: traffic::named(&counters.drops),
                 rates: self.rates.of(place),
             }
@@ -177,6 +178,11 @@ impl Control {
             ("keepalives", counters.keepalives),
         ])
     }
+}
+
+fn hand_over(counters: &worker::HandedOver) -> api::HandOver {
+    let worker::HandedOver { handed_over, helped, taken_back, unhelped } = *counters;
+    api::HandOver { handed_over, helped, taken_back, unhelped }
 }
 
 fn queue(socket: &Socket) -> api::Queue {

@@ -67,6 +67,14 @@ pub fn render(status: &Status) -> String {
     }
     text.push('\n');
     align(&mut text, &rows);
+    for worker in status.workers.iter().filter(|worker| worker.hand_over != api::HandOver::default()) {
+        let api::HandOver { handed_over, helped, taken_back, unhelped } = worker.hand_over;
+        let _ = writeln!(
+            text,
+            "core {} handed over {handed_over} packets, took back {taken_back}, found no help for {unhelped}; helped with {helped}",
+            worker.core
+        );
+    }
     for worker in status.workers.iter().filter(|worker| !worker.drops.is_empty()) {
         let drops: Vec<String> = worker.drops.iter().map(|(name, count)| format!("{name} {count}")).collect();
         let _ = writeln!(text, "core {} dropped: {}", worker.core, drops.join(", "));

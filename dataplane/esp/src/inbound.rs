@@ -6,7 +6,7 @@ use wire::{Protocol, Spi};
 
 use crate::replay::Block;
 use crate::transform::Transform;
-use crate::{BATCH, ReplayWindow, SALT, Stale};
+use crate::{Alone, BATCH, Protect, ReplayWindow, SALT, Stale};
 
 /// What an inbound SA is made of. Its key is not to be shown, so it has no `Debug`.
 pub struct Inbound<'a> {
@@ -138,8 +138,14 @@ impl<'a> Opening<'a> {
 
     /// Opens the batch: one result for each packet that was pushed, in order.
     #[inline(always)]
-    pub fn finish(mut self) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
-        aead::open(&mut self.packets);
+    pub fn finish(self) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
+        self.finish_by(&mut Alone)
+    }
+
+    /// [`Opening::finish`], the cryptography being done by `protect`.
+    #[inline(always)]
+    pub fn finish_by(mut self, protect: &mut impl Protect) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
+        protect.open(&mut self.packets);
         let mut results = ArrayVec::new();
         let mut run = Run::default();
         for ((position, packet), (replay, number)) in self.packets.iter().enumerate().zip(&self.numbers) {

@@ -2,13 +2,14 @@
 //! (RFC 7634), or AES-CBC and an HMAC (RFC 3602, RFC 2404, RFC 4868).
 //!
 //! [`OutboundSa`] and [`InboundSa`] are shared by all workers: whatever changes with a packet is an atomic, so an SA
-//! needs no owner, no lock and no hand-over. [`Sealing`] and [`Opening`] collect a batch and run it through `aead`
-//! at once. No I/O, no clock, no allocation after an SA was made.
+//! needs no owner and no lock. [`Sealing`] and [`Opening`] collect a batch and run it through `aead` at once, or have it run by
+//! whoever they are given to [`Protect`] it. No I/O, no clock, no allocation after an SA was made.
 #![forbid(unsafe_code)]
 
 mod inbound;
 mod outbound;
 mod outer;
+mod protect;
 mod replay;
 mod sequence;
 mod transform;
@@ -16,6 +17,7 @@ mod transform;
 pub use inbound::{Admitted, Inbound, InboundSa, Opened, Opening, Refusal};
 pub use outbound::{Outbound, OutboundSa, Sealing};
 pub use outer::{DontFragment, Encapsulation, HeaderRules, InnerClass, OuterHeader};
+pub use protect::{Alone, Protect};
 pub use replay::{ReplayWindow, Stale};
 pub use sequence::{Exhausted, SequenceCounter};
 

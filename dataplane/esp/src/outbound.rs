@@ -6,7 +6,7 @@ use wire::Spi;
 
 use crate::outer::InnerClass;
 use crate::transform::Transform;
-use crate::{BATCH, Exhausted, OuterHeader, SALT, SequenceCounter};
+use crate::{Alone, BATCH, Exhausted, OuterHeader, Protect, SALT, SequenceCounter};
 
 /// What an outbound SA is made of. Its key is not to be shown, so it has no `Debug`.
 pub struct Outbound<'a> {
@@ -119,7 +119,13 @@ impl<'a> Sealing<'a> {
 
     /// Seals the batch.
     #[inline(always)]
-    pub fn finish(mut self) {
-        aead::seal(&mut self.0);
+    pub fn finish(self) {
+        self.finish_by(&mut Alone);
+    }
+
+    /// [`Sealing::finish`], the cryptography being done by `protect`.
+    #[inline(always)]
+    pub fn finish_by(mut self, protect: &mut impl Protect) {
+        protect.seal(&mut self.0);
     }
 }

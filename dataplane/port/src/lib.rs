@@ -11,13 +11,17 @@
 //!
 //! Nothing on these traits allocates, locks, logs or makes a system call, except the ring wake-up in
 //! [`Receive::release`] and [`Transmit::flush`].
+//!
+//! Workers that have nothing to do help others over rings between them: see [`team`].
 
 mod memory;
 mod queues;
+mod team;
 mod xdp;
 
 pub use memory::{InjectError, MemoryOptions, MemoryPort, MemoryRx, MemoryTx};
 pub use queues::queue_count;
+pub use team::{Member, Shares, team};
 pub use xdp::{BusyPoll, OpenError, Statistics, XdpOptions, XdpPort, XdpRx, XdpTx, ZeroCopy};
 
 use std::os::fd::BorrowedFd;

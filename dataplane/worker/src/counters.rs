@@ -36,10 +36,26 @@ pub struct Counters {
     pub merged: u64,
     /// Frames sent for control, and packets of a gateway's own host: what was sent and not received here.
     pub originated: u64,
+    /// What others did for this worker, and it for them.
+    pub hand_over: HandedOver,
     /// Nanoseconds spent in turns of the loop that found something to do.
     pub busy_nanoseconds: u64,
     /// Drops by reason, by position in [`DropReason::ALL`].
     pub drops: [u64; DropReason::ALL.len()],
+}
+
+/// Packets whose cryptography workers with nothing else to do are to do for others, at one moment. They are received,
+/// delivered and counted by the worker that owns them, all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HandedOver {
+    /// Done by others.
+    pub handed_over: u64,
+    /// Done for others.
+    pub helped: u64,
+    /// Overflow: offered to others, and done by this worker because they came to no more.
+    pub taken_back: u64,
+    /// Worth offering, but no other worker had nothing to do.
+    pub unhelped: u64,
 }
 
 /// Totals of one security association since its slot was first used: keep a baseline from its installation.
@@ -91,11 +107,31 @@ pub(crate) struct SharedCounters {
     pub(crate) split: Counter,
     pub(crate) merged: Counter,
     pub(crate) originated: Counter,
+    pub(crate) hand_over: HandOverCounters,
     pub(crate) busy_nanoseconds: Counter,
     pub(crate) drops: Drops,
     /// By slot: what moves with every run of packets stands apart from what hardly ever moves.
     associations: Box<[AssociationCounters]>,
     association_drops: Box<[Drops]>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct HandOverCounters {
+    pub(crate) handed_over: Counter,
+    pub(crate) helped: Counter,
+    pub(crate) taken_back: Counter,
+    pub(crate) unhelped: Counter,
+}
+
+impl HandOverCounters {
+    fn values(&self) -> HandedOver {
+        HandedOver {
+            handed_over: self.handed_over.value(),
+            helped: self.helped.value(),
+            taken_back: self.taken_back.value(),
+            unhelped: self.unhelped.value(),
+        }
+    }
 }
 
 #[derive(Debug, FromZeros)]
@@ -119,6 +155,7 @@ impl SharedCounters {
             split: Counter::default(),
             merged: Counter::default(),
             originated: Counter::default(),
+            hand_over: HandOverCounters::default(),
             busy_nanoseconds: Counter::default(),
             drops: Drops::new_zeroed(),
             associations: zeroed(slots),
@@ -144,6 +181,7 @@ impl SharedCounters {
             split: self.split.value(),
             merged: self.merged.value(),
             originated: self.originated.value(),
+            hand_over: self.hand_over.values(),
             busy_nanoseconds: self.busy_nanoseconds.value(),
             drops: self.drops.values(),
         }

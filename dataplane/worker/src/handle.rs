@@ -71,7 +71,19 @@ pub(crate) struct Shared {
     pub(crate) frames: ArrayQueue<(PortIndex, Bytes)>,
     pub(crate) counters: SharedCounters,
     pub(crate) stop: AtomicBool,
+    /// The worker looked for help and all others were busy or asleep.
+    wants_help: AtomicBool,
     pub(crate) bell: OwnedFd,
+}
+
+impl Shared {
+    /// Has control wake those who may help: a worker makes no system call that could.
+    #[inline]
+    pub(crate) fn want_help(&self) {
+        if !self.wants_help.load(Relaxed) {
+            self.wants_help.store(true, Relaxed);
+        }
+    }
 }
 
 /// Control's end of a worker.
@@ -89,6 +101,7 @@ impl Handle {
             frames: ArrayQueue::new(QUEUE),
             counters: SharedCounters::new(slots),
             stop: AtomicBool::new(false),
+            wants_help: AtomicBool::new(false),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
         })))
     }
@@ -157,6 +170,12 @@ impl Handle {
     pub fn wake(&self) {
         // Full means that the bell rings already.
         let _ = rustix::io::write(&self.0.bell, &1_u64.to_ne_bytes());
+    }
+
+    /// Whether the worker found nobody to help it since this was asked last: the others are then to be [woken](Self::wake).
+    #[must_use]
+    pub fn wants_help(&self) -> bool {
+        self.0.wants_help.load(Relaxed) && self.0.wants_help.swap(false, Relaxed)
     }
 
     /// Lets [`Worker::run`](crate::Worker::run) return after its present turn.

@@ -149,7 +149,7 @@ pub(crate) fn open<W: Stopwatch>(
     }
     drop(frames);
     turn.ended(Stage::Prepare);
-    let results = opening.finish();
+    let results = opening.finish_by(&mut turn.hand_over.protect(turn.shared));
     turn.ended(Stage::Protect);
 
     let mut lengths = [0; BATCH];

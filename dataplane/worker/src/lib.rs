@@ -7,6 +7,7 @@
 
 mod counters;
 mod drop_reason;
+mod hand_over;
 mod handle;
 mod host;
 mod inbound;
@@ -19,7 +20,7 @@ mod tally;
 mod turn;
 mod worker;
 
-pub use counters::{Counters, SaCounters};
+pub use counters::{Counters, HandedOver, SaCounters};
 pub use drop_reason::DropReason;
 pub use handle::{Handle, HostPacket, IkeDatagram, QueueFull};
 pub use stage::{Stage, Stopwatch, Unwatched};

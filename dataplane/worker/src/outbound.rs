@@ -352,7 +352,7 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     }
     drop(frames);
     turn.ended(Stage::Prepare);
-    sealing.finish();
+    sealing.finish_by(&mut turn.hand_over.protect(turn.shared));
     turn.ended(Stage::Protect);
     tx.commit(&lengths[..reserved]);
 }

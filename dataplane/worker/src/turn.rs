@@ -12,6 +12,7 @@ use wire::LinkHeader;
 use wire::icmp::Report;
 
 use crate::DropReason;
+use crate::hand_over::HandOver;
 use crate::handle::{Bytes, HostPacket, Shared};
 use crate::recent::Recent;
 use crate::stage::{Stage, Stopwatch};
@@ -31,6 +32,7 @@ pub(crate) struct Turn<'a, W> {
     pub(crate) routes: &'a mut Recent<RouteIndex>,
     /// Ways found lately, of packets from peers.
     pub(crate) ways: &'a mut Recent<OutOf>,
+    pub(crate) hand_over: &'a mut HandOver,
     watch: &'a mut W,
 }
 
@@ -38,11 +40,12 @@ pub(crate) struct Turn<'a, W> {
 pub(crate) struct Memory {
     pub(crate) routes: Recent<RouteIndex>,
     pub(crate) ways: Recent<OutOf>,
+    pub(crate) hand_over: HandOver,
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        Self { routes: Recent::new(), ways: Recent::new() }
+        Self { routes: Recent::new(), ways: Recent::new(), hand_over: HandOver::none() }
     }
 
     #[inline(always)]
@@ -68,9 +71,9 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
         watch: &'a mut W,
     ) -> Self {
         watch.ended(Stage::Receive);
-        let Memory { routes, ways } = memory;
+        let Memory { routes, ways, hand_over } = memory;
         let (tally, clock) = (Tally::new(&shared.counters, received), Cell::new(None));
-        Self { snapshot, shared, tally, clock, routes, ways, watch }
+        Self { snapshot, shared, tally, clock, routes, ways, hand_over, watch }
     }
 
     #[inline]

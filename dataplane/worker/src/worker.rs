@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
-use port::{BATCH, Port, Receive, Transmit};
+use port::{BATCH, Member, Port, Receive, Transmit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tables::{PortIndex, PortRole, Reader, Snapshot, Vlans};
 use wire::Packet;
@@ -82,12 +82,18 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
 }
 
 impl<P: Port> Worker<P> {
+    /// Makes the worker one of a team: while it has nothing to do, it helps the others, and they help it.
+    pub fn join(&mut self, member: Member) {
+        self.memory.hand_over.join(member);
+    }
+
     /// Runs until [`Handle::stop`]; it may be run again after that.
     pub fn run(&mut self) {
         let mut turn_began = Instant::now();
         let mut idle_since = turn_began;
         while !self.shared.stop.load(Relaxed) {
-            let found = self.poll();
+            let mut found = self.poll();
+            found += self.memory.hand_over.follow(found, &self.shared);
             let now = Instant::now();
             if found > 0 {
                 self.shared.counters.busy_nanoseconds.add((now - turn_began).as_nanos() as u64);
@@ -102,6 +108,7 @@ impl<P: Port> Worker<P> {
             }
             turn_began = now;
         }
+        self.memory.hand_over.pause();
         self.shared.stop.store(false, Relaxed);
         // What control put in the queue before it stopped us, its farewells to peers, is still sent.
         self.poll();
@@ -149,6 +156,7 @@ impl<P: Port> Worker<P> {
     }
 
     fn sleep(&mut self) {
+        self.memory.hand_over.pause();
         self.snapshot.park();
         let mut watched: ArrayVec<PollFd<'_>, { MOST_PORTS + 1 }> = self
             .ports

@@ -42,6 +42,7 @@ pub struct Plan {
     pub segments: Option<[u16; 2]>,
     pub rules: HeaderRules,
     pub options: MemoryOptions,
+    pub sleep: Sleep,
 }
 
 impl Default for Plan {
@@ -59,6 +60,7 @@ impl Default for Plan {
             segments: None,
             rules: HeaderRules::default(),
             options,
+            sleep: Sleep::Never,
         }
     }
 }
@@ -168,7 +170,7 @@ impl House {
         };
         let (publisher, mut readers) = publication(snapshot, 1);
         let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
-        let options = Options { batch: 64, sleep: Sleep::Never, slots: 16 };
+        let options = Options { batch: 64, sleep: plan.sleep, slots: 16 };
         let (worker, handle) = worker(ports, readers.pop().unwrap(), options).unwrap();
         Self { worker, handle, outbound, _publisher: publisher }
     }
