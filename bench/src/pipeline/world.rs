@@ -75,6 +75,7 @@ impl World {
             tunnels: tunnels.into_iter().collect(),
             gateways: [(0, routes)].into_iter().collect(),
             attachments: Arc::new([attachment]),
+            capture: None,
         };
         let (publisher, mut readers) = publication(snapshot, 1);
         let options = MemoryOptions { frame_size: 2048.max(case.size + 128), rx_frames: 128, tx_frames: 128 };

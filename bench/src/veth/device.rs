@@ -252,5 +252,6 @@ fn snapshot(chain: &Chain) -> Snapshot {
         tunnels: [(0, outbound)].into_iter().collect(),
         gateways: [(0, routes)].into_iter().collect(),
         attachments: Arc::new([attachment]),
+        capture: None,
     }
 }

@@ -38,6 +38,7 @@ impl Picture<'_> {
             tunnels: self.tunnels(),
             gateways: self.gateways(),
             attachments: self.attachments(),
+            capture: None,
         }
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use esp::{InboundSa, OutboundSa, OuterHeader};
 use wire::Address;
 
-use crate::{Attachment, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex};
+use crate::{
+    Attachment, Capture, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex,
+};
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
 #[derive(Clone, Default)]
@@ -21,6 +23,8 @@ pub struct Snapshot {
     pub gateways: SlotTable<RouteTable>,
     /// Attachments, by [`AttachmentIndex`].
     pub attachments: Arc<[Attachment]>,
+    /// What packets are copied for a person to look at, while somebody looks.
+    pub capture: Option<Arc<Capture>>,
 }
 
 /// What a port is for.

@@ -12,18 +12,20 @@ use wire::icmp::Report;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
 use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
-use crate::DropReason;
 use crate::handle::{Bytes, IkeDatagram};
 use crate::last::Last;
 use crate::outbound::packet;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
 use crate::turn::{Origin, OutOf, Refused, Turn};
+use crate::{DropReason, capture};
 
 /// An ESP packet whose association is known.
 pub(crate) struct Sealed<'a> {
     inbound: &'a Inbound,
     esp: &'a [u8],
+    /// The whole of the packet that ESP is in.
+    outer: &'a [u8],
     slot: SaSlot,
     /// The outer packet's.
     traffic_class: u8,
@@ -42,8 +44,8 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     let mut last = Last::new();
     for frame in frames {
         match content(frame) {
-            Ok(Content::Esp { esp, traffic_class }) => match association(esp, &mut last, turn.snapshot) {
-                Ok((slot, inbound)) => batch.push(Sealed { inbound, esp, slot, traffic_class }),
+            Ok(Content::Esp { outer, esp, traffic_class }) => match association(esp, &mut last, turn.snapshot) {
+                Ok((slot, inbound)) => batch.push(Sealed { inbound, esp, outer, slot, traffic_class }),
                 Err(reason) => turn.tally.drop(reason),
             },
             Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
@@ -55,7 +57,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
 }
 
 enum Content<'a> {
-    Esp { esp: &'a [u8], traffic_class: u8 },
+    Esp { outer: &'a [u8], esp: &'a [u8], traffic_class: u8 },
     Ike { outer: Packet<'a>, datagram: Datagram<'a>, message: &'a [u8] },
     Fragment(Packet<'a>),
 }
@@ -68,7 +70,7 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     }
     let traffic_class = outer.traffic_class;
     match outer.protocol {
-        Protocol::ESP => return Ok(Content::Esp { esp: outer.payload(), traffic_class }),
+        Protocol::ESP => return Ok(Content::Esp { outer: outer.bytes, esp: outer.payload(), traffic_class }),
         Protocol::UDP => {}
         _ => return Err(DropReason::NotForGateway),
     }
@@ -76,7 +78,7 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     let message = match datagram.destination {
         IKE_PORT => datagram.payload,
         NAT_TRAVERSAL_PORT => match Encapsulated::parse(datagram.payload) {
-            Encapsulated::Esp(esp) => return Ok(Content::Esp { esp, traffic_class }),
+            Encapsulated::Esp(esp) => return Ok(Content::Esp { outer: outer.bytes, esp, traffic_class }),
             Encapsulated::Keepalive => return Err(DropReason::NatKeepalive),
             Encapsulated::Ike(message) => message,
         },
@@ -132,16 +134,16 @@ pub(crate) fn open<W: Stopwatch>(
         let admitted = match sealed.inbound.sa.admit(sealed.esp) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                turn.tally.drop_of(sealed.slot, refused(refusal));
+                turn.drop_unopened(sealed.slot, refused(refusal), sealed.outer);
                 continue;
             }
         };
         if admitted.opened_length() > room {
-            turn.tally.drop_of(sealed.slot, DropReason::TooLong);
+            turn.drop_unopened(sealed.slot, DropReason::TooLong, sealed.outer);
             continue;
         }
         let Some(frame) = frames.next() else {
-            turn.tally.drop_of(sealed.slot, DropReason::TransmitRingFull);
+            turn.drop_unopened(sealed.slot, DropReason::TransmitRingFull, sealed.outer);
             continue;
         };
         opening.push(admitted, &mut frame[Link::UNTAGGED..]);
@@ -152,9 +154,21 @@ pub(crate) fn open<W: Stopwatch>(
     let results = opening.finish();
     turn.ended(Stage::Protect);
 
+    let mut captured = turn.snapshot.capture.as_deref().map(|capture| {
+        let packets = pushed.iter().zip(&results).zip(tx.frames());
+        let packets = packets.map(|((sealed, result), frame)| {
+            let inner = result.map(|opened| &frame[Link::UNTAGGED..][..opened.length]);
+            (sealed.slot, sealed.outer, inner.map_err(refused))
+        });
+        capture::Opened::new(capture, packets)
+    });
+    let mut dropped = |position, reason| captured.iter_mut().for_each(|opened| opened.dropped(position, reason));
+
     let mut lengths = [0; BATCH];
     let mut run = Run::default();
-    for (((sealed, result), frame), length) in pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths) {
+    for (position, (((sealed, result), frame), length)) in
+        pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths).enumerate()
+    {
         let opened = match result.map_err(refused) {
             Ok(opened) => opened,
             Err(reason) => {
@@ -170,10 +184,14 @@ pub(crate) fn open<W: Stopwatch>(
             }
             Ok((Delivery::To(leaving), framed)) => match elsewhere(leaving, frame.get(..framed).unwrap_or_default()) {
                 Ok(()) => turn.tally.transmit(1),
-                Err(reason) => turn.tally.drop_of(sealed.slot, reason),
+                Err(reason) => {
+                    dropped(position, reason);
+                    turn.tally.drop_of(sealed.slot, reason);
+                }
             },
             Ok((Delivery::Passed, _)) => turn.tally.pass(),
             Err(refused) => {
+                dropped(position, refused.reason);
                 let packet = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..opened.length));
                 let origin = Origin::Tunnel(sealed.inbound.tunnel);
                 turn.refuse(refused, sealed.inbound.gateway, origin, packet.unwrap_or_default());
@@ -181,6 +199,9 @@ pub(crate) fn open<W: Stopwatch>(
         }
     }
     run.finish(turn);
+    if let Some(opened) = captured {
+        opened.finish();
+    }
     turn.ended(Stage::Deliver);
     tx.commit(&lengths[..reserved]);
 }

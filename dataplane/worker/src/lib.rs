@@ -5,6 +5,7 @@
 //! transmitted, passed on to control, or dropped for one [`DropReason`]. Control holds the other end, a [`Handle`].
 #![forbid(unsafe_code)]
 
+mod capture;
 mod counters;
 mod drop_reason;
 mod handle;

@@ -1,5 +1,6 @@
 //! The worker over memory ports: what passes, and what is dropped for which reason.
 
+mod capture;
 mod house;
 
 use std::ops::Range;

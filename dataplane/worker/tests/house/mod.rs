@@ -8,8 +8,8 @@ use bordergate_worker::{DropReason, Handle, Options, Sleep, Worker, worker};
 use esp::{Encapsulation, HeaderRules, InboundSa, OutboundSa, OuterHeader};
 use port::{MemoryOptions, MemoryPort};
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher, Route,
-    RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, publication,
+    Attachment, AttachmentIndex, Capture, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher,
+    Route, RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, publication,
 };
 use wire::{EtherType, LinkHeader, MacAddress, Spi};
 
@@ -31,6 +31,7 @@ pub struct Plan {
     pub segments: Option<[u16; 2]>,
     pub rules: HeaderRules,
     pub options: MemoryOptions,
+    pub capture: Option<Arc<Capture>>,
 }
 
 impl Default for Plan {
@@ -45,6 +46,7 @@ impl Default for Plan {
             segments: None,
             rules: HeaderRules::default(),
             options,
+            capture: None,
         }
     }
 }
@@ -139,6 +141,7 @@ impl House {
                 attachment(VPC, "10.1.0.0/24", &["10.1.0.2", "fe80::1"]),
                 attachment(2, "10.3.0.0/16", &["10.3.0.2"]),
             ]),
+            capture: plan.capture,
         };
         let (publisher, mut readers) = publication(snapshot, 1);
         let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
