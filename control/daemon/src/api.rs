@@ -1,5 +1,7 @@
 //! What client and server say to each other: one JSON object a line, over a Unix socket.
 
+pub mod capture;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,14 +11,16 @@ use zeroize::Zeroize;
 /// Bytes of the longest request.
 pub const LONGEST_REQUEST: usize = 4096;
 
-/// A request: `{"status":{}}` or `{"esp_keys":{}}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A request: `{"status":{}}`, `{"esp_keys":{}}` or `{"capture":{...}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// What the gateway does.
     Status {},
     /// The keys of the live ESP SAs.
     EspKeys {},
+    /// Packets, until the client closes its side.
+    Capture(Box<capture::Capture>),
 }
 
 /// The answer.
@@ -27,6 +31,8 @@ pub enum Response {
     Status(Box<Status>),
     /// To [`Request::EspKeys`]; one entry per direction.
     EspKeys(Vec<EspKey>),
+    /// To [`Request::Capture`]: the names of the tunnels; [`capture::Event`]s follow.
+    Capture(Vec<String>),
     /// The request was not understood.
     Error(String),
 }

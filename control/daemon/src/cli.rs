@@ -1,8 +1,12 @@
 //! The command line. What stands here as documentation is what `--help` shows.
 
+mod capture;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use capture::Capture;
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/bordergate/bordergate.sock";
@@ -37,6 +41,20 @@ pub enum Command {
     },
     /// Show the tunnels, workers and interfaces of the running gateway.
     Status(Status),
+    /// Write packets of tunnels, before and after ESP, to a pcapng file for Wireshark or tshark.
+    ///
+    /// Workers copy the packets that match into a bounded queue; what finds it full is missed and counted, and no packet
+    /// waits for it. Each tunnel has two interfaces in the file, such as tun-1/inner and tun-1/outer, and both sides of one
+    /// packet have the same packet id. A packet that was dropped says in its comment why.
+    ///
+    /// The file holds what users send, in clear: it is of mode 0600, and should go when it has served.
+    ///
+    /// Watch the pings of one host, live:
+    ///   bordergate capture tun-1 --side inner --host 10.1.0.2 --protocol icmp | tshark -r -
+    /// Keep ten seconds of everything, and look at it:
+    ///   bordergate capture --duration 10s --write all.pcapng && wireshark all.pcapng
+    #[command(verbatim_doc_comment)]
+    Capture(Box<Capture>),
     /// Remove XDP programs that a killed gateway left: its interfaces are the kernel's again.
     ///
     /// Until then they drop IPsec and VPC traffic, so that nothing leaves in clear. To be run in the network namespace

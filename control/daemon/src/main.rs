@@ -4,6 +4,7 @@
 
 mod api;
 mod associations;
+mod capture;
 mod cli;
 mod client;
 mod control;
@@ -16,10 +17,13 @@ mod kernel;
 mod layout;
 mod negotiation;
 mod network_namespace;
+mod pcapng;
 mod picture;
+mod private_file;
 mod privilege;
 mod probes;
 mod rates;
+mod recorder;
 mod reload;
 mod report;
 mod resource_file;
@@ -73,6 +77,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Check { file } => check(&file),
         Command::Status(options) => status(&options),
+        Command::Capture(options) => recorder::run(&options),
         Command::Detach { pin_dir } => show(&dataplane::detach(&pin_dir)?),
     }
 }
@@ -98,7 +103,9 @@ fn status(options: &Status) -> Result<(), Failure> {
                 let clear = if options.watch && io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
                 show(&format!("{clear}{}", table::render(&status).trim_end()))?;
             }
-            other @ (Response::EspKeys(_) | Response::Error(_)) => return Err(unexpected(&other)),
+            other @ (Response::EspKeys(_) | Response::Capture(_) | Response::Error(_)) => {
+                return Err(client::unexpected(&other));
+            }
         }
         if !options.watch {
             return Ok(());
@@ -117,17 +124,8 @@ fn esp_keys(options: &Status, path: &Path) -> Result<(), Failure> {
                 path.display()
             ))
         }
-        other @ (Response::Status(_) | Response::Error(_)) => Err(unexpected(&other)),
+        other @ (Response::Status(_) | Response::Capture(_) | Response::Error(_)) => Err(client::unexpected(&other)),
     }
-}
-
-fn unexpected(response: &Response) -> Failure {
-    let kind = match response {
-        Response::Status(_) => "a status",
-        Response::EspKeys(_) => "keys",
-        Response::Error(_) => "an error",
-    };
-    Failure::runtime(format!("the gateway answers with {kind}, which was not asked for; are the versions the same?"))
 }
 
 /// A reader that has gone away, as `head` does, is no failure.
