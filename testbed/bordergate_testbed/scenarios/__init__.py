@@ -11,6 +11,7 @@ ORDER = (
     "independent_esp",
     "outer_fragments",
     "wan_capture",
+    "capture",
     "forged",
     "reasons",
     "silent_peer",
