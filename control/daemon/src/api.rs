@@ -2,6 +2,8 @@
 
 pub mod capture;
 
+pub use capture::Direction;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -11,7 +13,7 @@ use zeroize::Zeroize;
 /// Bytes of the longest request.
 pub const LONGEST_REQUEST: usize = 4096;
 
-/// A request: `{"status":{}}`, `{"esp_keys":{}}` or `{"capture":{...}}`.
+/// A request: `{"status":{}}`, `{"esp_keys":{}}`, `{"latency":{}}` or `{"capture":{...}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -19,6 +21,8 @@ pub enum Request {
     Status {},
     /// The keys of the live ESP SAs.
     EspKeys {},
+    /// How long packets are with the workers.
+    Latency {},
     /// Packets, until the client closes its side.
     Capture(Box<capture::Capture>),
 }
@@ -31,6 +35,8 @@ pub enum Response {
     Status(Box<Status>),
     /// To [`Request::EspKeys`]; one entry per direction.
     EspKeys(Vec<EspKey>),
+    /// To [`Request::Latency`]: by worker and direction, then over all workers.
+    Latency(Vec<Latency>),
     /// To [`Request::Capture`]: the names of the tunnels; [`capture::Event`]s follow.
     Capture(Vec<String>),
     /// The request was not understood.
@@ -156,6 +162,23 @@ pub struct Rates {
     pub received_pps: f64,
     pub transmitted_pps: f64,
     pub busy_percent: f64,
+}
+
+/// How long packets were with a worker, in microseconds, since it started: from the beginning of the turn in which it took
+/// and sent them to that turn's end, when all is handed over and the kernel has been woken.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The worker's; null for all workers.
+    pub core: Option<usize>,
+    /// Null for both.
+    pub direction: Option<Direction>,
+    pub packets: u64,
+    pub min_us: f64,
+    pub p50_us: f64,
+    pub p90_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+    pub max_us: f64,
 }
 
 /// One interface that packets go through.

@@ -41,6 +41,11 @@ pub enum Command {
     },
     /// Show the tunnels, workers and interfaces of the running gateway.
     Status(Status),
+    /// Show how long packets are with the workers, in microseconds, since the gateway started.
+    ///
+    /// A packet's time is that of the turn in which its worker took and sent it: from when the worker began to look into its
+    /// rings to when all is handed over and the kernel has been woken. What a packet waits in a ring before is not in it.
+    Latency(Latency),
     /// Write packets of tunnels, before and after ESP, to a pcapng file for Wireshark or tshark.
     ///
     /// Workers copy the packets that match into a bounded queue; what finds it full is missed and counted, and no packet
@@ -142,6 +147,17 @@ pub struct Status {
     /// Show it again every second, until interrupted.
     #[arg(long)]
     pub watch: bool,
+}
+
+/// The flags of `latency`.
+#[derive(Debug, Clone, Args)]
+pub struct Latency {
+    /// One JSON array, for programs, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// The socket of the gateway to ask (`run --socket`).
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
 }
 
 /// `--xdp-mode`.

@@ -48,6 +48,7 @@ pub fn unexpected(response: &Response) -> Failure {
     let kind = match response {
         Response::Status(_) => "a status",
         Response::EspKeys(_) => "keys",
+        Response::Latency(_) => "latencies",
         Response::Capture(_) => "packets",
         Response::Error(_) => "an error",
     };

@@ -468,6 +468,7 @@ impl Control {
                 tracing::info!("the keys of the live ESP SAs were asked for");
                 Response::EspKeys(self.associations.keys())
             }
+            Request::Latency {} => Response::Latency(self.latencies()),
             Request::Capture(asked) => match self.begin_capture(&asked) {
                 Ok(session) => return Answer::Capture(session),
                 Err(refused) => Response::Error(refused),

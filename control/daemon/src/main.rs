@@ -14,6 +14,7 @@ mod failure;
 mod frame;
 mod hosts;
 mod kernel;
+mod latency;
 mod layout;
 mod negotiation;
 mod network_namespace;
@@ -46,7 +47,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::api::{Request, Response};
-use crate::cli::{Cli, Command, Status};
+use crate::cli::{Cli, Command, Latency, Status};
 use crate::failure::Failure;
 
 /// How often `status --watch` shows it again.
@@ -77,6 +78,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Check { file } => check(&file),
         Command::Status(options) => status(&options),
+        Command::Latency(options) => latency(&options),
         Command::Capture(options) => recorder::run(&options),
         Command::Detach { pin_dir } => show(&dataplane::detach(&pin_dir)?),
     }
@@ -103,7 +105,7 @@ fn status(options: &Status) -> Result<(), Failure> {
                 let clear = if options.watch && io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
                 show(&format!("{clear}{}", table::render(&status).trim_end()))?;
             }
-            other @ (Response::EspKeys(_) | Response::Capture(_) | Response::Error(_)) => {
+            other @ (Response::EspKeys(_) | Response::Latency(_) | Response::Capture(_) | Response::Error(_)) => {
                 return Err(client::unexpected(&other));
             }
         }
@@ -111,6 +113,18 @@ fn status(options: &Status) -> Result<(), Failure> {
             return Ok(());
         }
         std::thread::sleep(WATCH);
+    }
+}
+
+fn latency(options: &Latency) -> Result<(), Failure> {
+    match client::ask(&options.socket, &Request::Latency {})? {
+        Response::Latency(latencies) if options.json => {
+            show(&serde_json::to_string(&latencies).map_err(Failure::runtime)?)
+        }
+        Response::Latency(latencies) => show(table::latencies(&latencies).trim_end()),
+        other @ (Response::Status(_) | Response::EspKeys(_) | Response::Capture(_) | Response::Error(_)) => {
+            Err(client::unexpected(&other))
+        }
     }
 }
 
@@ -124,7 +138,9 @@ fn esp_keys(options: &Status, path: &Path) -> Result<(), Failure> {
                 path.display()
             ))
         }
-        other @ (Response::Status(_) | Response::Capture(_) | Response::Error(_)) => Err(client::unexpected(&other)),
+        other @ (Response::Status(_) | Response::Latency(_) | Response::Capture(_) | Response::Error(_)) => {
+            Err(client::unexpected(&other))
+        }
     }
 }
 

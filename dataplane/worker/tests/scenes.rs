@@ -11,7 +11,7 @@ use esp::Encapsulation;
 use house::{House, Plan, VPC, WAN, address, clear, frame, ipv4, returning, seal_text, sealed, udp};
 use port::MemoryOptions;
 use proptest::prelude::*;
-use tables::{GatewayIndex, PortIndex, SaSlot, Unresolved};
+use tables::{Direction, GatewayIndex, PortIndex, SaSlot, Unresolved};
 use wire::icmp::Report;
 
 #[test]
@@ -76,6 +76,22 @@ fn tagged_frames_are_understood() {
     let esp = sealed(&house.outbound, 1, &packet, 4, false);
     let [_, vpc, _] = house.pass(WAN, &[tagged(&esp, &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 100])]);
     assert_eq!(vpc[0][14..], routed(&packet));
+}
+
+/// Every packet that was sent has a time, and none that was not.
+#[test]
+fn packets_are_timed_by_their_direction() {
+    let mut house = House::new(Plan::default());
+    let frames: Vec<_> = (0..70).map(|i| frame(&clear(60 + i))).collect();
+    house.pass(VPC, &frames);
+    let good = frame(&sealed(&house.outbound, 1, &returning(60, [10, 1, 0, 2]), 4, false));
+    house.pass(WAN, &[good.clone(), good, frame(&udp(500, &[9; 40]))]);
+    for (direction, packets) in [(Direction::ToPeer, 70), (Direction::FromPeer, 1)] {
+        let counts = house.handle.latency(direction);
+        assert_eq!(counts.buckets.iter().map(|(_, packets)| packets).sum::<u64>(), packets, "{direction:?}");
+        let (longest, _) = *counts.buckets.last().unwrap();
+        assert!((1..=longest).contains(&counts.longest), "{counts:?}");
+    }
 }
 
 #[test]
