@@ -16,6 +16,7 @@ mod hosts;
 mod kernel;
 mod latency;
 mod layout;
+mod learnt;
 mod negotiation;
 mod network_namespace;
 mod pcapng;
@@ -33,8 +34,8 @@ mod table;
 mod token_bucket;
 mod traffic;
 mod tunnel_ids;
-mod unenforced;
 mod upkeep;
+mod volume;
 mod wireshark;
 
 use std::io::{self, IsTerminal, Write};

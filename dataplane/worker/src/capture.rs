@@ -68,21 +68,12 @@ impl<'a> Opened<'a> {
         Self { capture, inner }
     }
 
-    /// The packet at this position was dropped.
+    /// Hands them over, now that it is known why some were dropped after they were opened.
     #[cold]
     #[inline(never)]
-    pub(crate) fn dropped(&mut self, position: usize, reason: DropReason) {
-        if let Some(Some(record)) = self.inner.get_mut(position) {
-            record.dropped = Some(reason.name());
-        }
-    }
-
-    /// Nothing more becomes of them.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(self, dropped: &[Option<DropReason>]) {
         let Self { capture, inner } = self;
-        inner.into_iter().flatten().for_each(|record| capture.hand_over(record));
+        inner.into_iter().zip(dropped).for_each(|(record, reason)| hand_over(capture, record, *reason));
     }
 }
 

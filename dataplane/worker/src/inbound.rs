@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 use esp::{Opened, Opening, Refusal, Stale};
 use port::{BATCH, Transmit};
-use tables::{GatewayIndex, Inbound, PortIndex, Route, SaSlot, Snapshot, Unresolved};
+use tables::{GatewayIndex, Inbound, PortIndex, Route, SaSlot, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::esp::Encapsulated;
 use wire::icmp::Report;
@@ -23,9 +23,9 @@ use crate::{DropReason, capture};
 /// An ESP packet whose association is known.
 pub(crate) struct Sealed<'a> {
     inbound: &'a Inbound,
-    esp: &'a [u8],
-    /// The whole of the packet that ESP is in.
+    /// The outer packet, to the end of ESP; and bytes in it in front of ESP.
     outer: &'a [u8],
+    before: u16,
     slot: SaSlot,
     /// The outer packet's.
     traffic_class: u8,
@@ -44,10 +44,12 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     let mut last = Last::new();
     for frame in frames {
         match content(frame) {
-            Ok(Content::Esp { outer, esp, traffic_class }) => match association(esp, &mut last, turn.snapshot) {
-                Ok((slot, inbound)) => batch.push(Sealed { inbound, esp, outer, slot, traffic_class }),
-                Err(reason) => turn.tally.drop(reason),
-            },
+            Ok(Content::Esp { outer, before, esp, traffic_class }) => {
+                match association(esp, &mut last, turn.snapshot) {
+                    Ok((slot, inbound)) => batch.push(Sealed { inbound, outer, before, slot, traffic_class }),
+                    Err(reason) => turn.tally.drop(reason),
+                }
+            }
             Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
             Ok(Content::Fragment(outer)) => reassemble(&outer, &mut turn.tally),
             Err(reason) => turn.tally.drop(reason),
@@ -57,7 +59,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
 }
 
 enum Content<'a> {
-    Esp { outer: &'a [u8], esp: &'a [u8], traffic_class: u8 },
+    Esp { outer: &'a [u8], before: u16, esp: &'a [u8], traffic_class: u8 },
     Ike { outer: Packet<'a>, datagram: Datagram<'a>, message: &'a [u8] },
     Fragment(Packet<'a>),
 }
@@ -70,7 +72,10 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     }
     let traffic_class = outer.traffic_class;
     match outer.protocol {
-        Protocol::ESP => return Ok(Content::Esp { outer: outer.bytes, esp: outer.payload(), traffic_class }),
+        Protocol::ESP => {
+            let before = outer.header_length as u16;
+            return Ok(Content::Esp { outer: outer.bytes, before, esp: outer.payload(), traffic_class });
+        }
         Protocol::UDP => {}
         _ => return Err(DropReason::NotForGateway),
     }
@@ -78,7 +83,12 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     let message = match datagram.destination {
         IKE_PORT => datagram.payload,
         NAT_TRAVERSAL_PORT => match Encapsulated::parse(datagram.payload) {
-            Encapsulated::Esp(esp) => return Ok(Content::Esp { outer: outer.bytes, esp, traffic_class }),
+            Encapsulated::Esp(esp) => {
+                let before = outer.header_length + wire::udp::HEADER;
+                // A packet may be longer than the datagram in it.
+                let outer = outer.bytes.get(..before + esp.len()).unwrap_or_default();
+                return Ok(Content::Esp { outer, before: before as u16, esp, traffic_class });
+            }
             Encapsulated::Keepalive => return Err(DropReason::NatKeepalive),
             Encapsulated::Ike(message) => message,
         },
@@ -131,7 +141,7 @@ pub(crate) fn open<W: Stopwatch>(
     let mut pushed: ArrayVec<&Sealed<'_>, BATCH> = ArrayVec::new();
     let mut frames = tx.frames().take(reserved);
     for sealed in batch.iter().filter(|sealed| sealed.inbound.expected == port) {
-        let admitted = match sealed.inbound.sa.admit(sealed.esp) {
+        let admitted = match sealed.inbound.sa.admit(sealed.outer.get(sealed.before.into()..).unwrap_or_default()) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 turn.drop_unopened(sealed.slot, refused(refusal), sealed.outer);
@@ -154,7 +164,7 @@ pub(crate) fn open<W: Stopwatch>(
     let results = opening.finish();
     turn.ended(Stage::Protect);
 
-    let mut captured = turn.snapshot.capture.as_deref().map(|capture| {
+    let captured = turn.snapshot.capture.as_deref().map(|capture| {
         let packets = pushed.iter().zip(&results).zip(tx.frames());
         let packets = packets.map(|((sealed, result), frame)| {
             let inner = result.map(|opened| &frame[Link::UNTAGGED..][..opened.length]);
@@ -162,10 +172,11 @@ pub(crate) fn open<W: Stopwatch>(
         });
         capture::Opened::new(capture, packets)
     });
-    let mut dropped = |position, reason| captured.iter_mut().for_each(|opened| opened.dropped(position, reason));
+    let mut dropped = [None; BATCH];
 
     let mut lengths = [0; BATCH];
     let mut run = Run::default();
+    let mut sources = Sources { snapshot: turn.snapshot, last: None };
     for (position, (((sealed, result), frame), length)) in
         pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths).enumerate()
     {
@@ -177,7 +188,7 @@ pub(crate) fn open<W: Stopwatch>(
             }
         };
         run.count(sealed.slot, opened.length, turn);
-        match deliver(sealed, opened, frame, turn) {
+        match deliver(sealed, opened, frame, &mut sources, turn) {
             Ok((Delivery::To(leaving), framed)) if leaving == port => {
                 *length = framed as u16;
                 turn.tally.transmit(1);
@@ -185,13 +196,13 @@ pub(crate) fn open<W: Stopwatch>(
             Ok((Delivery::To(leaving), framed)) => match elsewhere(leaving, frame.get(..framed).unwrap_or_default()) {
                 Ok(()) => turn.tally.transmit(1),
                 Err(reason) => {
-                    dropped(position, reason);
+                    dropped[position] = Some(reason);
                     turn.tally.drop_of(sealed.slot, reason);
                 }
             },
             Ok((Delivery::Passed, _)) => turn.tally.pass(),
             Err(refused) => {
-                dropped(position, refused.reason);
+                dropped[position] = Some(refused.reason);
                 let packet = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..opened.length));
                 let origin = Origin::Tunnel(sealed.inbound.tunnel);
                 turn.refuse(refused, sealed.inbound.gateway, origin, packet.unwrap_or_default());
@@ -200,7 +211,7 @@ pub(crate) fn open<W: Stopwatch>(
     }
     run.finish(turn);
     if let Some(opened) = captured {
-        opened.finish();
+        opened.finish(&dropped);
     }
     turn.ended(Stage::Deliver);
     tx.commit(&lengths[..reserved]);
@@ -220,14 +231,24 @@ fn deliver<W: Stopwatch>(
     sealed: &Sealed<'_>,
     opened: Opened,
     frame: &mut [u8],
+    sources: &mut Sources<'_>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
     let Sealed { slot, inbound, traffic_class, .. } = *sealed;
     let length = opened.length;
+    match inbound.traffic {
+        Traffic::Free => {}
+        Traffic::Limited if turn.admits(inbound.tunnel, |limits| &limits.inbound, length) => {}
+        Traffic::Limited => return Err(DropReason::RateLimited.of(slot)),
+        Traffic::Paused => return Err(DropReason::TunnelPaused.of(slot)),
+    }
     let content = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..length)).unwrap_or_default();
     let inner = inner(content, opened.next_header).map_err(|reason| reason.of(slot))?;
     if !inbound.selectors.allow_inbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(slot));
+    }
+    if inbound.reverse_path && !sources.may_come(inbound.gateway, inner.source) {
+        return Err(DropReason::SpoofedSource.of(slot));
     }
     let length = inner.bytes.len();
     let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
@@ -241,7 +262,9 @@ fn deliver<W: Stopwatch>(
             return Ok((Delivery::Passed, 0));
         }
         Err(Elsewhere::Unresolved(neighbour)) => {
-            turn.ask_for(neighbour);
+            if let Some(neighbour) = neighbour {
+                turn.ask_for(neighbour);
+            }
             return Err(DropReason::NeighbourUnresolved.of(slot));
         }
         Err(Elsewhere::Nowhere(refused)) => return Err(Refused { slot: Some(slot), ..refused }),
@@ -289,12 +312,37 @@ fn inner(content: &[u8], next_header: Protocol) -> Result<Packet<'_>, DropReason
     if inner.tunnel_protocol() == next_header { Ok(inner) } else { Err(DropReason::MalformedInner) }
 }
 
+/// Where packets out of tunnels say to come from.
+struct Sources<'a> {
+    snapshot: &'a Snapshot,
+    /// The last one that may.
+    last: Option<(GatewayIndex, Address)>,
+}
+
+impl Sources<'_> {
+    /// Whether the gateway's routes do not lead to the source on our own side.
+    #[inline(always)]
+    fn may_come(&mut self, gateway: GatewayIndex, source: Address) -> bool {
+        if self.last == Some((gateway, source)) {
+            return true;
+        }
+        let may = match self.snapshot.route(gateway, source) {
+            Some(Route::Attachment(_) | Route::Host) => false,
+            Some(Route::Tunnels(_) | Route::Blackhole | Route::Reject) | None => true,
+        };
+        if may {
+            self.last = Some((gateway, source));
+        }
+        may
+    }
+}
+
 /// Where an inner packet goes that goes out of no port.
 enum Elsewhere {
     Host,
     Nowhere(Refused),
-    /// The kernel is to be asked for this neighbour.
-    Unresolved(Unresolved),
+    /// To a neighbour that is not known, and for which the kernel is to be asked where it can tell.
+    Unresolved(Option<Unresolved>),
 }
 
 /// The way of inner packets to a destination.
@@ -313,7 +361,8 @@ fn look_up(gateway: GatewayIndex, destination: Address, snapshot: &Snapshot) -> 
     let port = attachment.port;
     match attachment.link(destination) {
         Some(Ok(link)) => Ok(OutOf { port, link: *link }),
-        Some(Err(address)) => Err(Elsewhere::Unresolved(Unresolved { port, address })),
+        // Where the kernel knows no neighbours, its question would go to another network.
+        Some(Err(address)) => Err(Elsewhere::Unresolved((!attachment.learns).then_some(Unresolved { port, address }))),
         None => Err(told(DropReason::NoKernelRoute, Report::NoRoute)),
     }
 }
