@@ -91,6 +91,7 @@ impl World {
             limits: SlotTable::default(),
             gateways: [(0, routes.into())].into_iter().collect(),
             attachments: Arc::new([attachment]),
+            capture: None,
         };
         let (publisher, mut readers) = publication(snapshot.clone(), 1);
         let options = MemoryOptions { frame_size: 2048.max(case.size + 128), rx_frames: 128, tx_frames: 128 };

@@ -254,5 +254,6 @@ fn snapshot(chain: &Chain) -> Snapshot {
         limits: SlotTable::default(),
         gateways: [(0, routes.into())].into_iter().collect(),
         attachments: Arc::new([attachment]),
+        capture: None,
     }
 }

@@ -1,5 +1,9 @@
 //! What client and server say to each other: one JSON object a line, over a Unix socket.
 
+pub mod capture;
+
+pub use capture::Direction;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,14 +13,18 @@ use zeroize::Zeroize;
 /// Bytes of the longest request.
 pub const LONGEST_REQUEST: usize = 4096;
 
-/// A request: `{"status":{}}` or `{"esp_keys":{}}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A request: `{"status":{}}`, `{"esp_keys":{}}`, `{"latency":{}}` or `{"capture":{...}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// What the gateway does.
     Status {},
     /// The keys of the live ESP SAs.
     EspKeys {},
+    /// How long packets are with the workers.
+    Latency {},
+    /// Packets, until the client closes its side.
+    Capture(Box<capture::Capture>),
 }
 
 /// The answer.
@@ -27,6 +35,10 @@ pub enum Response {
     Status(Box<Status>),
     /// To [`Request::EspKeys`]; one entry per direction.
     EspKeys(Vec<EspKey>),
+    /// To [`Request::Latency`]: by worker and direction, then over all workers.
+    Latency(Vec<Latency>),
+    /// To [`Request::Capture`]: the names of the tunnels; [`capture::Event`]s follow.
+    Capture(Vec<String>),
     /// The request was not understood.
     Error(String),
 }
@@ -188,6 +200,23 @@ pub struct Rates {
     pub received_pps: f64,
     pub transmitted_pps: f64,
     pub busy_percent: f64,
+}
+
+/// How long packets were with a worker, in microseconds, since it started: from the beginning of the turn in which it took
+/// and sent them to that turn's end, when all is handed over and the kernel has been woken.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The worker's; null for all workers.
+    pub core: Option<usize>,
+    /// Null for both.
+    pub direction: Option<Direction>,
+    pub packets: u64,
+    pub min_us: f64,
+    pub p50_us: f64,
+    pub p90_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+    pub max_us: f64,
 }
 
 /// One interface that packets go through.

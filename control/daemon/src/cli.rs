@@ -1,8 +1,12 @@
 //! The command line. What stands here as documentation is what `--help` shows.
 
+mod capture;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use capture::Capture;
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/bordergate/bordergate.sock";
@@ -37,6 +41,25 @@ pub enum Command {
     },
     /// Show the tunnels, workers and interfaces of the running gateway.
     Status(Status),
+    /// Show how long packets are with the workers, in microseconds, since the gateway started.
+    ///
+    /// A packet's time is that of the turn in which its worker took and sent it: from when the worker began to look into its
+    /// rings to when all is handed over and the kernel has been woken. What a packet waits in a ring before is not in it.
+    Latency(Latency),
+    /// Write packets of tunnels, before and after ESP, to a pcapng file for Wireshark or tshark.
+    ///
+    /// Workers copy the packets that match into a bounded queue; what finds it full is missed and counted, and no packet
+    /// waits for it. Each tunnel has two interfaces in the file, such as tun-1/inner and tun-1/outer, and both sides of one
+    /// packet have the same packet id. A packet that was dropped says in its comment why.
+    ///
+    /// The file holds what users send, in clear: it is of mode 0600, and should go when it has served.
+    ///
+    /// Watch the pings of one host, live:
+    ///   bordergate capture tun-1 --side inner --host 10.1.0.2 --protocol icmp | tshark -r -
+    /// Keep ten seconds of everything, and look at it:
+    ///   bordergate capture --duration 10s --write all.pcapng && wireshark all.pcapng
+    #[command(verbatim_doc_comment)]
+    Capture(Box<Capture>),
     /// Remove XDP programs that a killed gateway left: its interfaces are the kernel's again.
     ///
     /// Until then they drop IPsec and VPC traffic, so that nothing leaves in clear. To be run in the network namespace
@@ -130,6 +153,17 @@ pub struct Status {
     /// Show it again every second, until interrupted.
     #[arg(long)]
     pub watch: bool,
+}
+
+/// The flags of `latency`.
+#[derive(Debug, Clone, Args)]
+pub struct Latency {
+    /// One JSON array, for programs, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// The socket of the gateway to ask (`run --socket`).
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
 }
 
 /// `--xdp-mode`.

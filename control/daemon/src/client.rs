@@ -20,11 +20,19 @@ const LONGEST_RESPONSE: u64 = 64 << 20;
 /// # Errors
 /// Where there is none, or its answer is not understood.
 pub fn ask(socket: &Path, request: &Request) -> Result<Response, Failure> {
+    converse(socket, request).map(|(response, _)| response)
+}
+
+/// As [`ask`], with the connection, on which more may follow.
+///
+/// # Errors
+/// As [`ask`].
+pub fn converse(socket: &Path, request: &Request) -> Result<(Response, BufReader<UnixStream>), Failure> {
     let line = serde_json::to_vec(request).map_err(Failure::runtime)?;
     let there = socket.display();
     match exchange(socket, &line) {
-        Ok(Response::Error(error)) => Err(Failure::runtime(format!("the gateway at {there} answers: {error}"))),
-        Ok(response) => Ok(response),
+        Ok((Response::Error(error), _)) => Err(Failure::runtime(format!("the gateway at {there} answers: {error}"))),
+        Ok(answered) => Ok(answered),
         Err(error) => Err(Failure::runtime(match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 format!("no gateway listens on {there}; start one with `bordergate run FILE`, or name its --socket")
@@ -35,14 +43,27 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Response, Failure> {
     }
 }
 
+/// The failure of an answer to something else.
+pub fn unexpected(response: &Response) -> Failure {
+    let kind = match response {
+        Response::Status(_) => "a status",
+        Response::EspKeys(_) => "keys",
+        Response::Latency(_) => "latencies",
+        Response::Capture(_) => "packets",
+        Response::Error(_) => "an error",
+    };
+    Failure::runtime(format!("the gateway answers with {kind}, which was not asked for; are the versions the same?"))
+}
+
 /// Sends one line and reads one.
-pub fn exchange(socket: &Path, line: &[u8]) -> io::Result<Response> {
+pub fn exchange(socket: &Path, line: &[u8]) -> io::Result<(Response, BufReader<UnixStream>)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(line)?;
     stream.write_all(b"\n")?;
     let mut answer = Zeroizing::new(Vec::with_capacity(1 << 16));
-    BufReader::new(stream.take(LONGEST_RESPONSE)).read_until(b'\n', &mut answer)?;
-    serde_json::from_slice(&answer).map_err(io::Error::from)
+    let mut reader = BufReader::new(stream);
+    (&mut reader).take(LONGEST_RESPONSE).read_until(b'\n', &mut answer)?;
+    Ok((serde_json::from_slice(&answer)?, reader))
 }

@@ -15,6 +15,7 @@ use wire::MacAddress;
 
 use crate::api::{Request, Response};
 use crate::associations::{Associations, Child};
+use crate::capture::Capturing;
 use crate::cli::Run;
 use crate::dataplane::Dataplane;
 use crate::errors::Errors;
@@ -31,7 +32,7 @@ use crate::privilege;
 use crate::probes::Probes;
 use crate::rates::Rates;
 use crate::resource_file;
-use crate::server::{Question, Server};
+use crate::server::{Answer, Question, Server};
 use crate::traffic::Traffic;
 use crate::tunnel_ids::TunnelIds;
 use crate::volume::Volumes;
@@ -66,6 +67,7 @@ pub struct Control {
     pub(crate) icmp: IcmpListener,
     pub(crate) rates: Rates,
     pub(crate) snapshot: Snapshot,
+    pub(crate) capturing: Option<Capturing>,
     /// Removed children whose slots workers may still use, with the snapshot that is without them.
     leaving: VecDeque<(u64, Child)>,
     /// Traffic of the children that each tunnel had before.
@@ -177,6 +179,7 @@ impl Control {
             errors: Errors::new(),
             icmp,
             snapshot,
+            capturing: None,
             leaving: VecDeque::new(),
             finished: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -260,6 +263,7 @@ impl Control {
         self.resolve(now);
         self.send_waiting(now);
         self.settle();
+        self.end_capture();
         if now >= self.next_look {
             self.next_look = now + LOOK;
             self.look();
@@ -449,7 +453,8 @@ impl Control {
     pub(crate) fn publish_all(&mut self) {
         // What was learnt goes by attachments' places in the file, and is soon learnt again.
         self.learnt = Learnt::default();
-        self.snapshot = self.picture().snapshot();
+        let capture = self.snapshot.capture.take();
+        self.snapshot = Snapshot { capture, ..self.picture().snapshot() };
         self.publish();
     }
 
@@ -471,6 +476,7 @@ impl Control {
     }
 
     pub(crate) fn publish(&mut self) -> u64 {
+        self.assign_capture();
         self.dataplane.publish(self.snapshot.clone())
     }
 
@@ -485,14 +491,19 @@ impl Control {
         }
     }
 
-    fn answer(&mut self, request: Request) -> Response {
-        match request {
+    fn answer(&mut self, request: Request) -> Answer {
+        Answer::Once(match request {
             Request::Status {} => Response::Status(Box::new(self.status(Instant::now()))),
             Request::EspKeys {} => {
                 tracing::info!("the keys of the live ESP SAs were asked for");
                 Response::EspKeys(self.associations.keys())
             }
-        }
+            Request::Latency {} => Response::Latency(self.latencies()),
+            Request::Capture(asked) => match self.begin_capture(&asked) {
+                Ok(session) => return Answer::Capture(session),
+                Err(refused) => Response::Error(refused),
+            },
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod associations;
+mod capture;
 mod cli;
 mod client;
 mod control;
@@ -14,15 +15,19 @@ mod frame;
 mod hosts;
 mod icmp_listener;
 mod kernel;
+mod latency;
 mod layout;
 mod learnt;
 mod negotiation;
 mod network_namespace;
 mod path_mtu;
+mod pcapng;
 mod picture;
+mod private_file;
 mod privilege;
 mod probes;
 mod rates;
+mod recorder;
 mod reload;
 mod report;
 mod resource_file;
@@ -45,7 +50,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::api::{Request, Response};
-use crate::cli::{Cli, Command, Status};
+use crate::cli::{Cli, Command, Latency, Status};
 use crate::failure::Failure;
 
 /// How often `status --watch` shows it again.
@@ -76,6 +81,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         }
         Command::Check { file } => check(&file),
         Command::Status(options) => status(&options),
+        Command::Latency(options) => latency(&options),
+        Command::Capture(options) => recorder::run(&options),
         Command::Detach { pin_dir } => show(&dataplane::detach(&pin_dir)?),
     }
 }
@@ -101,12 +108,26 @@ fn status(options: &Status) -> Result<(), Failure> {
                 let clear = if options.watch && io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
                 show(&format!("{clear}{}", table::render(&status).trim_end()))?;
             }
-            other @ (Response::EspKeys(_) | Response::Error(_)) => return Err(unexpected(&other)),
+            other @ (Response::EspKeys(_) | Response::Latency(_) | Response::Capture(_) | Response::Error(_)) => {
+                return Err(client::unexpected(&other));
+            }
         }
         if !options.watch {
             return Ok(());
         }
         std::thread::sleep(WATCH);
+    }
+}
+
+fn latency(options: &Latency) -> Result<(), Failure> {
+    match client::ask(&options.socket, &Request::Latency {})? {
+        Response::Latency(latencies) if options.json => {
+            show(&serde_json::to_string(&latencies).map_err(Failure::runtime)?)
+        }
+        Response::Latency(latencies) => show(table::latencies(&latencies).trim_end()),
+        other @ (Response::Status(_) | Response::EspKeys(_) | Response::Capture(_) | Response::Error(_)) => {
+            Err(client::unexpected(&other))
+        }
     }
 }
 
@@ -120,17 +141,10 @@ fn esp_keys(options: &Status, path: &Path) -> Result<(), Failure> {
                 path.display()
             ))
         }
-        other @ (Response::Status(_) | Response::Error(_)) => Err(unexpected(&other)),
+        other @ (Response::Status(_) | Response::Latency(_) | Response::Capture(_) | Response::Error(_)) => {
+            Err(client::unexpected(&other))
+        }
     }
-}
-
-fn unexpected(response: &Response) -> Failure {
-    let kind = match response {
-        Response::Status(_) => "a status",
-        Response::EspKeys(_) => "keys",
-        Response::Error(_) => "an error",
-    };
-    Failure::runtime(format!("the gateway answers with {kind}, which was not asked for; are the versions the same?"))
 }
 
 /// A reader that has gone away, as `head` does, is no failure.

@@ -43,6 +43,7 @@ impl Picture<'_> {
             limits: self.limits(),
             gateways: self.gateways(),
             attachments: self.attachments(),
+            capture: None,
         }
     }
 

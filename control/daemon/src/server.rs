@@ -6,18 +6,21 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::UnixStream as Probe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use rustix::fs::Mode;
 use rustix::process::umask;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::api::{LONGEST_REQUEST, Request, Response};
+use crate::capture::Session;
 use crate::failure::Failure;
 
 /// Clients that are served at once; more wait.
@@ -28,7 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ROOM: usize = 1 << 16;
 
 /// A request, and where its answer goes.
-pub type Question = (Request, oneshot::Sender<Response>);
+pub type Question = (Request, oneshot::Sender<Answer>);
+
+/// How a request is answered.
+pub enum Answer {
+    /// By one line.
+    Once(Response),
+    /// By packets, until the client wants no more.
+    Capture(Arc<Session>),
+}
 
 /// The socket; removed when dropped.
 #[derive(Debug)]
@@ -91,10 +102,9 @@ async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>) {
             Ok((stream, _)) => {
                 let questions = questions.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, questions).await {
+                    if let Err(error) = converse(stream, questions, permit).await {
                         tracing::debug!(%error, "a client went away");
                     }
-                    drop(permit);
                 });
             }
             Err(error) => {
@@ -105,7 +115,11 @@ async fn serve(listener: UnixListener, questions: mpsc::Sender<Question>) {
     }
 }
 
-async fn converse(stream: UnixStream, questions: mpsc::Sender<Question>) -> io::Result<()> {
+async fn converse(
+    stream: UnixStream,
+    questions: mpsc::Sender<Question>,
+    permit: OwnedSemaphorePermit,
+) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     loop {
@@ -115,13 +129,17 @@ async fn converse(stream: UnixStream, questions: mpsc::Sender<Question>) -> io::
         if timeout(PATIENCE, limited.read_until(b'\n', &mut line)).await?? == 0 {
             return Ok(());
         }
-        let response = if line.ends_with(b"\n") || line.len() < LONGEST_REQUEST {
+        let answer = if line.ends_with(b"\n") || line.len() < LONGEST_REQUEST {
             match serde_json::from_slice(&line) {
                 Ok(request) => ask(request, &questions).await,
-                Err(error) => Response::Error(format!("the request is not understood: {error}")),
+                Err(error) => refuse(format!("the request is not understood: {error}")),
             }
         } else {
-            Response::Error(format!("the request is longer than {LONGEST_REQUEST} bytes"))
+            refuse(format!("the request is longer than {LONGEST_REQUEST} bytes"))
+        };
+        let response = match answer {
+            Answer::Once(response) => response,
+            Answer::Capture(session) => return serve_capture(session, reader.into_inner(), writer, permit),
         };
         let last = matches!(response, Response::Error(_));
         let mut bytes = Zeroizing::new(Vec::with_capacity(ROOM));
@@ -134,9 +152,31 @@ async fn converse(stream: UnixStream, questions: mpsc::Sender<Question>) -> io::
     }
 }
 
-async fn ask(request: Request, questions: &mpsc::Sender<Question>) -> Response {
+/// Serves a capture from a thread of its own: control has other duties.
+fn serve_capture(
+    session: Arc<Session>,
+    reader: OwnedReadHalf,
+    writer: OwnedWriteHalf,
+    permit: OwnedSemaphorePermit,
+) -> io::Result<()> {
+    let stream = reader.reunite(writer).map_err(io::Error::other)?.into_std()?;
+    stream.set_nonblocking(false)?;
+    let serve = move || {
+        if let Err(error) = session.serve(&stream) {
+            tracing::debug!(%error, "the capture's client went away");
+        }
+        drop(permit);
+    };
+    thread::Builder::new().name("capture".to_owned()).spawn(serve).map(drop)
+}
+
+fn refuse(error: String) -> Answer {
+    Answer::Once(Response::Error(error))
+}
+
+async fn ask(request: Request, questions: &mpsc::Sender<Question>) -> Answer {
     let (answer, answered) = oneshot::channel();
-    let gone = || Response::Error("the gateway is stopping".to_owned());
+    let gone = || refuse("the gateway is stopping".to_owned());
     if questions.send((request, answer)).await.is_err() {
         return gone();
     }
@@ -159,7 +199,7 @@ mod tests {
         assert!(Server::start(&path, sender).unwrap_err().lines()[0].contains("another gateway"));
         tokio::spawn(async move {
             while let Some((_, answer)) = receiver.recv().await {
-                let _ = answer.send(Response::Status(Box::default()));
+                let _ = answer.send(Answer::Once(Response::Status(Box::default())));
             }
         });
         let there = path.clone();
@@ -172,7 +212,7 @@ mod tests {
         .await
         .unwrap();
         assert!(matches!(good, Ok(Response::Status(_))));
-        assert!(bad.is_err() || matches!(bad, Ok(Response::Error(_))));
+        assert!(bad.is_err() || matches!(bad, Ok((Response::Error(_), _))));
         drop(server);
         assert!(!path.exists());
     }

@@ -100,6 +100,25 @@ pub fn render(status: &Status) -> String {
     text
 }
 
+/// How long packets are with the workers.
+pub fn latencies(latencies: &[api::Latency]) -> String {
+    let mut rows = vec![row(&["CORE", "DIRECTION", "PACKETS", "MIN", "P50", "P90", "P99", "P99.9", "MAX"])];
+    for latency in latencies {
+        let direction = match latency.direction {
+            Some(api::Direction::ToPeer) => "to peer",
+            Some(api::Direction::FromPeer) => "from peer",
+            None => "both",
+        };
+        let core = latency.core.map_or_else(|| "all".to_owned(), |core| core.to_string());
+        let api::Latency { min_us, p50_us, p90_us, p99_us, p999_us, max_us, .. } = *latency;
+        let times = [min_us, p50_us, p90_us, p99_us, p999_us, max_us].map(|time| format!("{time:.1}"));
+        rows.push([core, direction.to_owned(), latency.packets.to_string()].into_iter().chain(times).collect());
+    }
+    let mut text = String::new();
+    align(&mut text, &rows);
+    text + "times in \u{b5}s\n"
+}
+
 fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
@@ -157,6 +176,25 @@ mod tests {
         assert_eq!(lines[0].find("STATE"), lines[2].find("DOWN"));
         assert_eq!(lines[1].find("UP"), lines[2].find("DOWN"));
         assert_eq!(lines[3..5], ["a-long-name: the key is wrong", "  -> set the same"]);
+    }
+
+    #[test]
+    fn latencies_are_told_by_core_and_direction() {
+        let one = api::Latency {
+            core: Some(2),
+            direction: Some(api::Direction::FromPeer),
+            packets: 7,
+            min_us: 1.26,
+            p50_us: 2.0,
+            p90_us: 3.0,
+            p99_us: 4.0,
+            p999_us: 5.0,
+            max_us: 1000.0,
+        };
+        let text = latencies(&[one, api::Latency { core: None, direction: None, ..one }]);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["2", "from", "peer", "7", "1.3", "2.0", "3.0", "4.0", "5.0", "1000.0"]);
+        assert_eq!(lines[2][..3], ["all", "both", "7"]);
     }
 
     #[test]

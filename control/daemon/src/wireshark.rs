@@ -1,14 +1,13 @@
 //! ESP keys in the form of Wireshark's `esp_sa` table.
 
-use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use crate::api::EspKey;
+use crate::private_file;
 
 /// One line of the table, for one direction of an SA.
 ///
@@ -30,9 +29,7 @@ pub fn line(key: &EspKey) -> Zeroizing<String> {
 
 /// Writes the table to `path`, which only its owner may read from the moment it exists.
 pub fn write(path: &Path, keys: &[EspKey]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // It may have been there before, with another mode.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    let mut file = private_file::create(path)?;
     for key in keys {
         file.write_all(line(key).as_bytes())?;
         file.write_all(b"\n")?;
@@ -61,16 +58,5 @@ mod tests {
             r#""IPv4","203.0.113.1","198.51.100.2","0xc0ffee01","AES-GCM with 16 octet ICV [RFC4106]","0x000102030405060708090a0b0c0d0e0fdeadbeef","NULL","""#
         );
         assert!(line(&key(true)).ends_with(r#","NULL","","64-bit","0""#));
-    }
-
-    #[test]
-    fn the_file_is_its_owners_alone() {
-        let path = std::env::temp_dir().join(format!("bordergate-keys-{}", std::process::id()));
-        fs::write(&path, "open to all\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        write(&path, &[key(false), key(true)]).unwrap();
-        let (mode, text) = (fs::metadata(&path).unwrap().permissions().mode(), fs::read_to_string(&path).unwrap());
-        fs::remove_file(&path).unwrap();
-        assert_eq!((mode & 0o777, text.lines().count()), (0o600, 2));
     }
 }

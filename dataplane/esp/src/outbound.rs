@@ -117,6 +117,14 @@ impl<'a> Sealing<'a> {
         length
     }
 
+    /// The packets that were added, in order.
+    pub fn inner(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().map(|packet| match &packet.buffers {
+            Buffers::Apart { source, .. } => *source,
+            Buffers::InPlace(_) => &[],
+        })
+    }
+
     /// Seals the batch.
     #[inline(always)]
     pub fn finish(self) {

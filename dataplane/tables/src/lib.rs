@@ -4,6 +4,7 @@
 //! batch. Indices are dense: a lookup yields a number, never a pointer that is counted.
 #![deny(unsafe_code)]
 
+mod capture;
 mod group;
 mod neighbour;
 mod port_role;
@@ -17,6 +18,7 @@ mod slot_table;
 mod snapshot;
 mod trie;
 
+pub use capture::{Admitted, Capture, Direction, Record, Side, Wanted};
 pub use group::TunnelGroup;
 pub use neighbour::{Attachment, NextHop, Seen, Unresolved};
 pub use port_role::{PortRole, Vlans};

@@ -7,8 +7,8 @@ use esp::{InboundSa, OutboundSa, OuterHeader};
 use wire::Address;
 
 use crate::{
-    Attachment, GatewayIndex, PortIndex, PortRole, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex,
-    TunnelLimits,
+    Attachment, Capture, GatewayIndex, PortIndex, PortRole, Route, RouteTable, SaSlot, Selectors, SlotTable,
+    TunnelIndex, TunnelLimits,
 };
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub gateways: SlotTable<Gateway>,
     /// Attachments, by [`AttachmentIndex`].
     pub attachments: Arc<[Attachment]>,
+    /// What packets are copied for a person to look at, while somebody looks.
+    pub capture: Option<Arc<Capture>>,
 }
 
 /// A border gateway as workers see it.

@@ -79,7 +79,15 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
     }
 
-    fn value(&self) -> u64 {
+    /// Makes it this count, if it is less.
+    #[inline]
+    pub(crate) fn raise(&self, count: u64) {
+        if self.value() < count {
+            self.0.store(count, Relaxed);
+        }
+    }
+
+    pub(crate) fn value(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }

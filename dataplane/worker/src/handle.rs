@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
-use tables::{GatewayIndex, PortIndex, SaSlot, Seen, Unresolved};
+use tables::{Direction, GatewayIndex, PortIndex, SaSlot, Seen, Unresolved};
 
 use crate::counters::{Counters, SaCounters, SharedCounters};
+use crate::latency::{Latencies, LatencyCounts};
 use crate::turn::Notice;
 
 /// Bytes of the longest message that a queue takes: a frame of the largest kind that AF_XDP has.
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) from_host: ArrayQueue<HostPacket>,
     pub(crate) frames: ArrayQueue<(PortIndex, Bytes)>,
     pub(crate) counters: SharedCounters,
+    pub(crate) latencies: Box<Latencies>,
     pub(crate) stop: AtomicBool,
     /// The worker looked for help and all others were busy or asleep.
     wants_help: AtomicBool,
@@ -100,6 +102,7 @@ impl Handle {
             from_host: ArrayQueue::new(QUEUE),
             frames: ArrayQueue::new(QUEUE),
             counters: SharedCounters::new(slots),
+            latencies: Latencies::new(),
             stop: AtomicBool::new(false),
             wants_help: AtomicBool::new(false),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
@@ -188,6 +191,12 @@ impl Handle {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.0.counters.totals()
+    }
+
+    /// How long the worker took over the packets that it sent in this direction.
+    #[must_use]
+    pub fn latency(&self, direction: Direction) -> LatencyCounts {
+        self.0.latencies.counts(direction)
     }
 
     /// The totals of the security association in `slot`; `None` for a slot beyond those the worker counts.

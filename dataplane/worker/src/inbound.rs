@@ -12,18 +12,20 @@ use wire::icmp::Report;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
 use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
-use crate::DropReason;
 use crate::handle::{Bytes, IkeDatagram};
 use crate::last::Last;
 use crate::outbound::packet;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
 use crate::turn::{Origin, OutOf, Refused, Turn};
+use crate::{DropReason, capture};
 
 /// An ESP packet whose association is known.
 pub(crate) struct Sealed<'a> {
     inbound: &'a Inbound,
-    esp: &'a [u8],
+    /// The outer packet, to the end of ESP; and bytes in it in front of ESP.
+    outer: &'a [u8],
+    before: u16,
     slot: SaSlot,
     /// The outer packet's.
     traffic_class: u8,
@@ -42,10 +44,12 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     let mut last = Last::new();
     for frame in frames {
         match content(frame) {
-            Ok(Content::Esp { esp, traffic_class }) => match association(esp, &mut last, turn.snapshot) {
-                Ok((slot, inbound)) => batch.push(Sealed { inbound, esp, slot, traffic_class }),
-                Err(reason) => turn.tally.drop(reason),
-            },
+            Ok(Content::Esp { outer, before, esp, traffic_class }) => {
+                match association(esp, &mut last, turn.snapshot) {
+                    Ok((slot, inbound)) => batch.push(Sealed { inbound, outer, before, slot, traffic_class }),
+                    Err(reason) => turn.tally.drop(reason),
+                }
+            }
             Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
             Ok(Content::Fragment(outer)) => reassemble(&outer, &mut turn.tally),
             Err(reason) => turn.tally.drop(reason),
@@ -55,7 +59,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
 }
 
 enum Content<'a> {
-    Esp { esp: &'a [u8], traffic_class: u8 },
+    Esp { outer: &'a [u8], before: u16, esp: &'a [u8], traffic_class: u8 },
     Ike { outer: Packet<'a>, datagram: Datagram<'a>, message: &'a [u8] },
     Fragment(Packet<'a>),
 }
@@ -68,7 +72,10 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     }
     let traffic_class = outer.traffic_class;
     match outer.protocol {
-        Protocol::ESP => return Ok(Content::Esp { esp: outer.payload(), traffic_class }),
+        Protocol::ESP => {
+            let before = outer.header_length as u16;
+            return Ok(Content::Esp { outer: outer.bytes, before, esp: outer.payload(), traffic_class });
+        }
         Protocol::UDP => {}
         _ => return Err(DropReason::NotForGateway),
     }
@@ -76,7 +83,12 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     let message = match datagram.destination {
         IKE_PORT => datagram.payload,
         NAT_TRAVERSAL_PORT => match Encapsulated::parse(datagram.payload) {
-            Encapsulated::Esp(esp) => return Ok(Content::Esp { esp, traffic_class }),
+            Encapsulated::Esp(esp) => {
+                let before = outer.header_length + wire::udp::HEADER;
+                // A packet may be longer than the datagram in it.
+                let outer = outer.bytes.get(..before + esp.len()).unwrap_or_default();
+                return Ok(Content::Esp { outer, before: before as u16, esp, traffic_class });
+            }
             Encapsulated::Keepalive => return Err(DropReason::NatKeepalive),
             Encapsulated::Ike(message) => message,
         },
@@ -129,19 +141,19 @@ pub(crate) fn open<W: Stopwatch>(
     let mut pushed: ArrayVec<&Sealed<'_>, BATCH> = ArrayVec::new();
     let mut frames = tx.frames().take(reserved);
     for sealed in batch.iter().filter(|sealed| sealed.inbound.expected == port) {
-        let admitted = match sealed.inbound.sa.admit(sealed.esp) {
+        let admitted = match sealed.inbound.sa.admit(sealed.outer.get(sealed.before.into()..).unwrap_or_default()) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                turn.tally.drop_of(sealed.slot, refused(refusal));
+                turn.drop_unopened(sealed.slot, refused(refusal), sealed.outer);
                 continue;
             }
         };
         if admitted.opened_length() > room {
-            turn.tally.drop_of(sealed.slot, DropReason::TooLong);
+            turn.drop_unopened(sealed.slot, DropReason::TooLong, sealed.outer);
             continue;
         }
         let Some(frame) = frames.next() else {
-            turn.tally.drop_of(sealed.slot, DropReason::TransmitRingFull);
+            turn.drop_unopened(sealed.slot, DropReason::TransmitRingFull, sealed.outer);
             continue;
         };
         opening.push(admitted, &mut frame[Link::UNTAGGED..]);
@@ -152,10 +164,22 @@ pub(crate) fn open<W: Stopwatch>(
     let results = opening.finish_by(&mut turn.hand_over.protect(turn.shared));
     turn.ended(Stage::Protect);
 
+    let captured = turn.snapshot.capture.as_deref().map(|capture| {
+        let packets = pushed.iter().zip(&results).zip(tx.frames());
+        let packets = packets.map(|((sealed, result), frame)| {
+            let inner = result.map(|opened| &frame[Link::UNTAGGED..][..opened.length]);
+            (sealed.slot, sealed.outer, inner.map_err(refused))
+        });
+        capture::Opened::new(capture, packets)
+    });
+    let mut dropped = [None; BATCH];
+
     let mut lengths = [0; BATCH];
     let mut run = Run::default();
     let mut sources = Sources { snapshot: turn.snapshot, last: None };
-    for (((sealed, result), frame), length) in pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths) {
+    for (position, (((sealed, result), frame), length)) in
+        pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths).enumerate()
+    {
         let opened = match result.map_err(refused) {
             Ok(opened) => opened,
             Err(reason) => {
@@ -171,10 +195,14 @@ pub(crate) fn open<W: Stopwatch>(
             }
             Ok((Delivery::To(leaving), framed)) => match elsewhere(leaving, frame.get(..framed).unwrap_or_default()) {
                 Ok(()) => turn.tally.transmit(1),
-                Err(reason) => turn.tally.drop_of(sealed.slot, reason),
+                Err(reason) => {
+                    dropped[position] = Some(reason);
+                    turn.tally.drop_of(sealed.slot, reason);
+                }
             },
             Ok((Delivery::Passed, _)) => turn.tally.pass(),
             Err(refused) => {
+                dropped[position] = Some(refused.reason);
                 let packet = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..opened.length));
                 let origin = Origin::Tunnel(sealed.inbound.tunnel);
                 turn.refuse(refused, sealed.inbound.gateway, origin, packet.unwrap_or_default());
@@ -182,6 +210,9 @@ pub(crate) fn open<W: Stopwatch>(
         }
     }
     run.finish(turn);
+    if let Some(opened) = captured {
+        opened.finish(&dropped);
+    }
     turn.ended(Stage::Deliver);
     tx.commit(&lengths[..reserved]);
 }

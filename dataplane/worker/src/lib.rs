@@ -5,6 +5,7 @@
 //! transmitted, passed on to control, or dropped for one [`DropReason`]. Control holds the other end, a [`Handle`].
 #![forbid(unsafe_code)]
 
+mod capture;
 mod counters;
 mod drop_reason;
 mod hand_over;
@@ -12,6 +13,7 @@ mod handle;
 mod host;
 mod inbound;
 mod last;
+mod latency;
 mod outbound;
 mod reassembly;
 mod recent;
@@ -23,6 +25,7 @@ mod worker;
 pub use counters::{Counters, HandedOver, SaCounters};
 pub use drop_reason::DropReason;
 pub use handle::{Handle, HostPacket, IkeDatagram, QueueFull};
+pub use latency::LatencyCounts;
 pub use stage::{Stage, Stopwatch, Unwatched};
 pub use turn::{Notice, Origin};
 pub use worker::{Options, Sleep, Worker, worker};

@@ -11,10 +11,10 @@ use wire::fragment::Split;
 use wire::icmp::Report;
 use wire::{Address, EtherType, Link, MacAddress, Packet, Protocol, ip, tcp};
 
-use crate::DropReason;
 use crate::last::Last;
 use crate::stage::{Stage, Stopwatch};
 use crate::turn::{Origin, Refused, Turn};
+use crate::{DropReason, capture};
 
 /// A packet whose way is known.
 pub(crate) struct Routed<'a> {
@@ -72,7 +72,7 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
             continue;
         }
         if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, length) {
-            turn.tally.drop_of(outbound.slot, DropReason::RateLimited);
+            turn.drop_unsealed(outbound.slot, DropReason::RateLimited, &frame[start..start + length]);
             continue;
         }
         let inner = &mut frame[start..start + length];
@@ -163,20 +163,20 @@ fn fragment<'a, 's: 'a, W: Stopwatch>(
     let Way { outbound, header, .. } = *way;
     let slot = outbound.slot;
     let Some(split) = Packet::parse(inner).ok().and_then(|packet| Split::new(&packet, outbound.longest.into())) else {
-        turn.tally.drop_of(slot, DropReason::TooLong);
+        turn.drop_unsealed(slot, DropReason::TooLong, inner);
         return Ok(room);
     };
     let (count, bytes) =
         (split.pieces().count(), split.pieces().map(|piece| piece.length + MOST_HEADER).sum::<usize>());
     if count > BATCH || bytes > MOST_PIECES {
-        turn.tally.drop_of(slot, DropReason::TooLong);
+        turn.drop_unsealed(slot, DropReason::TooLong, inner);
         return Ok(room);
     }
     if count > batch.remaining_capacity() || bytes > room.len() {
         return Err(Full);
     }
     if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, inner.len()) {
-        turn.tally.drop_of(slot, DropReason::RateLimited);
+        turn.drop_unsealed(slot, DropReason::RateLimited, inner);
         return Ok(room);
     }
     for piece in split.pieces() {
@@ -330,18 +330,19 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
         let outbound = run[0].outbound;
         // Numbers are taken once for the run. Those of packets that then find no frame are left out, which is allowed.
         let Ok(first) = outbound.sa.take_sequence(run.len()) else {
-            run.iter().for_each(|_| turn.tally.drop_of(outbound.slot, DropReason::SequenceExhausted));
+            let exhausted = DropReason::SequenceExhausted;
+            run.iter().for_each(|routed| turn.drop_unsealed(outbound.slot, exhausted, routed.inner));
             continue;
         };
         let (mut packets, mut bytes) = (0, 0);
         for (routed, number) in run.iter().zip(first..) {
             let length = routed.header.length() + outbound.sa.sealed_length(routed.inner.len());
             if length > capacity {
-                turn.tally.drop_of(outbound.slot, DropReason::TooLong);
+                turn.drop_unsealed(outbound.slot, DropReason::TooLong, routed.inner);
                 continue;
             }
             let Some((frame, sent)) = frames.next() else {
-                turn.tally.drop_of(outbound.slot, DropReason::TransmitRingFull);
+                turn.drop_unsealed(outbound.slot, DropReason::TransmitRingFull, routed.inner);
                 continue;
             };
             *sent = sealing.push(&outbound.sa, routed.header, number, routed.inner, frame) as u16;
@@ -352,7 +353,20 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     }
     drop(frames);
     turn.ended(Stage::Prepare);
+    let captured = turn.snapshot.capture.as_ref().map(|_| placed(batch, &sealing));
     sealing.finish_by(&mut turn.hand_over.protect(turn.shared));
     turn.ended(Stage::Protect);
+    if let (Some(capture), Some(placed)) = (&turn.snapshot.capture, captured) {
+        let frames = tx.frames().zip(lengths).map(|(frame, length)| &frame[..length.into()]);
+        let packets = placed.into_iter().zip(frames);
+        capture::sealed(capture, packets.map(|(routed, frame)| (routed.outbound.slot, routed.inner, frame)));
+    }
     tx.commit(&lengths[..reserved]);
+}
+
+/// Those of the batch that are being sealed, in the order of their frames.
+#[cold]
+fn placed<'b, 'a>(batch: &'b Batch<'a>, sealing: &Sealing<'_>) -> ArrayVec<&'b Routed<'a>, BATCH> {
+    let mut rest = batch.iter();
+    sealing.inner().filter_map(|inner| rest.find(|routed| std::ptr::eq(routed.inner, inner))).collect()
 }

@@ -11,12 +11,12 @@ use tables::{
 use wire::LinkHeader;
 use wire::icmp::Report;
 
-use crate::DropReason;
 use crate::hand_over::HandOver;
 use crate::handle::{Bytes, HostPacket, Shared};
 use crate::recent::Recent;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
+use crate::{DropReason, capture};
 
 /// Bytes of a packet that a sender is told about: what an ICMPv6 error quotes, and more than one of ICMP.
 const MOST_QUOTED: usize = 1280;
@@ -108,12 +108,31 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
         self.shared.to_host.push(HostPacket { gateway, packet }).map_err(|_| DropReason::ControlQueueFull)
     }
 
+    /// Drops a packet that the association in `slot` was to seal.
+    #[cold]
+    pub(crate) fn drop_unsealed(&mut self, slot: SaSlot, reason: DropReason, inner: &[u8]) {
+        self.tally.drop_of(slot, reason);
+        if let Some(capture) = &self.snapshot.capture {
+            capture::unsealed(capture, slot, inner, reason);
+        }
+    }
+
+    /// Drops a packet that the association in `slot` was to open.
+    #[cold]
+    pub(crate) fn drop_unopened(&mut self, slot: SaSlot, reason: DropReason, outer: &[u8]) {
+        self.tally.drop_of(slot, reason);
+        if let Some(capture) = &self.snapshot.capture {
+            capture::unopened(capture, slot, outer, reason);
+        }
+    }
+
     /// Drops a packet, and has its sender told if there is something to tell.
     #[cold]
     pub(crate) fn refuse(&mut self, refused: Refused, gateway: GatewayIndex, origin: Origin, packet: &[u8]) {
-        match refused.slot {
-            Some(slot) => self.tally.drop_of(slot, refused.reason),
-            None => self.tally.drop(refused.reason),
+        match (refused.slot, origin) {
+            (Some(slot), Origin::Vpc(_) | Origin::Host) => self.drop_unsealed(slot, refused.reason, packet),
+            (Some(slot), Origin::Tunnel(_)) => self.tally.drop_of(slot, refused.reason),
+            (None, _) => self.tally.drop(refused.reason),
         }
         if let Some(report) = refused.report {
             let quoted = packet.iter().copied().take(MOST_QUOTED).collect();

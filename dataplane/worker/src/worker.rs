@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 use port::{BATCH, Member, Port, Receive, Transmit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tables::{PortIndex, PortRole, Reader, Snapshot, Vlans};
+use tables::{Direction, PortIndex, PortRole, Reader, Snapshot, Vlans};
 use wire::Packet;
 
 use crate::handle::{Handle, Shared};
@@ -59,6 +59,8 @@ pub struct Worker<P> {
     reassembly: Reassembly,
     /// Where a packet of the host stands.
     frame: Box<host::Frame>,
+    /// When the last turn ended and the present one began.
+    turn_began: quanta::Instant,
 }
 
 /// Makes a worker over `ports`, which stand at their [`PortIndex`], and control's end of it.
@@ -78,7 +80,9 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
     let shared = Arc::clone(&handle.0);
     let (room, memory) = (vec![0; outbound::MOST_PIECES].into_boxed_slice(), Memory::new());
     let (reassembly, frame) = (Reassembly::new(), Box::default());
-    Ok((Worker { ports, snapshot, options, shared, room, memory, reassembly, frame }, handle))
+    // The first reading of this clock takes up to 200 ms.
+    let turn_began = quanta::Instant::now();
+    Ok((Worker { ports, snapshot, options, shared, room, memory, reassembly, frame, turn_began }, handle))
 }
 
 impl<P: Port> Worker<P> {
@@ -89,24 +93,23 @@ impl<P: Port> Worker<P> {
 
     /// Runs until [`Handle::stop`]; it may be run again after that.
     pub fn run(&mut self) {
-        let mut turn_began = Instant::now();
-        let mut idle_since = turn_began;
+        self.turn_began = quanta::Instant::now();
+        let mut idle_since = self.turn_began;
         while !self.shared.stop.load(Relaxed) {
-            let mut found = self.poll();
-            found += self.memory.hand_over.follow(found, &self.shared);
-            let now = Instant::now();
-            if found > 0 {
-                self.shared.counters.busy_nanoseconds.add((now - turn_began).as_nanos() as u64);
-                idle_since = now;
+            let found = self.poll();
+            let helped = self.memory.hand_over.follow(found, &self.shared);
+            if helped > 0 {
+                self.end_turn(helped, [0; 2]);
+            }
+            if found + helped > 0 {
+                idle_since = self.turn_began;
             } else if let Sleep::After(patience) = self.options.sleep
-                && now - idle_since >= patience
+                && self.turn_began - idle_since >= patience
             {
                 self.sleep();
-                turn_began = Instant::now();
-                idle_since = turn_began;
-                continue;
+                self.turn_began = quanta::Instant::now();
+                idle_since = self.turn_began;
             }
-            turn_began = now;
         }
         self.memory.hand_over.pause();
         self.shared.stop.store(false, Relaxed);
@@ -125,18 +128,21 @@ impl<P: Port> Worker<P> {
         let ((version, snapshot), limit) = (self.snapshot.load_versioned(), self.options.batch);
         self.memory.renew(version);
         let tables = (snapshot, &*self.shared);
-        let mut found = 0;
+        let (mut found, mut sent) = (0, [0; 2]);
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
-            found += match role {
+            let before = self.shared.counters.transmitted.value();
+            let (direction, count) = match role {
                 PortRole::Wan => {
                     let kept = (&mut self.memory, &mut self.reassembly);
-                    from_wan(&mut self.ports, index, limit, tables, kept, watch)
+                    (Direction::FromPeer, from_wan(&mut self.ports, index, limit, tables, kept, watch))
                 }
                 PortRole::Vpc(vlans) => {
                     let kept = (&mut *self.room, &mut self.memory);
-                    from_vpc(&mut self.ports, (index, vlans), limit, tables, kept, watch)
+                    (Direction::ToPeer, from_vpc(&mut self.ports, (index, vlans), limit, tables, kept, watch))
                 }
             };
+            found += count;
+            sent[direction as usize] += self.shared.counters.transmitted.value().wrapping_sub(before);
         }
         found += host::send(&mut self.ports, (&mut self.frame, &mut self.room, &mut self.memory), tables, watch);
         found += from_control(&mut self.ports, &self.shared);
@@ -147,7 +153,21 @@ impl<P: Port> Worker<P> {
         }
         // In every turn: a kernel that could not take all of an earlier batch wants to be woken again.
         self.ports.iter_mut().for_each(|port| port.split().1.flush());
+        self.end_turn(found, sent);
         found
+    }
+
+    /// Reads the clock, once a turn: its end is the next one's beginning.
+    fn end_turn(&mut self, found: usize, sent: [u64; 2]) {
+        let now = quanta::Instant::now();
+        let took = (now - self.turn_began).as_nanos() as u64;
+        self.turn_began = now;
+        if found > 0 {
+            self.shared.counters.busy_nanoseconds.add(took);
+            for direction in [Direction::ToPeer, Direction::FromPeer] {
+                self.shared.latencies.count(direction, sent[direction as usize], took);
+            }
+        }
     }
 
     /// The ports, for a test or a bench to fill and drain between turns.

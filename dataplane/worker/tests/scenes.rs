@@ -1,5 +1,6 @@
 //! The worker over memory ports: what passes, and what is dropped for which reason.
 
+mod capture;
 mod house;
 
 use std::time::Duration;
@@ -11,7 +12,7 @@ use house::{
 };
 use port::MemoryOptions;
 use proptest::prelude::*;
-use tables::{AttachmentIndex, GatewayIndex, PortIndex, SaSlot, Traffic, Unresolved};
+use tables::{AttachmentIndex, Direction, GatewayIndex, PortIndex, SaSlot, Traffic, Unresolved};
 use wire::icmp::Report;
 
 #[test]
@@ -76,6 +77,32 @@ fn tagged_frames_are_understood() {
     let esp = sealed(&house.outbound, 1, &packet, 4, false);
     let [_, vpc, _] = house.pass(WAN, &[tagged(&esp, &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 100])]);
     assert_eq!(vpc[0][14..], routed(&packet));
+}
+
+#[test]
+fn what_follows_a_datagram_in_its_packet_is_not_esp() {
+    let encapsulation = Some(Encapsulation { source: 4500, destination: 4500 });
+    let mut house = House::new(Plan { encapsulation, ..Plan::default() });
+    let whole = sealed(&house.outbound, 1, &returning(60, [10, 1, 0, 2]), 4, true);
+    let longer = ipv4([198, 51, 100, 2], [203, 0, 113, 1], 17, &[&whole[20..], &[0xee; 9]].concat());
+    let [_, vpc, _] = house.pass(WAN, &[frame(&longer)]);
+    assert_eq!((vpc.len(), house.drops()), (1, vec![]));
+}
+
+/// Every packet that was sent has a time, and none that was not.
+#[test]
+fn packets_are_timed_by_their_direction() {
+    let mut house = House::new(Plan::default());
+    let frames: Vec<_> = (0..70).map(|i| frame(&clear(60 + i))).collect();
+    house.pass(VPC, &frames);
+    let good = frame(&sealed(&house.outbound, 1, &returning(60, [10, 1, 0, 2]), 4, false));
+    house.pass(WAN, &[good.clone(), good, frame(&udp(500, &[9; 40]))]);
+    for (direction, packets) in [(Direction::ToPeer, 70), (Direction::FromPeer, 1)] {
+        let counts = house.handle.latency(direction);
+        assert_eq!(counts.buckets.iter().map(|(_, packets)| packets).sum::<u64>(), packets, "{direction:?}");
+        let (longest, _) = *counts.buckets.last().unwrap();
+        assert!((1..=longest).contains(&counts.longest), "{counts:?}");
+    }
 }
 
 #[test]

@@ -97,6 +97,7 @@ impl Trunk {
             limits: SlotTable::default(),
             gateways: (0..3).map(gateway).collect(),
             attachments: (0..3).map(attachment).collect(),
+            capture: None,
         };
         let (publisher, mut readers) = publication(snapshot, 1);
         let options = MemoryOptions { frame_size: 2048, rx_frames: 128, tx_frames: 128 };

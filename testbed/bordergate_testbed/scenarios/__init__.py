@@ -12,6 +12,7 @@ ORDER = (
     "independent_esp",
     "outer_fragments",
     "wan_capture",
+    "capture",
     "forged",
     "reasons",
     "silent_peer",

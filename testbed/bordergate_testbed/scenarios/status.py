@@ -35,6 +35,8 @@ def run(bed: Bed) -> None:
 
     bed.step("compare the tables with the JSON")
     tables_say_the_same(gateway)
+    bed.step("look at the latencies of the pings")
+    latencies(gateway)
     bed.step("look at the rates under traffic")
     stream = topology.vpc_host.start("ping", ["ping", "-n", "-c", "400", "-i", "0.01", IDC_HOST],
                                      bed.directory / "ping.log")
@@ -86,6 +88,21 @@ def tables_say_the_same(gateway: Gateway) -> None:
         row = rows["INTERFACE"][interface["name"]]
         expect((row["SIDE"], row["XDP"]) == (interface["side"], interface["xdp_mode"]), f"{interface['name']}: {row}")
     expect(all(warning in shown for warning in status["warnings"]), "a warning is missing")
+
+
+def latencies(gateway: Gateway) -> None:
+    """Every packet that was sent has a time, in order from the shortest to the longest, and the totals add up."""
+    command = [str(binary()), "latency", "--socket", str(gateway.socket)]
+    every = json.loads(run_command([*command, "--json"], timeout=5).stdout)
+    total = next(one for one in every if one["core"] is None and one["direction"] is None)
+    expect(total["packets"] >= 4 * PINGS, f"only {total['packets']} packets were timed")
+    expect(total["packets"] == sum(one["packets"] for one in every if one["core"] is not None), f"{every}")
+    expect({one["direction"] for one in every} == {"to_peer", "from_peer", None}, f"{every}")
+    for one in every:
+        times = [one[f"{name}_us"] for name in ("min", "p50", "p90", "p99", "p999", "max")]
+        expect(times == sorted(times) and 0.1 < times[0] and times[1] < 100_000, f"{one}")
+    shown = run_command(command, timeout=5).stdout
+    expect(re.search(rf"^all +both +{total['packets']} ", shown, re.MULTILINE) is not None, f"no total in:\n{shown}")
 
 
 def tables(text: str) -> dict[str, dict[str, dict[str, str]]]:

@@ -11,9 +11,9 @@ use bordergate_worker::{DropReason, Handle, Options, Sleep, Worker, worker};
 use esp::{Encapsulation, HeaderRules, InboundSa, OutboundSa, OuterHeader};
 use port::{MemoryOptions, MemoryPort};
 use tables::{
-    Attachment, AttachmentIndex, Gateway, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher,
-    Route, RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, Traffic, TrafficSelector, TunnelGroup, TunnelIndex,
-    TunnelLimits, Vlans, publication,
+    Attachment, AttachmentIndex, Capture, Gateway, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole,
+    Publisher, Route, RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, Traffic, TrafficSelector, TunnelGroup,
+    TunnelIndex, TunnelLimits, Vlans, publication,
 };
 use wire::{EtherType, LinkHeader, MacAddress, Spi};
 
@@ -43,6 +43,7 @@ pub struct Plan {
     pub rules: HeaderRules,
     pub options: MemoryOptions,
     pub sleep: Sleep,
+    pub capture: Option<Arc<Capture>>,
 }
 
 impl Default for Plan {
@@ -61,6 +62,7 @@ impl Default for Plan {
             rules: HeaderRules::default(),
             options,
             sleep: Sleep::Never,
+            capture: None,
         }
     }
 }
@@ -167,6 +169,7 @@ impl House {
                 attachment(VPC, "10.1.0.0/24", &["10.1.0.2", "fe80::1"]),
                 attachment(2, "10.3.0.0/16", &["10.3.0.2"]),
             ]),
+            capture: plan.capture,
         };
         let (publisher, mut readers) = publication(snapshot, 1);
         let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
