@@ -14,6 +14,7 @@ mod slot_table;
 mod snapshot;
 mod trie;
 
+pub use aead::prefetch;
 pub use group::TunnelGroup;
 pub use neighbour::{Attachment, NextHop, Unresolved};
 pub use publication::{Publisher, Reader, publication};

@@ -98,6 +98,12 @@ impl Snapshot {
         (inbound.spi == spi).then_some((slot, inbound))
     }
 
+    /// Has brought near what [`Snapshot::inbound`] reads, and does not wait for it.
+    #[inline(always)]
+    pub fn prefetch_inbound(&self, spi: u32) {
+        self.inbound.prefetch(SaSlot::of(spi).position());
+    }
+
     /// The route in a border gateway's table.
     #[must_use]
     #[inline(always)]

@@ -38,18 +38,38 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     turn: &mut Turn<'s, W>,
     mut reassemble: impl FnMut(&Packet<'_>, &mut Tally<'s>),
 ) -> Batch<'a> {
-    let mut batch = Batch::new();
-    let mut last = Last::new();
+    // What is not cached of many associations is asked for a link of the chain at a time: the entry, the association with
+    // its key, the window's word.
+    let mut sealed: ArrayVec<(u32, &[u8], u8), BATCH> = ArrayVec::new();
+    let (mut before, mut runs) = (0, 0);
     for frame in frames {
         match content(frame) {
-            Ok(Content::Esp { esp, traffic_class }) => match association(esp, &mut last, turn.snapshot) {
-                Ok((slot, inbound)) => batch.push(Sealed { inbound, esp, slot, traffic_class }),
-                Err(reason) => turn.tally.drop(reason),
-            },
+            Ok(Content::Esp { esp, traffic_class }) => {
+                let Some((spi, _)) = wire::esp::header(esp) else {
+                    turn.tally.drop(DropReason::MalformedEsp);
+                    continue;
+                };
+                if spi != before {
+                    turn.snapshot.prefetch_inbound(spi);
+                    (before, runs) = (spi, runs + 1);
+                }
+                sealed.push((spi, esp, traffic_class));
+            }
             Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
             Ok(Content::Fragment(outer)) => reassemble(&outer, &mut turn.tally),
             Err(reason) => turn.tally.drop(reason),
         }
+    }
+    let mut batch = Batch::new();
+    let mut last = Last::new();
+    for (spi, esp, traffic_class) in sealed {
+        match association(spi, &mut last, turn) {
+            Ok((slot, inbound)) => batch.push(Sealed { inbound, esp, slot, traffic_class }),
+            Err(reason) => turn.tally.drop(reason),
+        }
+    }
+    if runs > 1 {
+        batch.iter().for_each(|sealed| sealed.inbound.sa.prefetch_window(sealed.esp));
     }
     batch
 }
@@ -97,16 +117,17 @@ fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: 
 }
 
 #[inline(always)]
-fn association<'a>(
-    esp: &[u8],
+fn association<'a, W: Stopwatch>(
+    spi: u32,
     last: &mut Last<u32, (SaSlot, &'a Inbound)>,
-    snapshot: &'a Snapshot,
+    turn: &Turn<'a, W>,
 ) -> Result<(SaSlot, &'a Inbound), DropReason> {
-    let (spi, _) = wire::esp::header(esp).ok_or(DropReason::MalformedEsp)?;
     last.find(spi, || {
-        let found = snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
+        let found = turn.snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
+        found.1.sa.prefetch();
+        turn.tally.prefetch(found.0);
         // Control names a port that does not exist where the gateway has no attachment.
-        if found.1.expected.position() < snapshot.ports.len() { Ok(found) } else { Err(DropReason::NoRoute) }
+        if found.1.expected.position() < turn.snapshot.ports.len() { Ok(found) } else { Err(DropReason::NoRoute) }
     })
 }
 

@@ -12,6 +12,7 @@ mod host;
 mod inbound;
 mod last;
 mod outbound;
+mod prefetch;
 mod reassembly;
 mod recent;
 mod stage;

@@ -17,7 +17,7 @@ use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
 use crate::tally::Tally;
 use crate::turn::{Memory, Origin, Turn};
-use crate::{DropReason, host, inbound, outbound};
+use crate::{DropReason, host, inbound, outbound, prefetch};
 
 /// What a worker does when it finds nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +191,9 @@ fn from_vpc<P: Port, W: Stopwatch>(
     }
     let mut turn = Turn::new(tables, memory, count, watch);
     let origin = (gateway, Origin::Vpc(PortIndex(index as u32)));
+    if turn.routes.is_short() {
+        prefetch::ways(rx.frames(), gateway, &mut turn);
+    }
     send::<P, W>(rx.frames(), origin, &mut others, room, &mut turn);
     rx.release();
     turn.tally.finish();
