@@ -24,6 +24,10 @@ _SO_RCVBUFFORCE = 33
 _SOL_PACKET = 263
 _PACKET_STATISTICS = 6
 _PACKET_IGNORE_OUTGOING = 23
+_PACKET_AUXDATA = 8
+# struct tpacket_auxdata, and the bit of its status that says there is a tag.
+_AUXDATA = struct.Struct("=IIIHHHH")
+_VLAN_VALID = 0x10
 
 
 class Capture:
@@ -40,6 +44,7 @@ class Capture:
         with namespace.inside():
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 256 << 20)
+            self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
             if incoming_only:
                 self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             self._socket.bind((interface, 0))
@@ -84,6 +89,16 @@ class Capture:
 
         return wait_for(f"{what} on the wire", look, timeout)
 
+    def _receive(self) -> bytes:
+        """The next frame, with the VLAN tag that the kernel takes off and tells beside it."""
+        frame, beside, _, _ = self._socket.recvmsg(65535, socket.CMSG_SPACE(_AUXDATA.size))
+        for level, kind, data in beside:
+            if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
+                status, *_, tag, protocol = _AUXDATA.unpack(data[:_AUXDATA.size])
+                if status & _VLAN_VALID:
+                    return frame[:12] + struct.pack("!HH", protocol, tag) + frame[12:]
+        return frame
+
     def _collect(self) -> None:
         with self.path.open("wb") as file:
             # pcap, microseconds, Ethernet.
@@ -94,7 +109,7 @@ class Capture:
                     if self._stop.is_set():
                         return
                     continue
-                frame = self._socket.recv(65535)
+                frame = self._receive()
                 now = time.time()
                 file.write(struct.pack("IIII", int(now), int(now % 1 * 1e6), len(frame), len(frame)) + frame)
                 self.frames.append(frame)

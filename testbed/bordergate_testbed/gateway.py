@@ -50,11 +50,58 @@ class Tunnel:
     inner: str | None = None
     """Our end inside the tunnel with its prefix length; the selectors hold it, too."""
     peer_inner: str | None = None
+    paused: bool = False
+    weight: int = 1
+    bandwidth_mbps: int | None = None
+    lifetime_packets: int = 0
+
+    def render(self, connection: str) -> str:
+        """The tunnel in TOML."""
+        identities = "".join(f'{key} = "{value}"\n' for key, value in
+                             (("local_id", self.local_id), ("remote_id", self.remote_id)) if value is not None)
+        inner = "".join(f'{key} = "{value}"\n' for key, value in
+                        (("inner_address", self.inner), ("peer_inner_address", self.peer_inner)) if value is not None)
+        bandwidth = "" if self.bandwidth_mbps is None else f"bandwidth_mbps = {self.bandwidth_mbps}\n"
+        return f"""
+[[vpn_tunnel]]
+name = "{self.name}"
+vpn_connection = "{connection}"
+local_address = "{self.local}"
+remote_address = "{self.remote}"
+psk = "{self.psk}"
+{identities}admin = "{self.admin}"
+startup = "{self.startup}"
+local_prefixes = {_list(self.local_prefixes + _hosts(self.inner))}
+remote_prefixes = {_list(self.remote_prefixes + _hosts(self.peer_inner))}
+{inner}udp_encapsulation = "{self.udp_encapsulation}"
+paused = {str(self.paused).lower()}
+weight = {self.weight}
+{bandwidth}
+[vpn_tunnel.ike]
+key_exchange = {_list(self.key_exchange)}
+encryption = {_list(self.ike_encryption)}
+integrity = {_list(self.integrity)}
+prf = {_list(self.prf)}
+liveness_seconds = {self.liveness_seconds}
+
+[vpn_tunnel.esp]
+encryption = {_list(self.esp_encryption)}
+esn = {str(self.esn).lower()}
+replay_window = {self.replay_window}
+lifetime_packets = {self.lifetime_packets}
+"""
+
+    def mirrored(self) -> Tunnel:
+        """The same tunnel as the other end sees it."""
+        return replace(
+            self, local=self.remote, remote=self.local, local_id=self.remote_id, remote_id=self.local_id,
+            local_prefixes=self.remote_prefixes, remote_prefixes=self.local_prefixes,
+            startup="respond" if self.startup == "initiate" else "initiate")
 
 
 @dataclass(frozen=True)
 class Site:
-    """A border gateway with one VPC attachment, one customer gateway and one connection of one tunnel.
+    """A border gateway with one VPC attachment, one customer gateway and one connection.
 
     Without a tunnel there is neither customer gateway nor connection.
     """
@@ -64,77 +111,69 @@ class Site:
     customer_asn: int = 65001
     vpc_interface: str = "vpc0"
     tunnel: Tunnel | None = field(default_factory=Tunnel)
+    further: tuple[Tunnel, ...] = ()
+    """More tunnels of the connection, each between other addresses."""
+    flow_hash: str = "directed"
+    vlan: int | None = None
     namespace: str | None = None
     """Of the gateway's own host; the daemon's choice if `None`."""
     routed: bool = True
     """Whether static routes lead what is for the customer into the tunnel."""
+    anti_spoofing: bool = True
+    prefixes: tuple[str, ...] | None = None
+    """Those of the attachment, where they are not the tunnel's own selectors."""
+    routes: tuple[str, ...] | None = None
+    """What static routes lead into the tunnel, where that is not the peer's selectors."""
+    discarded: tuple[tuple[str, str], ...] = ()
+    """Prefixes whose packets are dropped, each with `blackhole` or `reject`."""
 
     def render(self) -> str:
         """The site's resources in TOML."""
         tunnel = self.tunnel
         namespace = "" if self.namespace is None else f'namespace = "{self.namespace}"\n'
+        vlan = "" if self.vlan is None else f"vlan = {self.vlan}\n"
         gateway = f"""
 [[border_gateway]]
 name = "bgw-{self.name}"
 asn = {self.asn}
+flow_hash = "{self.flow_hash}"
 {namespace}
 [[vpc_attachment]]
 name = "vpc-{self.name}"
 border_gateway = "bgw-{self.name}"
 interface = "{self.vpc_interface}"
-prefixes = {_list(tunnel.local_prefixes if tunnel else (VPC_PREFIX,))}
+{vlan}prefixes = {_list(self.prefixes or (tunnel.local_prefixes if tunnel else (VPC_PREFIX,)))}
+anti_spoofing = {str(self.anti_spoofing).lower()}
 """
         if tunnel is None:
             return gateway
         connection = f"conn-{self.name}"
-        identities = "".join(f'{key} = "{value}"\n' for key, value in
-                             (("local_id", tunnel.local_id), ("remote_id", tunnel.remote_id)) if value is not None)
-        inner = "".join(f'{key} = "{value}"\n' for key, value in
-                        (("inner_address", tunnel.inner), ("peer_inner_address", tunnel.peer_inner))
-                        if value is not None)
         routes = "".join(f"""
 [[static_route]]
 border_gateway = "bgw-{self.name}"
 destination = "{prefix}"
 vpn_connection = "{connection}"
-""" for prefix in tunnel.remote_prefixes if self.routed)
+""" for prefix in self.routes or tunnel.remote_prefixes if self.routed)
+        routes += "".join(f"""
+[[static_route]]
+border_gateway = "bgw-{self.name}"
+destination = "{prefix}"
+{kind} = true
+""" for prefix, kind in self.discarded)
+        tunnels = (tunnel, *self.further)
         return f"""{gateway}
 [[customer_gateway]]
 name = "idc-{self.name}"
 asn = {self.customer_asn}
-addresses = ["{tunnel.remote}"]
+addresses = {_list(tuple(dict.fromkeys(each.remote for each in tunnels)))}
 
 [[vpn_connection]]
 name = "{connection}"
 border_gateway = "bgw-{self.name}"
 customer_gateway = "idc-{self.name}"
 routing = "static"
-addresses = ["{tunnel.local}"]
-
-[[vpn_tunnel]]
-name = "{tunnel.name}"
-vpn_connection = "{connection}"
-local_address = "{tunnel.local}"
-remote_address = "{tunnel.remote}"
-psk = "{tunnel.psk}"
-{identities}admin = "{tunnel.admin}"
-startup = "{tunnel.startup}"
-local_prefixes = {_list(tunnel.local_prefixes + _hosts(tunnel.inner))}
-remote_prefixes = {_list(tunnel.remote_prefixes + _hosts(tunnel.peer_inner))}
-{inner}udp_encapsulation = "{tunnel.udp_encapsulation}"
-
-[vpn_tunnel.ike]
-key_exchange = {_list(tunnel.key_exchange)}
-encryption = {_list(tunnel.ike_encryption)}
-integrity = {_list(tunnel.integrity)}
-prf = {_list(tunnel.prf)}
-liveness_seconds = {tunnel.liveness_seconds}
-
-[vpn_tunnel.esp]
-encryption = {_list(tunnel.esp_encryption)}
-esn = {str(tunnel.esn).lower()}
-replay_window = {tunnel.replay_window}
-{routes}"""
+addresses = {_list(tuple(dict.fromkeys(each.local for each in tunnels)))}
+{''.join(each.render(connection) for each in tunnels)}{routes}"""
 
 
 def mirrored(site: Site) -> Site:
@@ -142,10 +181,8 @@ def mirrored(site: Site) -> Site:
     tunnel = site.tunnel
     if tunnel is None:
         raise Failure(f"site {site.name} has no tunnel to be the other end of")
-    return replace(site, name=f"{site.name}-customer", vpc_interface="lan0", tunnel=replace(
-        tunnel, local=tunnel.remote, remote=tunnel.local, local_id=tunnel.remote_id, remote_id=tunnel.local_id,
-        local_prefixes=tunnel.remote_prefixes, remote_prefixes=tunnel.local_prefixes,
-        startup="respond" if tunnel.startup == "initiate" else "initiate"))
+    return replace(site, name=f"{site.name}-customer", vpc_interface="lan0", tunnel=tunnel.mirrored(),
+                   further=tuple(each.mirrored() for each in site.further))
 
 
 class Gateway:

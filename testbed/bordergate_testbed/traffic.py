@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import select
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +72,56 @@ def must_be_neighbour(host: Namespace, gateway: Namespace, address: str) -> None
     must_ping(gateway, address, count=1)
     wait_for(f"{gateway.name} to know {host.name}'s MAC address",
              lambda: "lladdr" in gateway.ip("neigh", "show", "to", address), 3)
+
+
+@contextmanager
+def udp_echo(server: Namespace, address: str) -> Iterator[int]:
+    """Sends every datagram back to where it came from; the port."""
+    with server.inside():
+        listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listening.bind((address, 0))
+    listening.settimeout(0.1)
+    stop = threading.Event()
+
+    def answer() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                listening.sendto(*listening.recvfrom(65535))
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        stop.set()
+        thread.join()
+        listening.close()
+
+
+class UdpFlows:
+    """Flows from a host to one address and port, each from a port of its own."""
+
+    def __init__(self, client: Namespace, target: tuple[str, int], count: int) -> None:
+        with client.inside():
+            self._sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+        for flow in self._sockets:
+            flow.connect(target)
+
+    def __enter__(self) -> UdpFlows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for flow in self._sockets:
+            flow.close()
+
+    def exchange(self, patience: float = 2) -> int:
+        """Each sends one datagram, in turn, and waits for it to come back; how many did not."""
+        lost = 0
+        for flow in self._sockets:
+            flow.send(b"echo")
+            ready, _, _ = select.select([flow], [], [], patience if lost == 0 else 0.05)
+            lost += not ready or flow.recv(64) != b"echo"
+        return lost
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ use port::{MemoryOptions, MemoryPort};
 use quanta::Clock;
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher, Route,
-    RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, publication,
+    RouteIndex, RouteTable, SaSlot, Selectors, SlotTable, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, Vlans,
+    publication,
 };
 use wire::{EtherType, Link, LinkHeader, MacAddress, Spi};
 use worker::{Handle, Options, Sleep, Worker, worker};
@@ -68,12 +69,13 @@ impl World {
             iter::once((vpc, RouteIndex(0))).chain(prefixes),
         );
         let hosts: Vec<_> = (0..HOST_COUNT).map(|last| (IpAddr::V4(host(last)), link(host(last).into()))).collect();
-        let attachment = Attachment::new(PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
+        let attachment = Attachment::new(GatewayIndex(0), PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
         let snapshot = Snapshot {
-            ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0))]),
+            ports: Arc::new([PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]),
             inbound: inbound.into_iter().collect(),
             tunnels: tunnels.into_iter().collect(),
-            gateways: [(0, routes)].into_iter().collect(),
+            limits: SlotTable::default(),
+            gateways: [(0, routes.into())].into_iter().collect(),
             attachments: Arc::new([attachment]),
         };
         let (publisher, mut readers) = publication(snapshot, 1);
@@ -186,7 +188,14 @@ fn header(source: Ipv4Addr, destination: Ipv4Addr) -> OuterHeader {
 
 fn sealing(case: &Case, number: u32) -> Result<OutboundSa> {
     let (key, suite) = (key(case, number), case.suite);
-    Ok(OutboundSa::new(esp::Outbound { spi: spi(number), suite, key: &key, salt: [1, 2, 3, 4], extended: true })?)
+    Ok(OutboundSa::new(esp::Outbound {
+        spi: spi(number),
+        suite,
+        key: &key,
+        salt: [1, 2, 3, 4],
+        extended: true,
+        packets: None,
+    })?)
 }
 
 fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbound> {
@@ -197,6 +206,7 @@ fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbound>
         port: PortIndex(WAN as u32),
         longest: 9000,
         segments: [8960, 8940],
+        limited: false,
         header: Ok(header(OWN, PEER)),
     })
 }

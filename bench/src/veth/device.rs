@@ -13,7 +13,7 @@ use port::{BATCH, Port, Receive, Transmit, XdpOptions, XdpPort};
 use steer::{LoadOptions, Side, Steer, XdpMode};
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher, Route,
-    RouteIndex, RouteTable, SaSlot, Selectors, SlotTable, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex,
+    RouteIndex, RouteTable, SaSlot, Selectors, SlotTable, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, Vlans,
     publication,
 };
 use wire::{EtherType, Link, LinkHeader, Spi};
@@ -198,7 +198,7 @@ fn open(chain: &Chain, interfaces: [&'static str; 2]) -> Result<([XdpPort; 2], S
 /// The outbound association, also of whoever seals what the device opens.
 pub fn outbound_sa() -> OutboundSa {
     let spi = Spi::new(SPI).expect("not reserved");
-    let parts = esp::Outbound { spi, suite: Suite::Aes128Gcm16, key: &KEY, salt: SALT, extended: true };
+    let parts = esp::Outbound { spi, suite: Suite::Aes128Gcm16, key: &KEY, salt: SALT, extended: true, packets: None };
     OutboundSa::new(parts).expect("the key's length is the suite's")
 }
 
@@ -231,7 +231,7 @@ fn snapshot(chain: &Chain) -> Snapshot {
     let rules = HeaderRules::default();
     let vpc = "10.1.0.0/16".parse().expect("a prefix");
     let near = LinkHeader::new(chain.mac(NEAR), chain.mac(VPC), None, EtherType::IPV4);
-    let attachment = Attachment::new(PortIndex(1), &[(vpc, NextHop::OnLink)], &[(host, near)]);
+    let attachment = Attachment::new(GatewayIndex(0), PortIndex(1), &[(vpc, NextHop::OnLink)], &[(host, near)]);
     let routes = RouteTable::new(
         [Route::Attachment(AttachmentIndex(0)), Route::Tunnels(TunnelGroup::from(TunnelIndex(0)))],
         [("10.1.0.0/16", 0), ("10.2.0.0/16", 1)]
@@ -244,13 +244,15 @@ fn snapshot(chain: &Chain) -> Snapshot {
         port: PortIndex(0),
         longest: 1446,
         segments: [1406, 1386],
+        limited: false,
         header: OuterHeader::new(link.bytes(), own, peer, None, rules).ok_or(peer),
     };
     Snapshot {
-        ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0))]),
+        ports: Arc::new([PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]),
         inbound: inbound(),
         tunnels: [(0, outbound)].into_iter().collect(),
-        gateways: [(0, routes)].into_iter().collect(),
+        limits: SlotTable::default(),
+        gateways: [(0, routes.into())].into_iter().collect(),
         attachments: Arc::new([attachment]),
     }
 }

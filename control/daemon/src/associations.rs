@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::api::EspKey;
 use crate::negotiation;
 use crate::traffic::Traffic;
+use crate::volume::{Degree, Reached, Volumes};
 
 /// Slots in all. Each child takes two; each slot costs every worker some 250 bytes of counters.
 pub const SLOTS: u32 = 4096;
@@ -46,6 +47,9 @@ pub struct Child {
     pub sa: ChildSa,
     /// What its slots had counted before it took them.
     pub baseline: Traffic,
+    /// What either direction may carry, and how far it was when that was told.
+    volumes: Volumes,
+    told: Option<Degree>,
 }
 
 impl Associations {
@@ -62,6 +66,7 @@ impl Associations {
         &mut self,
         sa: ChildSa,
         replay_window: u32,
+        volumes: Volumes,
         baseline: impl FnOnce(Slots) -> Traffic,
     ) -> anyhow::Result<()> {
         let slots = self.reserved.remove(&sa.inbound_spi).ok_or_else(|| anyhow!("its SPI was not handed out"))?;
@@ -74,7 +79,7 @@ impl Associations {
                 extended: sa.esn,
                 replay_window,
             };
-            Ok((InboundSa::new(inbound)?, outbound(&sa)?))
+            Ok((InboundSa::new(inbound)?, outbound(&sa, volumes.packets)?))
         })();
         match made {
             Ok((inbound, outbound)) => {
@@ -86,6 +91,8 @@ impl Associations {
                     selectors: negotiation::selectors(&sa),
                     sa,
                     baseline,
+                    volumes,
+                    told: None,
                 });
                 Ok(())
             }
@@ -107,6 +114,19 @@ impl Associations {
         if let Some(child) = self.children.iter_mut().find(|child| child.sa.inbound_spi == inbound_spi) {
             child.sa.encapsulation = Some(encapsulation);
         }
+    }
+
+    /// Children that have reached a limit of theirs since this was asked last. `now` tells what slots have counted.
+    pub fn reached(&mut self, now: impl Fn(Slots) -> Traffic) -> Vec<(TunnelId, Reached)> {
+        let reach = |child: &mut Child| {
+            let mut traffic = Traffic::NONE;
+            traffic.add_since(&now(child.slots), &child.baseline);
+            let packets = traffic.packets_in.max(traffic.packets_out);
+            let reached = child.volumes.reached(packets, traffic.bytes_in.max(traffic.bytes_out))?;
+            let before = child.told.replace(reached.degree);
+            (before < Some(reached.degree)).then_some((child.sa.tunnel, reached))
+        };
+        self.children.iter_mut().filter(|child| child.volumes.limited()).filter_map(reach).collect()
     }
 
     /// Gives slots back, oldest first out again.
@@ -163,13 +183,14 @@ impl SpiAllocator for Associations {
     }
 }
 
-fn outbound(sa: &ChildSa) -> anyhow::Result<OutboundSa> {
+fn outbound(sa: &ChildSa, packets: Option<u64>) -> anyhow::Result<OutboundSa> {
     Ok(OutboundSa::new(esp::Outbound {
         spi: Spi::new(sa.outbound_spi).context("the peer's SPI is reserved")?,
         suite: negotiation::suite(sa.cipher),
         key: sa.outbound_key.key(),
         salt: *sa.outbound_key.salt(),
         extended: sa.esn,
+        packets,
     })?)
 }
 

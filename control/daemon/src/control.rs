@@ -23,6 +23,7 @@ use crate::frame;
 use crate::hosts::Hosts;
 use crate::kernel::{KernelView, Netlink};
 use crate::layout::{self, Layout};
+use crate::learnt::Learnt;
 use crate::negotiation;
 use crate::picture::Picture;
 use crate::privilege;
@@ -32,9 +33,12 @@ use crate::resource_file;
 use crate::server::{Question, Server};
 use crate::traffic::Traffic;
 use crate::tunnel_ids::TunnelIds;
+use crate::volume::Volumes;
 
 /// How often the workers' queues are looked into: workers make no system calls, so they cannot wake control.
 const TICK: Duration = Duration::from_millis(1);
+/// How often it is seen how much the SAs have carried, and which neighbours have shown themselves.
+const LOOK: Duration = Duration::from_millis(100);
 /// IKE datagrams handled in one turn from one worker: a flood does not keep control from its other duties.
 const DATAGRAMS_PER_TURN: usize = 64;
 /// How long a datagram waits for its neighbour to be resolved; IKE sends it again later anyway.
@@ -54,6 +58,7 @@ pub struct Control {
     pub(crate) netlink: Netlink,
     pub(crate) endpoint: Endpoint,
     pub(crate) associations: Associations,
+    pub(crate) learnt: Learnt,
     pub(crate) dataplane: Dataplane,
     pub(crate) hosts: Hosts,
     pub(crate) errors: Errors,
@@ -71,6 +76,7 @@ pub struct Control {
     pub(crate) probes: Probes,
     /// What the steering programs were told last.
     pub(crate) own: (BTreeSet<IpAddr>, Vec<Option<MacAddress>>),
+    next_look: Instant,
     next_second: Instant,
 }
 
@@ -137,9 +143,16 @@ impl Control {
         let layout = Layout::plan(&resources, &view, options.wan.as_deref())?;
         let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
         let associations = Associations::new();
-        let picture =
-            Picture { resources: &resources, ids: &ids, layout: &layout, view: &view, associations: &associations };
-        let snapshot = picture.snapshot();
+        let learnt = Learnt::default();
+        let snapshot = Picture {
+            resources: &resources,
+            ids: &ids,
+            layout: &layout,
+            view: &view,
+            associations: &associations,
+            learnt: &learnt,
+        }
+        .snapshot();
         let own = own(&view, &layout);
         let addresses: Vec<IpAddr> = own.0.iter().copied().collect();
         let public = layout::public_addresses(&resources);
@@ -155,6 +168,7 @@ impl Control {
             netlink,
             endpoint: Endpoint::new(),
             associations,
+            learnt,
             dataplane,
             hosts: Hosts::default(),
             errors: Errors::new(),
@@ -166,6 +180,7 @@ impl Control {
             waiting: VecDeque::new(),
             probes: Probes::default(),
             own,
+            next_look: now,
             next_second: now,
         };
         for warning in control.warnings() {
@@ -239,6 +254,10 @@ impl Control {
         self.resolve(now);
         self.send_waiting(now);
         self.settle();
+        if now >= self.next_look {
+            self.next_look = now + LOOK;
+            self.look();
+        }
         if now >= self.next_second {
             self.next_second = now + Duration::from_secs(1);
             self.every_second(now);
@@ -312,10 +331,11 @@ impl Control {
     fn install(&mut self, sa: ChildSa) {
         let (tunnel, spi) = (sa.tunnel, sa.inbound_spi);
         let Some(index) = self.ids.index(tunnel) else { return };
-        let window = self.resources.tunnel(index).esp.replay_window.packets();
+        let esp = &self.resources.tunnel(index).esp;
+        let (window, volumes) = (esp.replay_window.packets(), Volumes::of(esp));
         let dataplane = &self.dataplane;
         let baseline = |slots| Traffic::of(dataplane.handles(), slots);
-        if let Err(error) = self.associations.install(sa, window, baseline) {
+        if let Err(error) = self.associations.install(sa, window, volumes, baseline) {
             tracing::error!(tunnel = self.name(tunnel), %error, "a child SA cannot be installed");
             return;
         }
@@ -420,6 +440,8 @@ impl Control {
 
     /// Makes the whole snapshot anew and publishes it.
     pub(crate) fn publish_all(&mut self) {
+        // What was learnt goes by attachments' places in the file, and is soon learnt again.
+        self.learnt = Learnt::default();
         self.snapshot = self.picture().snapshot();
         self.publish();
     }
@@ -452,6 +474,7 @@ impl Control {
             layout: &self.layout,
             view: &self.view,
             associations: &self.associations,
+            learnt: &self.learnt,
         }
     }
 

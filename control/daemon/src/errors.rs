@@ -93,6 +93,7 @@ impl Control {
                     layout: &self.layout,
                     view: &self.view,
                     associations: &self.associations,
+                    learnt: &self.learnt,
                 };
                 let source = |is_v4| source(picture, GatewayIndex(notice.gateway.0), notice.origin, is_v4);
                 if let Some(length) = self.errors.write(&notice, source, now, &mut error) {
@@ -117,9 +118,9 @@ fn source(picture: Picture<'_>, gateway: GatewayIndex, origin: Origin, is_v4: bo
         address.is_ipv4() == is_v4 && !local
     };
     match origin {
-        Origin::Vpc(port) => {
-            let interface = picture.layout.interface(port);
-            interface.into_iter().flat_map(|interface| of_interface(&interface.name)).chain(inner()).find(fits)
+        Origin::Vpc(attachment) => {
+            let attachment = resources.attachments().get(attachment.position());
+            attachment.into_iter().flat_map(|from| of_interface(from.interface.as_str())).chain(inner()).find(fits)
         }
         Origin::Tunnel(tunnel) => {
             let tunnel = picture.ids.index(TunnelId(tunnel.0)).map(|index| resources.tunnel(index));
@@ -135,8 +136,9 @@ fn source(picture: Picture<'_>, gateway: GatewayIndex, origin: Origin, is_v4: bo
 
 #[cfg(test)]
 mod tests {
+    use crate::learnt::Learnt;
     use gateway::Resources;
-    use tables::{PortIndex, TunnelIndex};
+    use tables::{AttachmentIndex, TunnelIndex};
 
     use super::*;
     use crate::associations::Associations;
@@ -157,14 +159,20 @@ mod tests {
         let view = if knows { example() } else { KernelView::default() };
         let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
         let associations = Associations::new();
-        let picture =
-            Picture { resources: &resources, ids: &ids, layout: &layout, view: &view, associations: &associations };
+        let picture = Picture {
+            resources: &resources,
+            ids: &ids,
+            layout: &layout,
+            view: &view,
+            associations: &associations,
+            learnt: &Learnt::default(),
+        };
         source(picture, GatewayIndex(0), origin, is_v4).map(|address| address.to_string())
     }
 
     #[test]
     fn an_error_is_from_the_address_that_its_receiver_knows() {
-        let (vpc, tunnel) = (Origin::Vpc(PortIndex(1)), Origin::Tunnel(TunnelIndex(0)));
+        let (vpc, tunnel) = (Origin::Vpc(AttachmentIndex(0)), Origin::Tunnel(TunnelIndex(0)));
         let text = |address: &str| Some(address.to_owned());
         assert_eq!(chosen(&[INNER, OWN], true, vpc, true), text("10.1.0.1"));
         assert_eq!(chosen(&[INNER, OWN], false, vpc, true), text("10.255.0.1"));

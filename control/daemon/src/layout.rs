@@ -9,7 +9,6 @@ use tables::PortIndex;
 
 use crate::failure::Failure;
 use crate::kernel::KernelView;
-use crate::unenforced;
 
 /// The interfaces, by [`PortIndex`]: the WAN first, then those of the attachments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +29,6 @@ impl Layout {
     /// # Errors
     /// [`Failure::Host`] with all interfaces and addresses that the host lacks.
     pub fn plan(resources: &Resources, view: &KernelView, wan: Option<&str>) -> Result<Self, Failure> {
-        unenforced::refuse(resources)?;
         let mut missing = Vec::new();
         let mut interfaces = Vec::new();
         match wan_interface(resources, view, wan) {

@@ -14,6 +14,7 @@ mod frame;
 mod hosts;
 mod kernel;
 mod layout;
+mod learnt;
 mod negotiation;
 mod network_namespace;
 mod picture;
@@ -28,8 +29,8 @@ mod table;
 mod token_bucket;
 mod traffic;
 mod tunnel_ids;
-mod unenforced;
 mod upkeep;
+mod volume;
 mod wireshark;
 
 use std::io::{self, IsTerminal, Write};

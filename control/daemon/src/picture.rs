@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::time::Instant;
 
 use esp::{DontFragment, Encapsulation, HeaderRules, OuterHeader};
-use gateway::{MssClamp, NextHop, OuterDscp, Prefix, Resources, VpnTunnel, WeightedTunnel};
+use gateway::{FlowHash, MssClamp, NextHop, OuterDscp, Prefix, Resources, VpnTunnel, WeightedTunnel};
 use ipnet::IpNet;
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Inbound, Outbound, PortIndex, PortRole, Route, RouteIndex, RouteTable,
-    SlotTable, Snapshot, TunnelGroup, TunnelIndex,
+    Attachment, AttachmentIndex, Gateway, GatewayIndex, Inbound, Outbound, PortIndex, PortRole, Route, RouteIndex,
+    RouteTable, SlotTable, Snapshot, Traffic, TunnelGroup, TunnelIndex, TunnelLimits, Vlans,
 };
-use wire::{EtherType, LinkHeader, MacAddress, ecn};
+use wire::{EtherType, LinkHeader, MacAddress, Tag, ecn};
 
 use crate::associations::{Associations, Child};
 use crate::kernel::KernelView;
 use crate::layout::Layout;
+use crate::learnt::Learnt;
 use crate::tunnel_ids::TunnelIds;
 
 /// All that a snapshot is made from.
@@ -27,6 +29,7 @@ pub struct Picture<'a> {
     pub layout: &'a Layout,
     pub view: &'a KernelView,
     pub associations: &'a Associations,
+    pub learnt: &'a Learnt,
 }
 
 impl Picture<'_> {
@@ -36,6 +39,7 @@ impl Picture<'_> {
             ports: self.ports(),
             inbound: self.inbound(),
             tunnels: self.tunnels(),
+            limits: self.limits(),
             gateways: self.gateways(),
             attachments: self.attachments(),
         }
@@ -44,8 +48,12 @@ impl Picture<'_> {
     /// What each port is for: depends on the resources.
     pub fn ports(&self) -> Arc<[PortRole]> {
         let role = |name: &str| {
-            let attachment = self.resources.attachments().iter().find(|a| a.interface.as_str() == name);
-            attachment.map_or(PortRole::Wan, |attachment| PortRole::Vpc(GatewayIndex(attachment.gateway.0)))
+            let attachments = (0..).map(AttachmentIndex).zip(self.resources.attachments());
+            let mut vlans = attachments
+                .filter(|(_, attachment)| attachment.interface.as_str() == name)
+                .map(|(index, attachment)| (attachment.vlan.map_or(Vlans::UNTAGGED, gateway::Vlan::number), index))
+                .peekable();
+            if vlans.peek().is_some() { PortRole::Vpc(Vlans::new(vlans)) } else { PortRole::Wan }
         };
         self.layout.interfaces().iter().map(|interface| role(&interface.name)).collect()
     }
@@ -65,6 +73,13 @@ impl Picture<'_> {
                 expected.unwrap_or(PortIndex(u32::MAX)),
                 child.selectors.clone(),
             );
+            inbound.traffic = match (tunnel.paused, tunnel.bandwidth) {
+                (true, _) => Traffic::Paused,
+                (false, Some(_)) => Traffic::Limited,
+                (false, None) => Traffic::Free,
+            };
+            let mut attachments = self.resources.attachments().iter().filter(|known| known.gateway == gateway);
+            inbound.reverse_path = attachments.any(|attachment| attachment.anti_spoofing);
             // What the way back takes.
             let path = self.path(child.sa.remote);
             let longest = path.and_then(|path| self.longest(child, tunnel, &path));
@@ -80,13 +95,24 @@ impl Picture<'_> {
         self.ids.all().iter().filter_map(outbound).collect()
     }
 
-    /// Route tables: depend on the children and the resources.
-    pub fn gateways(&self) -> SlotTable<RouteTable> {
+    /// Limits of tunnels: depend on the resources. Those made anew are as if nothing had been carried, so they are not made
+    /// when a tunnel comes or goes.
+    pub fn limits(&self) -> SlotTable<Arc<TunnelLimits>> {
+        let now = Instant::now();
+        let limits = |(id, tunnel): (&ike::TunnelId, &VpnTunnel)| {
+            let limits = TunnelLimits::new(tunnel.bandwidth?.megabits_per_second(), now);
+            Some((id.0 as usize, Arc::new(limits)))
+        };
+        self.ids.all().iter().zip(self.resources.tunnels()).filter_map(limits).collect()
+    }
+
+    /// Border gateways with their routes: depend on the children and the resources.
+    pub fn gateways(&self) -> SlotTable<Gateway> {
         let up: BTreeSet<gateway::TunnelIndex> =
             self.associations.children().iter().filter_map(|child| self.ids.index(child.sa.tunnel)).collect();
-        let table = |gateway: u32| {
+        let made = |(gateway, resource): (usize, &gateway::BorderGateway)| {
             let (mut routes, mut numbers, mut prefixes) = (Vec::new(), BTreeMap::new(), Vec::new());
-            for route in gateway::valid_routes(self.resources, gateway::GatewayIndex(gateway), &up) {
+            for route in gateway::valid_routes(self.resources, gateway::GatewayIndex(gateway as u32), &up) {
                 let number = *numbers.entry(route.next_hop).or_insert_with_key(|next_hop| {
                     routes.push(self.route(next_hop));
                     RouteIndex(routes.len() as u32 - 1)
@@ -94,33 +120,64 @@ impl Picture<'_> {
                 prefixes.push((network(route.prefix), number));
             }
             // After the others, for the last word on a prefix counts: the gateway's own addresses are nobody else's.
-            for (address, route) in self.inner_routes(gateway::GatewayIndex(gateway), &up) {
+            for (address, route) in self.inner_routes(gateway::GatewayIndex(gateway as u32), &up) {
                 prefixes.push((IpNet::from(address), RouteIndex(routes.len() as u32)));
                 routes.push(route);
             }
-            RouteTable::new(routes, prefixes)
+            let symmetric = match resource.flow_hash {
+                FlowHash::Directed => false,
+                FlowHash::Symmetric => true,
+            };
+            (gateway, Gateway { routes: RouteTable::new(routes, prefixes), symmetric })
         };
-        (0..self.resources.gateways().len()).map(|gateway| (gateway, table(gateway as u32))).collect()
+        self.resources.gateways().iter().enumerate().map(made).collect()
     }
 
-    /// Attachments: depend on the resources and the kernel.
+    /// Attachments: depend on the resources, the kernel, and what was learnt.
     pub fn attachments(&self) -> Arc<[Attachment]> {
-        let attachment = |attachment: &gateway::VpcAttachment| {
+        let made = |(number, attachment): (usize, &gateway::VpcAttachment)| {
+            let (index, gateway) = (AttachmentIndex(number as u32), GatewayIndex(attachment.gateway.0));
             let port = self.layout.port_named(attachment.interface.as_str());
             // A layout has a port for every attachment.
             let at = port.unwrap_or(PortIndex(u32::MAX));
             let interface = port.and_then(|port| self.layout.interface(port));
             let up = interface.and_then(|i| Some((i, self.view.links.get(i.index).filter(|link| link.up)?)));
-            let Some((interface, link)) = up else { return Attachment::new(at, &[], &[]) };
-            let routes = self.view.routes.through(interface.index).map(|(destination, hop)| {
+            let Some((interface, link)) = up else { return Attachment::new(gateway, at, &[], &[]) };
+            let ours = link.mac.unwrap_or_default();
+            let prefixes = || attachment.prefixes.iter().map(|attached| network(attached.prefix));
+            let tag = attachment.vlan.and_then(|vlan| Tag::new(vlan.number(), 0));
+            let header = |(address, mac)| (address, LinkHeader::new(mac, ours, tag, EtherType::of(address)));
+            let mut made = match tag {
+                // The kernel's routes and neighbours are those of the frames without a tag.
+                Some(_) => Attachment::new(
+                    gateway,
+                    at,
+                    &prefixes().map(|prefix| (prefix, tables::NextHop::OnLink)).collect::<Vec<_>>(),
+                    &self.learnt.of(index).map(header).collect::<Vec<_>>(),
+                ),
+                None => self.mirrored(gateway, at, interface.index, header),
+            };
+            made.learns = tag.is_some();
+            made.sources = attachment.anti_spoofing.then(|| prefixes().collect());
+            made
+        };
+        self.resources.attachments().iter().enumerate().map(made).collect()
+    }
+
+    /// An attachment by the kernel's routes and neighbours.
+    fn mirrored(
+        &self,
+        gateway: GatewayIndex,
+        port: PortIndex,
+        interface: u32,
+        header: impl Fn((IpAddr, MacAddress)) -> (IpAddr, LinkHeader),
+    ) -> Attachment {
+        let routes =
+            self.view.routes.through(interface).map(|(destination, hop)| {
                 (destination, hop.gateway.map_or(tables::NextHop::OnLink, tables::NextHop::Via))
             });
-            let neighbours = self.view.neighbours.of_interface(interface.index).map(|(address, mac)| {
-                (address, LinkHeader::new(mac, link.mac.unwrap_or_default(), None, EtherType::of(address)))
-            });
-            Attachment::new(at, &routes.collect::<Vec<_>>(), &neighbours.collect::<Vec<_>>())
-        };
-        self.resources.attachments().iter().map(attachment).collect()
+        let neighbours = self.view.neighbours.of_interface(interface).map(header);
+        Attachment::new(gateway, port, &routes.collect::<Vec<_>>(), &neighbours.collect::<Vec<_>>())
     }
 
     /// The port, the neighbour and, once that is resolved, the link header on the way to a peer.
@@ -184,6 +241,7 @@ impl Picture<'_> {
             header: path.link.and_then(|link| header(child, tunnel, link.bytes())).ok_or(path.next_hop),
             longest,
             segments: segments(tunnel, longest),
+            limited: tunnel.bandwidth.is_some(),
             slot: child.slots.outbound,
             port: path.port,
             sa: Arc::clone(&child.outbound),
@@ -250,7 +308,7 @@ mod tests {
     use ike::{SpiAllocator, TunnelId};
 
     use super::*;
-    use crate::kernel::tests::{example, neighbour};
+    use crate::kernel::tests::{example, example as kernel_example, neighbour};
 
     #[test]
     fn routes_lead_into_a_tunnel_only_while_it_has_a_child() {
@@ -259,10 +317,16 @@ mod tests {
         let layout = Layout::plan(&resources, &view, None).unwrap();
         let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
         let associations = Associations::new();
-        let picture =
-            Picture { resources: &resources, ids: &ids, layout: &layout, view: &view, associations: &associations };
+        let picture = Picture {
+            resources: &resources,
+            ids: &ids,
+            layout: &layout,
+            view: &view,
+            associations: &associations,
+            learnt: &Learnt::default(),
+        };
         let snapshot = picture.snapshot();
-        assert_eq!(*snapshot.ports, [PortRole::Wan, PortRole::Vpc(GatewayIndex(0))]);
+        assert_eq!(*snapshot.ports, [PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]);
         assert!(snapshot.inbound.iter().next().is_none() && snapshot.tunnels.get(0).is_none());
         let route = |address: [u8; 4]| snapshot.route(GatewayIndex(0), IpAddr::from(address));
         assert_eq!(route([10, 2, 0, 2]), Some(&Route::Tunnels(TunnelGroup::default())), "no tunnel is up");
@@ -290,8 +354,14 @@ mod tests {
         let (view, ids) = (example(), TunnelIds::default().renumber(&Resources::default(), &resources));
         let layout = Layout::plan(&resources, &view, None).unwrap();
         let associations = Associations::new();
-        let picture =
-            Picture { resources: &resources, ids: &ids, layout: &layout, view: &view, associations: &associations };
+        let picture = Picture {
+            resources: &resources,
+            ids: &ids,
+            layout: &layout,
+            view: &view,
+            associations: &associations,
+            learnt: &Learnt::default(),
+        };
         let snapshot = picture.snapshot();
         let route = |address: &str| snapshot.route(GatewayIndex(0), address.parse::<IpAddr>().unwrap());
         for own in ["169.254.10.1", "10.1.0.9", "2001:db8::9"] {
@@ -313,14 +383,83 @@ mod tests {
         let ids = TunnelIds::default();
         let associations = Associations::new();
         let path = |view: &KernelView| {
-            Picture { resources: &resources, ids: &ids, layout: &layout, view, associations: &associations }
-                .path([198, 51, 100, 2].into())
-                .unwrap()
+            Picture {
+                resources: &resources,
+                ids: &ids,
+                layout: &layout,
+                view,
+                associations: &associations,
+                learnt: &Learnt::default(),
+            }
+            .path([198, 51, 100, 2].into())
+            .unwrap()
         };
         let before = path(&view);
         assert_eq!((before.port, before.mtu, before.next_hop), (PortIndex(0), 1400, [203, 0, 113, 254].into()));
         assert_eq!(before.link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x52]);
         view.apply(&neighbour([203, 0, 113, 254], 2, 0x77), false);
         assert_eq!(path(&view).link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x77]);
+    }
+
+    #[test]
+    fn attachments_of_one_interface_stand_by_vlan() {
+        let example = include_str!("../../../examples/static.toml");
+        let vpc = |name: &str, rest: &str| {
+            format!(
+                "\n[[vpc_attachment]]\nname = \"{name}\"\nborder_gateway = \"bgw-1\"\ninterface = \"vpc0\"\n{rest}\n"
+            )
+        };
+        let text = format!(
+            "{example}{}{}",
+            vpc("vpc-100", "vlan = 100\nprefixes = [\"10.5.0.0/16\"]"),
+            vpc("vpc-200", "vlan = 200\nanti_spoofing = false\nprefixes = [\"10.6.0.0/16\"]"),
+        )
+        .replacen("[[border_gateway]]\n", "[[border_gateway]]\nflow_hash = \"symmetric\"\n", 1);
+        let resources = Resources::parse("", &text).unwrap();
+        let view = kernel_example();
+        let layout = Layout::plan(&resources, &view, None).unwrap();
+        let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
+        let (associations, mut learnt) = (Associations::new(), Learnt::default());
+        let (host, mac) = (IpAddr::from([10, 5, 0, 2]), MacAddress([2, 0, 0, 0, 5, 2]));
+        learnt.learn(tables::Seen { attachment: AttachmentIndex(1), address: host, mac });
+        let snapshot = Picture {
+            resources: &resources,
+            ids: &ids,
+            layout: &layout,
+            view: &view,
+            associations: &associations,
+            learnt: &learnt,
+        }
+        .snapshot();
+        let vlans = Vlans::new([0, 100, 200].into_iter().zip((0..).map(AttachmentIndex)));
+        assert_eq!(*snapshot.ports, [PortRole::Wan, PortRole::Vpc(vlans)]);
+        let [untagged, learning, open] = &*snapshot.attachments else { panic!("three attachments") };
+        let ours = MacAddress([2, 0, 0, 0, 0, 3]);
+        let tagged = LinkHeader::new(mac, ours, Tag::new(100, 0), EtherType::IPV4);
+        assert_eq!(learning.link(host), Some(Ok(&tagged)));
+        assert_eq!(open.link(IpAddr::from([10, 6, 0, 2])), Some(Err([10, 6, 0, 2].into())));
+        assert_eq!((open.link(host), untagged.link(host)), (None, None));
+        assert_eq!([untagged, learning, open].map(|attachment| attachment.learns), [false, true, true]);
+        let holds =
+            |attachment: &Attachment, address| attachment.sources.as_ref().map(|sources| sources.holds(address));
+        assert_eq!([untagged, learning, open].map(|a| holds(a, host.into())), [Some(false), Some(true), None]);
+        assert!(snapshot.gateways.get(0).unwrap().symmetric);
+    }
+
+    #[test]
+    fn limits_stand_where_there_is_a_bandwidth() {
+        let example = include_str!("../../../examples/static.toml");
+        for (text, limited) in
+            [(example.to_owned(), false), (example.replace("admin = \"up\"", "bandwidth_mbps = 10"), true)]
+        {
+            let resources = Resources::parse("", &text).unwrap();
+            let view = kernel_example();
+            let layout = Layout::plan(&resources, &view, None).unwrap();
+            let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
+            let (associations, learnt) = (&Associations::new(), &Learnt::default());
+            let picture =
+                Picture { resources: &resources, ids: &ids, layout: &layout, view: &view, associations, learnt };
+            assert_eq!(picture.limits().iter().map(|(tunnel, _)| tunnel).collect::<Vec<_>>(), vec![0; limited.into()]);
+        }
     }
 }

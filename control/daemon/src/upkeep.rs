@@ -11,11 +11,15 @@ use crate::associations::Child;
 use crate::control::{Control, own};
 use crate::failure::Failure;
 use crate::kernel::Netlink;
+use crate::traffic::Traffic;
+use crate::volume::Reached;
 
 /// Sequence numbers below the last at which an SA is replaced: more than can be used until that is done.
 const RESERVE: u64 = 1 << 28;
 /// Neighbours asked for in one turn for one worker.
 const NEIGHBOURS_PER_TURN: usize = 64;
+/// Neighbours learnt at once from one worker, as many as its queue holds.
+const NEIGHBOURS_PER_LOOK: usize = 256;
 
 impl Control {
     /// Neighbours that packets wait for in vain.
@@ -27,6 +31,35 @@ impl Control {
                     self.probe(interface.index, unresolved.address, now);
                 }
             }
+        }
+    }
+
+    /// Takes in neighbours that have shown themselves, and sets tunnels up anew whose SAs have carried what they may.
+    pub(crate) fn look(&mut self) {
+        let mut changed = false;
+        for worker in &self.dataplane.workers {
+            for _ in 0..NEIGHBOURS_PER_LOOK {
+                let Some(seen) = worker.handle.seen() else { break };
+                changed |= self.learnt.learn(seen);
+            }
+        }
+        if changed {
+            self.snapshot.attachments = self.picture().attachments();
+            self.publish();
+        }
+        let dataplane = &self.dataplane;
+        let reached = self.associations.reached(|slots| Traffic::of(dataplane.handles(), slots));
+        for (tunnel, reached) in reached {
+            let Reached { degree, name, carried, limit } = reached;
+            let degree = degree.name();
+            tracing::info!(
+                tunnel = self.name(tunnel),
+                limit = name,
+                of = limit,
+                carried,
+                "{degree} limit reached: setting it up anew"
+            );
+            self.set_up_anew(tunnel);
         }
     }
 
@@ -108,14 +141,20 @@ impl Control {
             if let Some(child) = self.associations.sending(tunnel)
                 && child.outbound.sealed() >= last(child) - RESERVE
             {
-                let seconds = child.sa.lifetime.as_secs();
                 tracing::info!(tunnel = self.name(tunnel), "sequence numbers are nearly used up: setting it up anew");
-                self.with_ike(|endpoint, context| {
-                    let reason = DownReason::LifetimeExpired { lifetime: ike::Lifetime::Child, seconds };
-                    endpoint.terminate(tunnel, reason, context);
-                    endpoint.set_admin(tunnel, ike::Admin::Up, context);
-                });
+                self.set_up_anew(tunnel);
             }
         }
+    }
+
+    /// What is done at the end of a child SA's lifetime.
+    fn set_up_anew(&mut self, tunnel: TunnelId) {
+        let Some(child) = self.associations.sending(tunnel) else { return };
+        let seconds = child.sa.lifetime.as_secs();
+        self.with_ike(|endpoint, context| {
+            let reason = DownReason::LifetimeExpired { lifetime: ike::Lifetime::Child, seconds };
+            endpoint.terminate(tunnel, reason, context);
+            endpoint.set_admin(tunnel, ike::Admin::Up, context);
+        });
     }
 }

@@ -22,6 +22,8 @@ pub struct Outbound<'a> {
     pub salt: [u8; SALT],
     /// Whether sequence numbers are 64 bits long.
     pub extended: bool,
+    /// How many packets it may seal at most; `None`: as many as it has sequence numbers.
+    pub packets: Option<u64>,
 }
 
 /// An SA that seals. Workers share it. What goes in front of its packets is no part of it: a peer may move.
@@ -44,7 +46,7 @@ impl OutboundSa {
     /// Where the key's length is not the suite's.
     pub fn new(parts: Outbound<'_>) -> Result<Self, KeyLengthError> {
         Ok(Self {
-            sequence: SequenceCounter::new(parts.extended),
+            sequence: SequenceCounter::new(parts.extended, parts.packets),
             _room: [0; 2],
             transform: Transform::new(parts.suite, parts.key, parts.salt, parts.spi, parts.extended)?,
         })

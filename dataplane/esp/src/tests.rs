@@ -28,7 +28,7 @@ fn header(source: &str, destination: &str, encapsulation: Option<Encapsulation>)
 fn outbound(suite: Suite) -> OutboundSa {
     let key: Vec<u8> = (0..suite.key_length() as u8).collect();
     let spi = Spi::new(0x1234_5678).unwrap();
-    OutboundSa::new(Outbound { spi, suite, key: &key, salt: SALT_BYTES, extended: true }).unwrap()
+    OutboundSa::new(Outbound { spi, suite, key: &key, salt: SALT_BYTES, extended: true, packets: None }).unwrap()
 }
 
 fn sealed(sa: &OutboundSa, sequence: u64, inner: &[u8]) -> Vec<u8> {
@@ -198,7 +198,8 @@ fn every_suite_seals_what_another_implementation_seals() {
     // The RFC's own packets have initialisation vectors that are not ours.
     for made in Made::all().iter().filter(|made| made.spi() == 0x1234_5678) {
         let (spi, key, extended) = (Spi::new(made.spi()).unwrap(), &made.key, made.extended);
-        let sa = OutboundSa::new(Outbound { spi, suite: made.suite, key, salt: SALT_BYTES, extended }).unwrap();
+        let sa = OutboundSa::new(Outbound { spi, suite: made.suite, key, salt: SALT_BYTES, extended, packets: None })
+            .unwrap();
         let number = if extended { SEQUENCE } else { SEQUENCE & 0xffff_ffff };
         assert_eq!(sealed(&sa, number, &made.inner)[20..], made.packet, "{}, extended: {extended}", made.suite);
         suites.push(made.suite);

@@ -6,7 +6,10 @@
 
 mod group;
 mod neighbour;
+mod port_role;
+mod prefix_set;
 mod publication;
+mod rate_limit;
 mod route;
 mod selector;
 mod slot;
@@ -16,13 +19,16 @@ mod trie;
 
 pub use aead::prefetch;
 pub use group::TunnelGroup;
-pub use neighbour::{Attachment, NextHop, Unresolved};
+pub use neighbour::{Attachment, NextHop, Seen, Unresolved};
+pub use port_role::{PortRole, Vlans};
+pub use prefix_set::PrefixSet;
 pub use publication::{Publisher, Reader, publication};
+pub use rate_limit::{RateLimit, TunnelLimits};
 pub use route::{Route, RouteTable};
 pub use selector::{Selectors, TrafficSelector};
 pub use slot::{SaSlot, SlotPool};
 pub use slot_table::SlotTable;
-pub use snapshot::{Inbound, Outbound, PortRole, Snapshot};
+pub use snapshot::{Gateway, Inbound, Outbound, Snapshot, Traffic};
 
 /// A number that stands for one object of its kind, dense from zero.
 macro_rules! index {

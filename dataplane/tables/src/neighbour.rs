@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use wire::{Address, LinkHeader};
+use wire::{Address, LinkHeader, MacAddress};
 
-use crate::PortIndex;
 use crate::trie::Tries;
+use crate::{AttachmentIndex, GatewayIndex, PortIndex, PrefixSet};
 
 /// A neighbour whose link address is not known: the kernel is to be asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,17 @@ pub struct Unresolved {
     pub port: PortIndex,
     /// Its address.
     pub address: IpAddr,
+}
+
+/// A neighbour that was seen as the source of a packet, where the kernel does not know the neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Where the neighbour is.
+    pub attachment: AttachmentIndex,
+    /// The packet's source.
+    pub address: IpAddr,
+    /// The frame's source.
+    pub mac: MacAddress,
 }
 
 /// How the kernel reaches a prefix.
@@ -28,8 +39,14 @@ pub enum NextHop {
 
 /// A VPC attachment as workers see it: a port, and the way to what lies behind it.
 pub struct Attachment {
+    /// The border gateway it belongs to.
+    pub gateway: GatewayIndex,
     /// The port of its interface.
     pub port: PortIndex,
+    /// Where the sources of its packets lie (RFC 2827); `None`: anywhere.
+    pub sources: Option<PrefixSet>,
+    /// Whether its neighbours are learnt from the packets they send, for the kernel does not know them.
+    pub learns: bool,
     adjacencies: Vec<Adjacency>,
     prefixes: Tries,
 }
@@ -46,13 +63,19 @@ enum Adjacency {
 }
 
 impl Attachment {
-    /// An attachment at `port`, with the kernel's routes out of its interface and the neighbours there that it has resolved.
+    /// An attachment of `gateway` at `port`, with the kernel's routes out of its interface and the neighbours there that it has resolved.
     /// Of several routes of a prefix the last counts.
     #[must_use]
-    pub fn new(port: PortIndex, routes: &[(IpNet, NextHop)], neighbours: &[(IpAddr, LinkHeader)]) -> Self {
+    pub fn new(
+        gateway: GatewayIndex,
+        port: PortIndex,
+        routes: &[(IpNet, NextHop)],
+        neighbours: &[(IpAddr, LinkHeader)],
+    ) -> Self {
         let link =
             |address: &IpAddr| neighbours.iter().find(|(neighbour, _)| neighbour == address).map(|(_, link)| link);
-        let mut made = Self { port, adjacencies: Vec::new(), prefixes: Tries::default() };
+        let (adjacencies, prefixes) = (Vec::new(), Tries::default());
+        let mut made = Self { gateway, port, sources: None, learns: false, adjacencies, prefixes };
         made.insert(routes.iter().map(|(prefix, next_hop)| {
             let adjacency = match next_hop {
                 NextHop::OnLink => Adjacency::OnLink,
@@ -117,7 +140,7 @@ mod tests {
             (prefix("10.9.0.0/16"), NextHop::Via(unresolved)),
         ];
         let neighbours = [(router, link(1)), (address(2), link(2)), (address(200), link(200))];
-        let attachment = Attachment::new(PortIndex(0), &routes, &neighbours);
+        let attachment = Attachment::new(GatewayIndex(0), PortIndex(0), &routes, &neighbours);
         for (destination, expected) in [
             (address(2), Some(Ok(&link(2)))),
             (address(3), Some(Err(address(3)))),

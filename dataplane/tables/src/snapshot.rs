@@ -4,9 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use esp::{InboundSa, OutboundSa, OuterHeader};
-use wire::Address;
+use wire::{Address, Packet};
 
-use crate::{Attachment, GatewayIndex, PortIndex, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex};
+use crate::{
+    Attachment, GatewayIndex, PortIndex, PortRole, Route, RouteTable, SaSlot, Selectors, SlotTable, TunnelIndex,
+    TunnelLimits,
+};
 
 /// All that workers read, immutable once published. What can change alone is shared with the snapshot before.
 #[derive(Clone, Default)]
@@ -17,19 +20,47 @@ pub struct Snapshot {
     pub inbound: SlotTable<Inbound>,
     /// What seals the packets of each tunnel that is up, by [`TunnelIndex`].
     pub tunnels: SlotTable<Outbound>,
-    /// Route tables, by [`GatewayIndex`].
-    pub gateways: SlotTable<RouteTable>,
+    /// How much each tunnel that is limited may carry, by [`TunnelIndex`].
+    pub limits: SlotTable<Arc<TunnelLimits>>,
+    /// Border gateways, by [`GatewayIndex`].
+    pub gateways: SlotTable<Gateway>,
     /// Attachments, by [`AttachmentIndex`].
     pub attachments: Arc<[Attachment]>,
 }
 
-/// What a port is for.
+/// A border gateway as workers see it.
+#[derive(Clone, Default)]
+pub struct Gateway {
+    /// Its routes.
+    pub routes: RouteTable,
+    /// Whether both directions of a flow have one hash, so that our choice of a tunnel is the same for either.
+    pub symmetric: bool,
+}
+
+impl Gateway {
+    /// What chooses among the tunnels of a packet's route.
+    #[must_use]
+    #[inline(always)]
+    pub fn flow_hash(&self, packet: &Packet<'_>) -> u32 {
+        if self.symmetric { packet.symmetric_flow_hash() } else { packet.flow_hash() }
+    }
+}
+
+impl From<RouteTable> for Gateway {
+    fn from(routes: RouteTable) -> Self {
+        Self { routes, symmetric: false }
+    }
+}
+
+/// What a tunnel carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PortRole {
-    /// Towards the peers: ESP and IKE.
-    Wan,
-    /// Towards a VPC: clear traffic of this border gateway.
-    Vpc(GatewayIndex),
+pub enum Traffic {
+    /// Any amount.
+    Free,
+    /// As much as its [`TunnelLimits`] admit.
+    Limited,
+    /// None: it is kept established all the same.
+    Paused,
 }
 
 /// An inbound security association in its place: one cache line that says all about its packets but how to open them.
@@ -46,6 +77,11 @@ pub struct Inbound {
     pub expected: PortIndex,
     /// The greatest TCP segments that fit the way back, by IPv4 and by IPv6, to which SYN segments are held; 0 for none.
     pub segments: [u16; 2],
+    /// What it may carry.
+    pub traffic: Traffic,
+    /// Whether packets are dropped whose source the gateway's routes lead to an attachment or to the host (after
+    /// RFC 3704 §2.4: of feasible paths only our own side is none).
+    pub reverse_path: bool,
     /// The association itself.
     pub sa: Arc<InboundSa>,
     /// What it was negotiated for.
@@ -62,6 +98,8 @@ pub struct Outbound {
     pub longest: u16,
     /// The greatest TCP segments that fit, by IPv4 and by IPv6, to which SYN segments are held; 0 for none.
     pub segments: [u16; 2],
+    /// Whether there is a limit to what it carries. A paused tunnel is in no route.
+    pub limited: bool,
     /// Where it is counted.
     pub slot: SaSlot,
     /// The port that leads to the peer.
@@ -84,7 +122,8 @@ impl Inbound {
         expected: PortIndex,
         selectors: Selectors,
     ) -> Self {
-        Self { spi: sa.spi().value(), tunnel, gateway, expected, segments: [0; 2], sa, selectors }
+        let (spi, segments) = (sa.spi().value(), [0; 2]);
+        Self { spi, tunnel, gateway, expected, segments, traffic: Traffic::Free, reverse_path: false, sa, selectors }
     }
 }
 
@@ -108,6 +147,6 @@ impl Snapshot {
     #[must_use]
     #[inline(always)]
     pub fn route(&self, gateway: GatewayIndex, destination: impl Into<Address>) -> Option<&Route> {
-        self.gateways.get(gateway.position())?.lookup(destination)
+        self.gateways.get(gateway.position())?.routes.lookup(destination)
     }
 }

@@ -20,9 +20,8 @@ pub fn sum(bytes: &[u8], sum: u32) -> u32 {
 #[must_use]
 #[inline(always)]
 pub fn finish(sum: u32) -> u16 {
-    // Twice is enough: the first leaves at most 0x1fffe.
-    let once = (sum >> 16) + (sum & 0xffff);
-    !((once >> 16) + once) as u16
+    // Beside the sum of its halves stands the same sum, which carries into it.
+    !(sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// Whether the checksum of an IPv4 header without options is right.
@@ -30,10 +29,15 @@ pub fn finish(sum: u32) -> u16 {
 #[inline(always)]
 pub fn ipv4_holds(header: &[u8; 20]) -> bool {
     // RFC 1071 §2: the sum is the same in any byte order, up to its own, and over words of any width once it is folded.
-    let (words, _) = header.as_chunks::<4>();
-    let total = words.iter().fold(0, |total, word| total + u64::from(u32::from_ne_bytes(*word)));
-    let once = (total >> 32) + (total & 0xffff_ffff);
-    finish((once >> 16) as u32 + (once & 0xffff) as u32) == 0
+    let [a, b, c, d, e, f, g, h, rest @ ..] = header;
+    let [i, j, k, l, m, n, o, p, q, r, s, t] = rest;
+    let first = u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+    let second = u64::from_ne_bytes([*i, *j, *k, *l, *m, *n, *o, *p]);
+    let third = u64::from(u32::from_ne_bytes([*q, *r, *s, *t]));
+    let (total, carried) = first.overflowing_add(second);
+    let (total, again) = total.overflowing_add(third + u64::from(carried));
+    let total = total + u64::from(again);
+    finish((total.wrapping_add(total.rotate_left(32)) >> 32) as u32) == 0
 }
 
 /// The checksum of an IPv4 header: zero for a header whose checksum field is right.
@@ -56,6 +60,7 @@ pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: Protocol, le
 /// The checksum field's value where one 16-bit word under it changes (RFC 1624 §3, equation 3). For a word at an odd
 /// offset, both values with their bytes swapped (RFC 1071 §2(B)).
 #[must_use]
+#[inline(always)]
 pub fn update(checksum: u16, before: u16, after: u16) -> u16 {
     finish(u32::from(!checksum) + u32::from(!before) + u32::from(after))
 }
@@ -82,6 +87,28 @@ mod tests {
     #[test]
     fn rfc_1624_example() {
         assert_eq!(update(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    /// Words that carry at every place where the sum is folded, and such as do not.
+    #[test]
+    fn a_header_of_twenty_bytes_is_summed_as_any_other() {
+        let words = [0_u16, 1, 0x7fff, 0x8000, 0xfffe, 0xffff, 0x1234, 0xedcb];
+        let mut picked = (0_u64..200_000).map(|n| words[(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61) as usize]);
+        let mut right = 0;
+        while let Some(first) = picked.next() {
+            let mut header = [0; 20];
+            header.as_chunks_mut::<2>().0.iter_mut().for_each(|to| *to = picked.next().unwrap_or(first).to_ne_bytes());
+            header[..2].copy_from_slice(&first.to_ne_bytes());
+            assert_eq!(ipv4_holds(&header), ipv4_header(&header) == 0, "{header:x?}");
+            header[10..12].fill(0);
+            let checksum = ipv4_header(&header).to_be_bytes();
+            header[10..12].copy_from_slice(&checksum);
+            right += usize::from(ipv4_holds(&header));
+            let total: u64 = header.as_chunks::<2>().0.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum();
+            assert_eq!(total == 0, !ipv4_holds(&header), "{header:x?}");
+            assert!(total == 0 || total % 0xffff == 0, "{header:x?}");
+        }
+        assert!(right > 15_000, "{right}");
     }
 
     #[test]

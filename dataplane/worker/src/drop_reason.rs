@@ -71,6 +71,15 @@ reasons! {
     UnexpectedNextHeader = "unexpected_next_header",
     /// A dummy packet (RFC 4303 §2.6): meant to be dropped.
     DummyPacket = "dummy_packet",
+    /// From a VPC's interface, in a VLAN that no attachment has.
+    UnknownVlan = "unknown_vlan",
+    /// From an address that does not lie where the packet came from: not in the attachment's prefixes, or, out of a tunnel, on
+    /// our own side.
+    SpoofedSource = "spoofed_source",
+    /// More than the tunnel's bandwidth.
+    RateLimited = "rate_limited",
+    /// Out of a tunnel that carries nothing while it is paused.
+    TunnelPaused = "tunnel_paused",
     /// To or from addresses, a protocol or ports that its security association was not negotiated for.
     OutsideSelectors = "outside_selectors",
     /// No hops left: the sender is told.
@@ -93,7 +102,7 @@ reasons! {
     NoKernelRoute = "no_kernel_route",
     /// Longer than the way to the peer, or the attachment's frames, takes, and not to be fragmented: the sender is told.
     TooLong = "too_long",
-    /// The security association has used up its sequence numbers.
+    /// The security association has used up its sequence numbers, or as many packets as it may seal.
     SequenceExhausted = "sequence_exhausted",
     /// No transmit frame was free.
     TransmitRingFull = "transmit_ring_full",

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
-use tables::{GatewayIndex, PortIndex, SaSlot, Unresolved};
+use tables::{GatewayIndex, PortIndex, SaSlot, Seen, Unresolved};
 
 use crate::counters::{Counters, SaCounters, SharedCounters};
 use crate::turn::Notice;
@@ -64,6 +64,7 @@ pub struct QueueFull;
 pub(crate) struct Shared {
     pub(crate) ike: ArrayQueue<IkeDatagram>,
     pub(crate) unresolved: ArrayQueue<Unresolved>,
+    pub(crate) seen: ArrayQueue<Seen>,
     pub(crate) notices: ArrayQueue<Notice>,
     pub(crate) to_host: ArrayQueue<HostPacket>,
     pub(crate) from_host: ArrayQueue<HostPacket>,
@@ -81,6 +82,7 @@ impl Handle {
         Ok(Self(Arc::new(Shared {
             ike: ArrayQueue::new(QUEUE),
             unresolved: ArrayQueue::new(QUEUE),
+            seen: ArrayQueue::new(QUEUE),
             notices: ArrayQueue::new(QUEUE),
             to_host: ArrayQueue::new(QUEUE),
             from_host: ArrayQueue::new(QUEUE),
@@ -101,6 +103,12 @@ impl Handle {
     #[must_use]
     pub fn unresolved(&self) -> Option<Unresolved> {
         self.0.unresolved.pop()
+    }
+
+    /// The next neighbour to be learnt. The same one comes again until the snapshot has it.
+    #[must_use]
+    pub fn seen(&self) -> Option<Seen> {
+        self.0.seen.pop()
     }
 
     /// The next packet whose sender is to be told why it was not sent on.

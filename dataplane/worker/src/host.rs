@@ -9,6 +9,7 @@ use wire::{Address, EtherType, Link, MacAddress, Packet};
 
 use crate::DropReason;
 use crate::handle::{HostPacket, MOST_BYTES, Shared};
+use crate::outbound::Entrance;
 use crate::stage::Stopwatch;
 use crate::turn::{Memory, Origin, Refused, Turn};
 use crate::worker::{self, FRAMES_PER_TURN, Transmitters, copy};
@@ -63,7 +64,7 @@ pub(crate) fn send<P: Port, W: Stopwatch>(
                 // Nobody looks at its addresses.
                 let link = Link::untagged(MacAddress::default(), MacAddress::default(), ether_type);
                 let frame = frame.put(&link, &packet);
-                worker::send::<P, W>(iter::once(frame), (gateway, Origin::Host), &mut all, room, &mut turn);
+                worker::send::<P, W>(iter::once(frame), Entrance::Host(gateway), &mut all, room, &mut turn);
             }
         }
         turn.tally.finish_originated();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 use esp::{Opened, Opening, Refusal, Stale};
 use port::{BATCH, Transmit};
-use tables::{GatewayIndex, Inbound, PortIndex, Route, SaSlot, Snapshot, Unresolved};
+use tables::{GatewayIndex, Inbound, PortIndex, Route, SaSlot, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::esp::Encapsulated;
 use wire::icmp::Report;
@@ -175,6 +175,7 @@ pub(crate) fn open<W: Stopwatch>(
 
     let mut lengths = [0; BATCH];
     let mut run = Run::default();
+    let mut sources = Sources { snapshot: turn.snapshot, last: None };
     for (((sealed, result), frame), length) in pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths) {
         let opened = match result.map_err(refused) {
             Ok(opened) => opened,
@@ -184,7 +185,7 @@ pub(crate) fn open<W: Stopwatch>(
             }
         };
         run.count(sealed.slot, opened.length, turn);
-        match deliver(sealed, opened, frame, turn) {
+        match deliver(sealed, opened, frame, &mut sources, turn) {
             Ok((Delivery::To(leaving), framed)) if leaving == port => {
                 *length = framed as u16;
                 turn.tally.transmit(1);
@@ -220,14 +221,24 @@ fn deliver<W: Stopwatch>(
     sealed: &Sealed<'_>,
     opened: Opened,
     frame: &mut [u8],
+    sources: &mut Sources<'_>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
     let Sealed { slot, inbound, traffic_class, .. } = *sealed;
     let length = opened.length;
+    match inbound.traffic {
+        Traffic::Free => {}
+        Traffic::Limited if turn.admits(inbound.tunnel, |limits| &limits.inbound, length) => {}
+        Traffic::Limited => return Err(DropReason::RateLimited.of(slot)),
+        Traffic::Paused => return Err(DropReason::TunnelPaused.of(slot)),
+    }
     let content = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..length)).unwrap_or_default();
     let inner = inner(content, opened.next_header).map_err(|reason| reason.of(slot))?;
     if !inbound.selectors.allow_inbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(slot));
+    }
+    if inbound.reverse_path && !sources.may_come(inbound.gateway, inner.source) {
+        return Err(DropReason::SpoofedSource.of(slot));
     }
     let length = inner.bytes.len();
     let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
@@ -241,7 +252,9 @@ fn deliver<W: Stopwatch>(
             return Ok((Delivery::Passed, 0));
         }
         Err(Elsewhere::Unresolved(neighbour)) => {
-            turn.ask_for(neighbour);
+            if let Some(neighbour) = neighbour {
+                turn.ask_for(neighbour);
+            }
             return Err(DropReason::NeighbourUnresolved.of(slot));
         }
         Err(Elsewhere::Nowhere(refused)) => return Err(Refused { slot: Some(slot), ..refused }),
@@ -289,12 +302,37 @@ fn inner(content: &[u8], next_header: Protocol) -> Result<Packet<'_>, DropReason
     if inner.tunnel_protocol() == next_header { Ok(inner) } else { Err(DropReason::MalformedInner) }
 }
 
+/// Where packets out of tunnels say to come from.
+struct Sources<'a> {
+    snapshot: &'a Snapshot,
+    /// The last one that may.
+    last: Option<(GatewayIndex, Address)>,
+}
+
+impl Sources<'_> {
+    /// Whether the gateway's routes do not lead to the source on our own side.
+    #[inline(always)]
+    fn may_come(&mut self, gateway: GatewayIndex, source: Address) -> bool {
+        if self.last == Some((gateway, source)) {
+            return true;
+        }
+        let may = match self.snapshot.route(gateway, source) {
+            Some(Route::Attachment(_) | Route::Host) => false,
+            Some(Route::Tunnels(_) | Route::Blackhole | Route::Reject) | None => true,
+        };
+        if may {
+            self.last = Some((gateway, source));
+        }
+        may
+    }
+}
+
 /// Where an inner packet goes that goes out of no port.
 enum Elsewhere {
     Host,
     Nowhere(Refused),
-    /// The kernel is to be asked for this neighbour.
-    Unresolved(Unresolved),
+    /// To a neighbour that is not known, and for which the kernel is to be asked where it can tell.
+    Unresolved(Option<Unresolved>),
 }
 
 /// The way of inner packets to a destination.
@@ -313,7 +351,8 @@ fn look_up(gateway: GatewayIndex, destination: Address, snapshot: &Snapshot) -> 
     let port = attachment.port;
     match attachment.link(destination) {
         Some(Ok(link)) => Ok(OutOf { port, link: *link }),
-        Some(Err(address)) => Err(Elsewhere::Unresolved(Unresolved { port, address })),
+        // Where the kernel knows no neighbours, its question would go to another network.
+        Some(Err(address)) => Err(Elsewhere::Unresolved((!attachment.learns).then_some(Unresolved { port, address }))),
         None => Err(told(DropReason::NoKernelRoute, Report::NoRoute)),
     }
 }

@@ -3,10 +3,13 @@
 use arrayvec::ArrayVec;
 use esp::{OuterHeader, Sealing};
 use port::{BATCH, Transmit};
-use tables::{GatewayIndex, Outbound, PortIndex, Route, RouteIndex, TunnelIndex, Unresolved};
+use tables::{
+    Attachment, AttachmentIndex, Gateway, GatewayIndex, Outbound, PortIndex, Route, RouteIndex, Seen, Snapshot,
+    TunnelIndex, Unresolved, Vlans,
+};
 use wire::fragment::Split;
 use wire::icmp::Report;
-use wire::{EtherType, Link, Packet, Protocol, ip, tcp};
+use wire::{Address, EtherType, Link, MacAddress, Packet, Protocol, ip, tcp};
 
 use crate::DropReason;
 use crate::last::Last;
@@ -24,6 +27,7 @@ pub(crate) type Batch<'a> = ArrayVec<Routed<'a>, BATCH>;
 
 /// What is known of a packet whose way is known.
 struct Way<'a> {
+    tunnel: TunnelIndex,
     outbound: &'a Outbound,
     header: &'a OuterHeader,
     /// Where the packet starts in its frame, and its length.
@@ -41,12 +45,13 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
     frames: &mut impl Iterator<Item = &'f mut [u8]>,
     mut room: &'a mut [u8],
-    (gateway, origin): (GatewayIndex, Origin),
+    entrance: Entrance<'s>,
     turn: &mut Turn<'s, W>,
 ) -> Option<&'f mut [u8]> {
-    let mut before = Before { route: Last::new(), outbound: Last::new() };
+    let mut arrivals = Arrivals::new(turn.snapshot, entrance);
+    let mut before = Before { gateway: Last::new(), route: Last::new(), outbound: Last::new() };
     for frame in frames {
-        let way = match way(frame, (gateway, origin), &mut before, turn) {
+        let way = match way(frame, &mut arrivals, &mut before, turn) {
             Ok(Some(way)) => way,
             Ok(None) => {
                 turn.tally.pass();
@@ -54,20 +59,24 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
             }
             Err(refused) => {
                 let start = Link::parse(frame).map_or(0, |link| link.length);
-                turn.refuse(refused, gateway, origin, frame.get(start..).unwrap_or_default());
+                turn.refuse(refused, arrivals.gateway, arrivals.origin, frame.get(start..).unwrap_or_default());
                 continue;
             }
         };
-        let Way { outbound, header, start, length, segment, fits } = way;
+        let Way { outbound, header, start, length, segment, fits, .. } = way;
         if !fits {
-            match fragment(batch, &frame[start..start + length], room, &way, turn) {
+            match fragment(batch, &frame[start..start + length], room, (&way, arrivals.origin), turn) {
                 Ok(left) => room = left,
                 Err(Full) => return Some(frame),
             }
             continue;
         }
+        if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, length) {
+            turn.tally.drop_of(outbound.slot, DropReason::RateLimited);
+            continue;
+        }
         let inner = &mut frame[start..start + length];
-        if origin != Origin::Host {
+        if arrivals.origin != Origin::Host {
             // The way is known of those alone that have hops left.
             ip::decrement_hops(inner);
         }
@@ -87,17 +96,18 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
 #[inline(always)]
 fn way<'a, W: Stopwatch>(
     frame: &[u8],
-    (gateway, origin): (GatewayIndex, Origin),
+    arrivals: &mut Arrivals<'a>,
     before: &mut Before<'a>,
     turn: &mut Turn<'a, W>,
 ) -> Result<Option<Way<'a>>, Refused> {
-    let (start, inner) = packet(frame)?;
-    let table = turn.snapshot.gateways.get(gateway.position());
-    let find = || table.and_then(|table| table.find(inner.destination)).ok_or(());
+    let (link, inner) = packet(frame)?;
+    arrivals.enter(vlan(frame, link), frame, inner.source, turn)?;
+    let (gateway, origin) = (arrivals.gateway, arrivals.origin);
+    let table = before.gateway.find(gateway, || turn.snapshot.gateways.get(gateway.position()).ok_or(())).ok();
+    let find = || table.and_then(|table| table.routes.find(inner.destination)).ok_or(());
     let found = turn.routes.find(gateway, inner.destination, find).ok().copied();
-    let tunnels = match found
-        .and_then(|found| before.route.find(found, || table.and_then(|table| table.route(found)).ok_or(())).ok())
-    {
+    let route = |found| table.and_then(|table| table.routes.route(found)).ok_or(());
+    let tunnels = match found.and_then(|found| before.route.find((gateway, found), || route(found)).ok()) {
         Some(Route::Tunnels(tunnels)) => tunnels,
         Some(Route::Host) if origin != Origin::Host => {
             turn.pass(gateway, inner.bytes)?;
@@ -112,7 +122,8 @@ fn way<'a, W: Stopwatch>(
         return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
     }
     let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
-    let tunnel = tunnels.tunnel(|| inner.flow_hash()).ok_or(down)?;
+    let hash = || table.map_or(0, |gateway| gateway.flow_hash(&inner));
+    let tunnel = tunnels.tunnel(hash).ok_or(down)?;
     let outbound = before.outbound.find(tunnel, || turn.snapshot.tunnels.get(tunnel.position()).ok_or(down))?;
     if !outbound.selectors.allow_outbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited));
@@ -128,12 +139,13 @@ fn way<'a, W: Stopwatch>(
     })?;
     let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
     let segment = if is_tcp { inner.header_length } else { 0 };
-    Ok(Some(Way { outbound, header, start, length: inner.bytes.len(), segment, fits }))
+    Ok(Some(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits }))
 }
 
 /// What the packet before was for.
 struct Before<'a> {
-    route: Last<RouteIndex, &'a Route>,
+    gateway: Last<GatewayIndex, &'a Gateway>,
+    route: Last<(GatewayIndex, RouteIndex), &'a Route>,
     outbound: Last<TunnelIndex, &'a Outbound>,
 }
 
@@ -144,7 +156,7 @@ fn fragment<'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
     inner: &[u8],
     mut room: &'a mut [u8],
-    way: &Way<'s>,
+    (way, origin): (&Way<'s>, Origin),
     turn: &mut Turn<'s, W>,
 ) -> Result<&'a mut [u8], Full> {
     let Way { outbound, header, .. } = *way;
@@ -162,12 +174,18 @@ fn fragment<'a, 's: 'a, W: Stopwatch>(
     if count > batch.remaining_capacity() || bytes > room.len() {
         return Err(Full);
     }
+    if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, inner.len()) {
+        turn.tally.drop_of(slot, DropReason::RateLimited);
+        return Ok(room);
+    }
     for piece in split.pieces() {
         let (to, left) = room.split_at_mut(piece.length + MOST_HEADER);
         room = left;
         let length = split.write(piece, to).unwrap_or(0);
         let to = &mut to[..length];
-        ip::decrement_hops(to);
+        if origin != Origin::Host {
+            ip::decrement_hops(to);
+        }
         batch.push(Routed { inner: to, outbound, header });
     }
     turn.tally.split(count);
@@ -182,15 +200,117 @@ const MOST_HEADER: usize = 60;
 /// Bytes for the pieces of a batch: enough for those of the longest packet.
 pub(crate) const MOST_PIECES: usize = 4 * 65536;
 
-/// The IP packet in a frame, and where it starts.
+/// Where frames come in.
+#[derive(Clone, Copy)]
+pub(crate) enum Entrance<'a> {
+    /// Through a port towards VPCs.
+    Vpc(&'a Vlans),
+    /// From this gateway's own host.
+    Host(GatewayIndex),
+}
+
+/// Where the frames of a batch come in, one after the other.
+struct Arrivals<'a> {
+    snapshot: &'a Snapshot,
+    entrance: Entrance<'a>,
+    gateway: GatewayIndex,
+    /// Of the last frame.
+    vlan: u16,
+    /// Its attachment, if there is one of its VLAN.
+    attachment: Option<&'a Attachment>,
+    origin: Origin,
+    /// Whether there is something to see to in the sources of the attachment's packets, and the last one that was seen to.
+    screens: bool,
+    screened: Option<Address>,
+}
+
+impl<'a> Arrivals<'a> {
+    fn new(snapshot: &'a Snapshot, entrance: Entrance<'a>) -> Self {
+        let (origin, gateway) = (Origin::Host, GatewayIndex(u32::MAX));
+        let (vlan, attachment, screens, screened) = (Vlans::UNTAGGED, None, false, None);
+        let mut arrivals = Self { snapshot, entrance, gateway, vlan, attachment, origin, screens, screened };
+        arrivals.change(vlan);
+        arrivals
+    }
+
+    /// Turns to the attachment of a frame's VLAN, and sees to its source.
+    #[inline(always)]
+    fn enter<W: Stopwatch>(
+        &mut self,
+        vlan: u16,
+        frame: &[u8],
+        source: Address,
+        turn: &Turn<'_, W>,
+    ) -> Result<(), DropReason> {
+        if vlan != self.vlan {
+            self.change(vlan);
+        }
+        if self.screens && self.screened != Some(source) { self.screen(frame, source, turn) } else { Ok(()) }
+    }
+
+    #[inline(never)]
+    fn change(&mut self, vlan: u16) {
+        (self.vlan, self.screened) = (vlan, None);
+        match self.entrance {
+            Entrance::Vpc(vlans) => {
+                let index = vlans.attachment(vlan);
+                self.attachment = index.and_then(|index| self.snapshot.attachments.get(index.position()));
+                self.origin = Origin::Vpc(index.unwrap_or(AttachmentIndex(u32::MAX)));
+                // Before a frame has an attachment it has no gateway, and there is nobody to tell.
+                self.gateway = self.attachment.map_or(GatewayIndex(u32::MAX), |attachment| attachment.gateway);
+                self.screens = self.attachment.is_none_or(|from| from.sources.is_some() || from.learns);
+            }
+            Entrance::Host(gateway) => self.gateway = gateway,
+        }
+    }
+
+    #[inline(never)]
+    fn screen<W: Stopwatch>(&mut self, frame: &[u8], source: Address, turn: &Turn<'_, W>) -> Result<(), DropReason> {
+        let attachment = self.attachment.ok_or(DropReason::UnknownVlan)?;
+        if attachment.sources.as_ref().is_some_and(|sources| !sources.holds(source)) {
+            return Err(DropReason::SpoofedSource);
+        }
+        if attachment.learns {
+            self.learn(attachment, frame, source, turn);
+        }
+        self.screened = Some(source);
+        Ok(())
+    }
+
+    fn learn<W: Stopwatch>(&self, attachment: &Attachment, frame: &[u8], source: Address, turn: &Turn<'_, W>) {
+        let (Origin::Vpc(index), Some(mac)) = (self.origin, frame[6..].first_chunk()) else { return };
+        let new = match attachment.link(source) {
+            Some(Ok(known)) => known.bytes()[..6] != *mac,
+            Some(Err(_)) => true,
+            None => false,
+        };
+        let group = mac[0] & 1 != 0;
+        if new && !group {
+            turn.tell_seen(Seen { attachment: index, address: source.into(), mac: MacAddress(*mac) });
+        }
+    }
+}
+
+/// The VLAN of a frame, by a single tag of IEEE 802.1Q. One that no attachment has for frames of a provider's VLAN, or of a VLAN
+/// within another (IEEE 802.1ad): these are other networks, whatever numbers they have.
 #[inline(always)]
-pub(crate) fn packet(frame: &[u8]) -> Result<(usize, Packet<'_>), DropReason> {
+pub(crate) fn vlan(frame: &[u8], link: Link) -> u16 {
+    match link.tag {
+        None => Vlans::UNTAGGED,
+        Some(tag) if link.length == Link::TAGGED && frame[12..14] == EtherType::VLAN.0.to_be_bytes() => tag.vlan(),
+        Some(_) => u16::MAX,
+    }
+}
+
+/// The link header of a frame and the IP packet behind it.
+#[inline(always)]
+pub(crate) fn packet(frame: &[u8]) -> Result<(Link, Packet<'_>), DropReason> {
     let link = Link::parse(frame).map_err(|_| DropReason::MalformedEthernet)?;
     if link.ether_type != EtherType::IPV4 && link.ether_type != EtherType::IPV6 {
         return Err(DropReason::NotIp);
     }
     let packet = frame.get(link.length..).unwrap_or_default();
-    Packet::parse(packet).map(|packet| (link.length, packet)).map_err(|_| DropReason::MalformedIp)
+    Packet::parse(packet).map(|packet| (link, packet)).map_err(|_| DropReason::MalformedIp)
 }
 
 /// Seals those packets of the batch that leave through `port` into its frames, and hands them over.

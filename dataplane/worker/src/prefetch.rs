@@ -2,9 +2,10 @@
 
 use arrayvec::ArrayVec;
 use port::BATCH;
-use tables::{GatewayIndex, Route};
+use tables::{Route, Vlans};
 
-use crate::outbound::packet;
+use crate::last::Last;
+use crate::outbound::{packet, vlan};
 use crate::stage::Stopwatch;
 use crate::turn::Turn;
 
@@ -14,38 +15,46 @@ use crate::turn::Turn;
 /// tunnel, the association with its key. A link of all chains at a time, the whole batch waits as long as one packet would.
 pub(crate) fn ways<'f, W: Stopwatch>(
     frames: impl Iterator<Item = &'f mut [u8]>,
-    gateway: GatewayIndex,
+    vlans: &Vlans,
     turn: &mut Turn<'_, W>,
 ) {
-    let Some(table) = turn.snapshot.gateways.get(gateway.position()) else { return };
-    let mut packets: ArrayVec<(&[u8], _), BATCH> = ArrayVec::new();
+    let snapshot = turn.snapshot;
+    let mut last = Last::new();
+    let mut packets: ArrayVec<(&[u8], _, _, _), BATCH> = ArrayVec::new();
     for frame in frames {
-        if let Ok((_, inner)) = packet(frame) {
-            table.prefetch(inner.destination);
-            packets.push((&*frame, inner.destination));
+        let Ok((link, inner)) = packet(frame) else { continue };
+        let number = vlan(frame, link);
+        let gateway = last.find(number, || {
+            let attachment = vlans.attachment(number).and_then(|index| snapshot.attachments.get(index.position()));
+            let index = attachment.map(|attachment| attachment.gateway).ok_or(())?;
+            snapshot.gateways.get(index.position()).map(|gateway| (index, gateway)).ok_or(())
+        });
+        if let Ok((index, gateway)) = gateway {
+            gateway.routes.prefetch(inner.destination);
+            packets.push((&*frame, index, gateway, inner.destination));
         }
     }
-    for (_, destination) in &packets {
-        table.prefetch_entry(*destination);
+    for (_, _, gateway, destination) in &packets {
+        gateway.routes.prefetch_entry(*destination);
     }
-    let mut routes: ArrayVec<(&[u8], _), BATCH> = ArrayVec::new();
-    for (frame, destination) in packets {
-        if let Ok(route) = turn.routes.find(gateway, destination, || table.find(destination).ok_or(())) {
-            table.prefetch_route(*route);
-            routes.push((frame, *route));
+    let mut routes: ArrayVec<(&[u8], _, _), BATCH> = ArrayVec::new();
+    for (frame, index, gateway, destination) in packets {
+        if let Ok(route) = turn.routes.find(index, destination, || gateway.routes.find(destination).ok_or(())) {
+            gateway.routes.prefetch_route(*route);
+            routes.push((frame, gateway, *route));
         }
     }
     let mut tunnels: ArrayVec<_, BATCH> = ArrayVec::new();
-    for (frame, route) in routes {
-        if let Some(Route::Tunnels(group)) = table.route(route)
-            && let Some(tunnel) = group.tunnel(|| packet(frame).map_or(0, |(_, inner)| inner.flow_hash()))
+    for (frame, gateway, route) in routes {
+        if let Some(Route::Tunnels(group)) = gateway.routes.route(route)
+            && let Some(tunnel) = group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
         {
-            turn.snapshot.tunnels.prefetch(tunnel.position());
+            snapshot.tunnels.prefetch(tunnel.position());
             tunnels.push(tunnel);
         }
     }
     for tunnel in tunnels {
-        if let Some(outbound) = turn.snapshot.tunnels.get(tunnel.position()) {
+        if let Some(outbound) = snapshot.tunnels.get(tunnel.position()) {
             outbound.sa.prefetch();
             turn.tally.prefetch(outbound.slot);
         }

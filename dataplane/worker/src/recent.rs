@@ -73,7 +73,7 @@ impl<T: Clone> Recent<T> {
         let mixed = (low ^ high.rotate_left(32) ^ u64::from(key.table) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let entry = &mut self.entries[(mixed >> (u64::BITS - ENTRIES.ilog2())) as usize % ENTRIES];
         if entry.key != key {
-            self.missed += 1;
+            self.missed = self.missed.wrapping_add(1);
             *entry = Entry { key, value: Some(look_up()?) };
         }
         // A key that was asked for came with a value, and none is like the first ones, whose version is no snapshot's.

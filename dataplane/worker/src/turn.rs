@@ -1,7 +1,13 @@
 //! What the stages of one batch share.
 
+use std::cell::Cell;
+use std::time::Instant;
+
 use arrayvec::ArrayVec;
-use tables::{GatewayIndex, PortIndex, RouteIndex, SaSlot, Snapshot, TunnelIndex, Unresolved};
+use tables::{
+    AttachmentIndex, GatewayIndex, PortIndex, RateLimit, RouteIndex, SaSlot, Seen, Snapshot, TunnelIndex, TunnelLimits,
+    Unresolved,
+};
 use wire::LinkHeader;
 use wire::icmp::Report;
 
@@ -19,6 +25,8 @@ pub(crate) struct Turn<'a, W> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) shared: &'a Shared,
     pub(crate) tally: Tally<'a>,
+    /// The time, once somebody has asked for it: one batch is one moment.
+    clock: Cell<Option<Instant>>,
     /// Routes found lately, of packets from VPCs.
     pub(crate) routes: &'a mut Recent<RouteIndex>,
     /// Ways found lately, of packets from peers.
@@ -61,7 +69,8 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
     ) -> Self {
         watch.ended(Stage::Receive);
         let Memory { routes, ways } = memory;
-        Self { snapshot, shared, tally: Tally::new(&shared.counters, received), routes, ways, watch }
+        let (tally, clock) = (Tally::new(&shared.counters, received), Cell::new(None));
+        Self { snapshot, shared, tally, clock, routes, ways, watch }
     }
 
     #[inline]
@@ -73,6 +82,20 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
     #[cold]
     pub(crate) fn ask_for(&self, neighbour: Unresolved) {
         let _ = self.shared.unresolved.push(neighbour);
+    }
+
+    /// Tells of a neighbour. What a full queue does not take comes again with its next packet.
+    #[cold]
+    pub(crate) fn tell_seen(&self, neighbour: Seen) {
+        let _ = self.shared.seen.push(neighbour);
+    }
+
+    /// Whether a tunnel may carry so many bytes more in one direction.
+    #[inline(never)]
+    pub(crate) fn admits(&self, tunnel: TunnelIndex, limit: fn(&TunnelLimits) -> &RateLimit, bytes: usize) -> bool {
+        let now = self.clock.get().unwrap_or_else(Instant::now);
+        self.clock.set(Some(now));
+        self.snapshot.limits.get(tunnel.position()).is_none_or(|limits| limit(limits).admit(bytes, now))
     }
 
     /// Hands a packet to its gateway's own host.
@@ -151,8 +174,8 @@ impl Notice {
 /// Where a packet came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// From a VPC, through this port.
-    Vpc(PortIndex),
+    /// From a VPC, through this attachment.
+    Vpc(AttachmentIndex),
     /// From a peer, through this tunnel.
     Tunnel(TunnelIndex),
     /// From the gateway's own host.

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 use port::{BATCH, Port, Receive, Transmit};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tables::{GatewayIndex, PortIndex, PortRole, Reader, Snapshot};
+use tables::{PortIndex, PortRole, Reader, Snapshot, Vlans};
 use wire::Packet;
 
 use crate::handle::{Handle, Shared};
+use crate::outbound::Entrance;
 use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
 use crate::tally::Tally;
-use crate::turn::{Memory, Origin, Turn};
+use crate::turn::{Memory, Turn};
 use crate::{DropReason, host, inbound, outbound, prefetch};
 
 /// What a worker does when it finds nothing to do.
@@ -119,14 +120,14 @@ impl<P: Port> Worker<P> {
         let tables = (snapshot, &*self.shared);
         let mut found = 0;
         for (index, role) in snapshot.ports.iter().take(self.ports.len()).enumerate() {
-            found += match *role {
+            found += match role {
                 PortRole::Wan => {
                     let kept = (&mut self.memory, &mut self.reassembly);
                     from_wan(&mut self.ports, index, limit, tables, kept, watch)
                 }
-                PortRole::Vpc(gateway) => {
+                PortRole::Vpc(vlans) => {
                     let kept = (&mut *self.room, &mut self.memory);
-                    from_vpc(&mut self.ports, (index, gateway), limit, tables, kept, watch)
+                    from_vpc(&mut self.ports, (index, vlans), limit, tables, kept, watch)
                 }
             };
         }
@@ -178,7 +179,7 @@ fn apart<P: Port>(ports: &mut [P], index: usize) -> Option<(&mut P::Rx, Transmit
 
 fn from_vpc<P: Port, W: Stopwatch>(
     ports: &mut [P],
-    (index, gateway): (usize, GatewayIndex),
+    (index, vlans): (usize, &Vlans),
     limit: usize,
     tables: (&Snapshot, &Shared),
     (room, memory): (&mut [u8], &mut Memory),
@@ -190,11 +191,10 @@ fn from_vpc<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(tables, memory, count, watch);
-    let origin = (gateway, Origin::Vpc(PortIndex(index as u32)));
     if turn.routes.is_short() {
-        prefetch::ways(rx.frames(), gateway, &mut turn);
+        prefetch::ways(rx.frames(), vlans, &mut turn);
     }
-    send::<P, W>(rx.frames(), origin, &mut others, room, &mut turn);
+    send::<P, W>(rx.frames(), Entrance::Vpc(vlans), &mut others, room, &mut turn);
     rx.release();
     turn.tally.finish();
     watch.ended(Stage::Transmit);
@@ -202,18 +202,18 @@ fn from_vpc<P: Port, W: Stopwatch>(
 }
 
 /// Routes and seals frames, as many at a time as there is room for.
-pub(crate) fn send<'a, P: Port, W: Stopwatch>(
+pub(crate) fn send<'a, 's, P: Port, W: Stopwatch>(
     mut frames: impl Iterator<Item = &'a mut [u8]>,
-    origin: (GatewayIndex, Origin),
+    entrance: Entrance<'s>,
     others: &mut Transmitters<'_, P>,
     room: &mut [u8],
-    turn: &mut Turn<'_, W>,
+    turn: &mut Turn<'s, W>,
 ) {
     let mut left = None;
     loop {
         let mut batch = outbound::Batch::new();
         let mut these = left.take().into_iter().chain(&mut frames);
-        left = outbound::route(&mut batch, &mut these, room, origin, turn);
+        left = outbound::route(&mut batch, &mut these, room, entrance, turn);
         turn.ended(Stage::Classify);
         if batch.is_empty() && left.is_none() {
             return;

@@ -10,7 +10,7 @@ use esp::Encapsulation;
 use house::{House, Plan, VPC, WAN, address, clear, frame, ipv4, returning, seal_text, sealed, udp};
 use port::MemoryOptions;
 use proptest::prelude::*;
-use tables::{GatewayIndex, PortIndex, SaSlot, Unresolved};
+use tables::{AttachmentIndex, GatewayIndex, PortIndex, SaSlot, Traffic, Unresolved};
 use wire::icmp::Report;
 
 #[test]
@@ -97,7 +97,7 @@ fn an_unexpected_attachment_gets_its_packets_too() {
 fn tagged_frames_are_understood() {
     let mut house = House::new(Plan::default());
     let tagged = |packet: &[u8], tags: &[u8]| [&[0; 12][..], tags, &[8, 0], packet].concat();
-    let [wan, ..] = house.pass(VPC, &[tagged(&clear(60), &[0x81, 0, 0, 100])]);
+    let [wan, ..] = house.pass(VPC, &[tagged(&clear(60), &[0x81, 0, 0xa0, 0])]);
     assert_eq!(wan.len(), 1);
     let packet = returning(60, [10, 1, 0, 2]);
     let esp = sealed(&house.outbound, 1, &packet, 4, false);
@@ -144,7 +144,7 @@ fn what_is_too_long_is_fragmented_or_reported() {
     house.pass(VPC, &[frame(&whole(clear(1400)))]);
     let notice = house.handle.notice().unwrap();
     let longest = house.outbound.longest_inner(980) as u16;
-    assert_eq!((notice.report, notice.origin), (Report::TooBig { mtu: longest }, Origin::Vpc(PortIndex(VPC as u32))));
+    assert_eq!((notice.report, notice.origin), (Report::TooBig { mtu: longest }, Origin::Vpc(AttachmentIndex(0))));
     assert_eq!(notice.packet().len(), 1280);
     assert!(house.handle.notice().is_none());
 }
@@ -294,7 +294,9 @@ fn plan(reason: DropReason) -> Plan {
         DropReason::NeighbourUnresolved => Plan { resolved: false, ..ordinary },
         DropReason::NoTunnelUp => Plan { tunnel_up: false, ..ordinary },
         DropReason::TooLong => Plan { wan_mtu: 1000, ..ordinary },
-        DropReason::SequenceExhausted => Plan { extended: false, ..ordinary },
+        DropReason::SequenceExhausted => Plan { packets: Some(64), ..ordinary },
+        DropReason::RateLimited => Plan { traffic: Traffic::Limited, ..ordinary },
+        DropReason::TunnelPaused => Plan { traffic: Traffic::Paused, ..ordinary },
         DropReason::TransmitRingFull => {
             Plan { options: MemoryOptions { tx_frames: 3, ..ordinary.options }, ..ordinary }
         }
@@ -377,10 +379,16 @@ fn scene(reason: DropReason, house: &mut House) {
         DropReason::Blackhole => (VPC, vec![ipv4([10, 1, 0, 2], [10, 2, 66, 1], 17, &[0; 8])]),
         DropReason::Rejected => (VPC, vec![ipv4([10, 1, 0, 2], [10, 2, 77, 1], 17, &[0; 8])]),
         DropReason::SequenceExhausted => {
-            while house.outbound.take_sequence(1 << 20).is_ok() {}
-            while house.outbound.take_sequence(1).is_ok() {}
+            house.pass(VPC, &vec![frame(&clear(60)); 64]);
             (VPC, vec![clear(60)])
         }
+        DropReason::UnknownVlan => {
+            house.pass(VPC, &[[&frame(&[])[..12], &[0x81, 0, 0, 100, 8, 0], &clear(60)].concat()]);
+            return;
+        }
+        DropReason::SpoofedSource => (VPC, vec![ipv4([10, 2, 0, 2], [10, 2, 0, 2], 17, &[0; 8])]),
+        DropReason::RateLimited => (VPC, vec![clear(1400); 6]),
+        DropReason::TunnelPaused => (WAN, vec![esp(1, &returning(60, [10, 1, 0, 2]), 4)]),
         DropReason::TransmitRingFull => (VPC, vec![clear(60); 4]),
         DropReason::ControlQueueFull => {
             for _ in 0..4 {

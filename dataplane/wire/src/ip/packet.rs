@@ -81,20 +81,14 @@ impl<'a> Packet<'a> {
 
     #[inline(always)]
     fn parse_v4(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let (header, _) = Ipv4Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
-        let header_length = usize::from(header.version_length & 0x0f) * 4;
-        let total_length = usize::from(header.total_length.get());
-        if header_length < Ipv4Header::LENGTH || total_length < header_length {
-            return Err(Malformed::Ip);
-        }
-        let packet = bytes.get(..total_length).ok_or(Malformed::Ip)?;
-        let holds = match packet.first_chunk() {
-            Some(header) if header_length == Ipv4Header::LENGTH => checksum::ipv4_holds(header),
-            Some(_) | None => checksum::ipv4_header(packet.get(..header_length).ok_or(Malformed::Ip)?) == 0,
+        let start = bytes.first_chunk::<{ Ipv4Header::LENGTH }>().ok_or(Malformed::Ip)?;
+        let header: &Ipv4Header = zerocopy::transmute_ref!(start);
+        let packet = bytes.get(..usize::from(header.total_length.get())).ok_or(Malformed::Ip)?;
+        let header_length = match header.version_length {
+            0x45 if packet.len() >= Ipv4Header::LENGTH && checksum::ipv4_holds(start) => Ipv4Header::LENGTH,
+            0x45 => return Err(Malformed::Ip),
+            _ => Self::options(packet)?,
         };
-        if !holds {
-            return Err(Malformed::Ip);
-        }
         let fragment = header.fragment.get();
         Ok(Self {
             bytes: packet,
@@ -107,6 +101,14 @@ impl<'a> Packet<'a> {
             traffic_class: header.traffic_class,
             hops: header.time_to_live,
         })
+    }
+
+    /// Bytes of an IPv4 header with options.
+    #[cold]
+    fn options(packet: &[u8]) -> Result<usize, Malformed> {
+        let length = packet.first().map_or(0, |byte| usize::from(byte & 0x0f) * 4);
+        let header = packet.get(..length).filter(|header| header.len() > Ipv4Header::LENGTH).ok_or(Malformed::Ip)?;
+        if checksum::ipv4_header(header) == 0 { Ok(length) } else { Err(Malformed::Ip) }
     }
 
     #[inline(always)]

@@ -1,15 +1,18 @@
 //! A small house over memory ports for tests: one border gateway, two attachments, tunnels to one peer.
 
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aead::Suite;
 use bordergate_worker::{DropReason, Handle, Options, Sleep, Worker, worker};
 use esp::{Encapsulation, HeaderRules, InboundSa, OutboundSa, OuterHeader};
 use port::{MemoryOptions, MemoryPort};
 use tables::{
-    Attachment, AttachmentIndex, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher, Route,
-    RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, publication,
+    Attachment, AttachmentIndex, Gateway, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher,
+    Route, RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, Traffic, TrafficSelector, TunnelGroup, TunnelIndex,
+    TunnelLimits, Vlans, publication,
 };
 use wire::{EtherType, LinkHeader, MacAddress, Spi};
 
@@ -18,6 +21,8 @@ pub const VPC: usize = 1;
 
 /// Both directions use this index, so that what the house seals it can also open.
 pub const SPI: u32 = 0x1230_0005;
+/// Two tunnels with equal shares; the second is never up.
+pub const PAIR: [(TunnelIndex, NonZeroU8); 2] = [(TunnelIndex(0), NonZeroU8::MIN), (TunnelIndex(1), NonZeroU8::MIN)];
 const KEY: [u8; 16] = [7; 16];
 
 /// How the house differs from the ordinary.
@@ -26,6 +31,11 @@ pub struct Plan {
     pub tunnel_up: bool,
     pub encapsulation: Option<Encapsulation>,
     pub extended: bool,
+    /// The most packets that the outbound association seals.
+    pub packets: Option<u64>,
+    pub traffic: Traffic,
+    /// Whether the route leads into a pair of tunnels, and by which hash.
+    pub symmetric: Option<bool>,
     pub wan_mtu: u16,
     /// What SYN segments are held to; what fits the tunnel if `None`.
     pub segments: Option<[u16; 2]>,
@@ -41,6 +51,9 @@ impl Default for Plan {
             tunnel_up: true,
             encapsulation: None,
             extended: true,
+            packets: None,
+            traffic: Traffic::Free,
+            symmetric: None,
             wan_mtu: 1500,
             segments: None,
             rules: HeaderRules::default(),
@@ -69,8 +82,7 @@ impl House {
         let (own, peer, next_hop) = (address("203.0.113.1"), address("198.51.100.2"), address("203.0.113.254"));
         let header = OuterHeader::new(link(next_hop).bytes(), own, peer, plan.encapsulation, plan.rules).unwrap();
         let (spi, salt, suite) = (Spi::new(SPI).unwrap(), [1, 2, 3, 4], Suite::Aes128Gcm16);
-        let outbound =
-            Arc::new(OutboundSa::new(esp::Outbound { spi, suite, key: &KEY, salt, extended: plan.extended }).unwrap());
+        let outbound = sealing(&plan, spi);
         let inbound =
             InboundSa::new(esp::Inbound { spi, suite, key: &KEY, salt, extended: plan.extended, replay_window: 64 });
         let side = |ranges: &[(&str, &str)]| {
@@ -83,13 +95,14 @@ impl House {
             side(&[("10.0.0.0", "10.1.255.255"), ("10.3.0.0", "10.3.255.255"), ("2001:db8:1::", "2001:db8:1::ffff")]),
             side(&[("10.2.0.0", "10.2.255.255"), ("10.2.0.0", "10.2.255.255"), ("2001:db8:2::", "2001:db8:2::ffff")]),
         );
-        let inbound = Inbound::new(
+        let mut inbound = Inbound::new(
             Arc::new(inbound.unwrap()),
             TunnelIndex(0),
             GatewayIndex(0),
             PortIndex(VPC as u32),
             selectors.clone(),
         );
+        (inbound.traffic, inbound.reverse_path) = (plan.traffic, true);
         let longest = outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16;
         let up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
@@ -98,6 +111,7 @@ impl House {
             port: PortIndex(WAN as u32),
             longest,
             segments: plan.segments.unwrap_or([longest - 40, longest - 60]),
+            limited: plan.traffic == Traffic::Limited,
             header: if plan.resolved { Ok(header) } else { Err(next_hop) },
         });
         let prefixes = [
@@ -109,12 +123,14 @@ impl House {
             ("10.2.66.0/24", 3),
             ("10.2.77.0/24", 4),
             ("10.0.0.1/32", 5),
+            ("10.2.88.0/24", 1),
+            ("10.2.99.1/32", 5),
         ];
         let routes = RouteTable::new(
             [
                 Route::Attachment(AttachmentIndex(0)),
                 Route::Attachment(AttachmentIndex(1)),
-                Route::Tunnels(TunnelGroup::from(TunnelIndex(0))),
+                Route::Tunnels(if plan.symmetric.is_some() { TunnelGroup::new(&PAIR) } else { TunnelIndex(0).into() }),
                 Route::Blackhole,
                 Route::Reject,
                 Route::Host,
@@ -128,13 +144,22 @@ impl House {
             ];
             let hosts = hosts.iter().filter(|_| plan.resolved).map(|host| address(host));
             let neighbours: Vec<_> = hosts.map(|host| (host, link(host))).collect();
-            Attachment::new(PortIndex(port as u32), &routes, &neighbours)
+            let mut made = Attachment::new(GatewayIndex(0), PortIndex(port as u32), &routes, &neighbours);
+            let sources = ["10.1.0.0/16", "10.3.0.0/16", "2001:db8:1::/48"];
+            made.sources = Some(sources.map(|prefix| prefix.parse().unwrap()).into_iter().collect());
+            made
         };
         let snapshot = Snapshot {
-            ports: Arc::new([PortRole::Wan, PortRole::Vpc(GatewayIndex(0)), PortRole::Vpc(GatewayIndex(0))]),
+            ports: Arc::new([
+                PortRole::Wan,
+                PortRole::Vpc(Vlans::untagged(AttachmentIndex(0))),
+                PortRole::Vpc(Vlans::untagged(AttachmentIndex(1))),
+            ]),
             inbound: [(SaSlot::of(SPI).position(), inbound)].into_iter().collect(),
             tunnels: up.map(|outbound| (0, outbound)).into_iter().collect(),
-            gateways: [(0, routes)].into_iter().collect(),
+            // The slowest there is, so that no test is long enough for anything to flow in: two full frames pass.
+            limits: [(0, Arc::new(TunnelLimits::new(1, Instant::now())))].into_iter().collect(),
+            gateways: [(0, Gateway { routes, symmetric: plan.symmetric == Some(true) })].into_iter().collect(),
             attachments: Arc::new([
                 attachment(VPC, "10.1.0.0/24", &["10.1.0.2", "fe80::1"]),
                 attachment(2, "10.3.0.0/16", &["10.3.0.2"]),
@@ -174,6 +199,11 @@ impl House {
         let counters = self.handle.counters();
         DropReason::ALL.into_iter().zip(counters.drops).filter(|(_, count)| *count > 0).collect()
     }
+}
+
+fn sealing(plan: &Plan, spi: Spi) -> Arc<OutboundSa> {
+    let (suite, salt, extended) = (Suite::Aes128Gcm16, [1, 2, 3, 4], plan.extended);
+    Arc::new(OutboundSa::new(esp::Outbound { spi, suite, key: &KEY, salt, extended, packets: plan.packets }).unwrap())
 }
 
 /// Bytes of the headers in front of ESP.

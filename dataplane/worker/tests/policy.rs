@@ -1,0 +1,80 @@
+//! What an operator asks of a tunnel or a gateway: limits, pauses, honest sources, the choice of a tunnel.
+
+#[allow(dead_code, reason = "shared with the other scenes")]
+mod house;
+
+use bordergate_worker::DropReason;
+use house::{House, Plan, VPC, WAN, clear, frame, ipv4, returning, sealed};
+use tables::{SaSlot, Traffic, TunnelGroup};
+use wire::Packet;
+
+/// Two full frames fill the bucket of the slowest limit: five packets of 1400 bytes pass and no more, each way.
+#[test]
+fn a_limited_tunnel_carries_what_its_bucket_holds_each_way() {
+    let mut house = House::new(Plan { traffic: Traffic::Limited, ..Plan::default() });
+    let [wan, ..] = house.pass(VPC, &vec![frame(&clear(1400)); 20]);
+    assert_eq!((wan.len(), house.drops()), (5, vec![(DropReason::RateLimited, 15)]));
+    let packet = returning(1400, [10, 1, 0, 2]);
+    let esp: Vec<_> = (1..=20).map(|number| frame(&sealed(&house.outbound, number, &packet, 4, false))).collect();
+    let [_, vpc, _] = house.pass(WAN, &esp);
+    assert_eq!((vpc.len(), house.drops()), (5, vec![(DropReason::RateLimited, 30)]));
+}
+
+/// It is dropped once it is authentic, so that the association is alive and its window moves.
+#[test]
+fn what_a_paused_tunnel_brings_is_authenticated_first() {
+    let mut house = House::new(Plan { traffic: Traffic::Paused, ..Plan::default() });
+    let esp = frame(&sealed(&house.outbound, 1, &returning(60, [10, 1, 0, 2]), 4, false));
+    let [_, vpc, _] = house.pass(WAN, &[esp.clone(), esp]);
+    assert!(vpc.is_empty());
+    assert_eq!(house.drops(), [(DropReason::Replayed, 1), (DropReason::TunnelPaused, 1)]);
+    assert_eq!(house.handle.sa_counters(SaSlot::of(house::SPI)).unwrap().packets, 1);
+}
+
+/// RFC 2827, and RFC 3704: nobody speaks in another's name, and no one packet of a run is let through for the one before.
+#[test]
+fn sources_lie_where_their_packets_come_from() {
+    let mut house = House::new(Plan::default());
+    let from = |last: u8, second: u8| frame(&ipv4([10, second, 0, last], [10, 2, 0, 2], 17, &[0; 8]));
+    let good = [from(2, 1), from(2, 1), from(3, 1)];
+    let [wan, ..] = house.pass(VPC, &[&good[..], &[from(2, 2), from(2, 2), from(2, 4), from(2, 1)]].concat());
+    assert_eq!((wan.len(), house.drops()), (4, vec![(DropReason::SpoofedSource, 3)]));
+    for (number, (source, passes)) in (1..).zip([
+        ([10, 2, 0, 2], true),
+        ([10, 2, 88, 1], false),
+        ([10, 2, 99, 1], false),
+        ([10, 2, 66, 1], true),
+        ([10, 2, 0, 2], true),
+    ]) {
+        let inner = ipv4(source, [10, 1, 0, 2], 17, &[0; 8]);
+        let [_, vpc, _] = house.pass(WAN, &[frame(&sealed(&house.outbound, number, &inner, 4, false))]);
+        assert_eq!(vpc.len(), usize::from(passes), "{source:?}");
+    }
+    assert_eq!(house.drops(), [(DropReason::SpoofedSource, 5)]);
+}
+
+/// By one hash or by the other, as the gateway has it: of two tunnels only the first is up.
+#[test]
+fn the_gateway_says_what_a_tunnel_is_chosen_by() {
+    // The source is the greater of the two as the hash folds them, or both hashes would be one.
+    let packet = |port| {
+        let source = [0x20, 1, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0];
+        let destination = [0x20, 1, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+        [&[0x60, 0, 0, 0, 0, 8, 17, 64][..], &source, &destination, &[9, port, 0, 9, 0, 8, 0, 0]].concat()
+    };
+    let packets: Vec<_> = (0..64).map(packet).collect();
+    let group = TunnelGroup::new(&house::PAIR);
+    let chosen = |hash: fn(&Packet<'_>) -> u32| -> Vec<bool> {
+        packets
+            .iter()
+            .map(|packet| group.tunnel(|| hash(&Packet::parse(packet).unwrap())) == Some(house::PAIR[0].0))
+            .collect()
+    };
+    let (directed, symmetric) = (chosen(|packet| packet.flow_hash()), chosen(|packet| packet.symmetric_flow_hash()));
+    assert_ne!(directed, symmetric);
+    for (flag, expected) in [(false, directed), (true, symmetric)] {
+        let mut house = House::new(Plan { symmetric: Some(flag), ..Plan::default() });
+        let passed: Vec<_> = packets.iter().map(|packet| house.pass(VPC, &[frame(packet)])[WAN].len() == 1).collect();
+        assert_eq!(passed, expected, "symmetric: {flag}");
+    }
+}

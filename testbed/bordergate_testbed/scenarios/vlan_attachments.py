@@ -1,0 +1,78 @@
+"""Two tenants with the same addresses share one VPC interface by VLAN tag; what bears another tag is nobody's."""
+
+from __future__ import annotations
+
+import struct
+
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.l2 import Dot1Q
+from scapy.packet import Packet, Raw
+
+from ..capture import Injector
+from ..gateway import Site, Tunnel
+from ..scenario import Bed, expect
+from ..strongswan import Connection
+from ..topology import IDC_HOST, SECOND_CUSTOMER_WAN, VPC_HOST
+
+# By VLAN: what the echoes carry, so that they are told apart.
+SIZES = {100: 101, 200: 202}
+STRANGE = (300, 0)
+
+
+def run(bed: Bed) -> None:
+    topology = bed.topology
+    bed.step("bring up a tunnel for each of two tenants, whose VPCs are VLANs of one interface")
+    topology.add_second_tenant()
+    bed.strongswan(name="strongswan-1").start(Connection())
+    bed.strongswan(name="strongswan-2", namespace=topology["customer-2"]).start(
+        Connection(name="tun-2", local=SECOND_CUSTOMER_WAN, local_id=SECOND_CUSTOMER_WAN, psk="another_battery"))
+    gateway = bed.gateway().start(
+        Site(vlan=100),
+        Site(name="2", asn=65010, customer_asn=65011, vlan=200,
+             tunnel=Tunnel(name="tun-2", remote=SECOND_CUSTOMER_WAN, psk="another_battery")))
+    gateway.wait_up("tun-1")
+    gateway.wait_up("tun-2")
+
+    vpc = bed.capture("vpc-host", topology.vpc_host, "vpc0", incoming_only=True)
+    idc = {vlan: bed.capture(name, topology[name], "lan0", incoming_only=True)
+           for vlan, name in ((100, "idc-host"), (200, "idc-host-2"))}
+    with Injector(topology.vpc_host, "vpc0", topology.bordergate, "vpc0") as trunk:
+        for vlan, size in SIZES.items():
+            bed.step(f"ping from VLAN {vlan}")
+            # The kernel does not know the VLAN's neighbours, so the first answer may find none: the echo itself shows who it is.
+            for sequence in range(1, 4):
+                trunk.send(echo(size, sequence), vlan=tag(vlan))
+                if sequence == 1:
+                    idc[vlan].wait_for(f"the echo from VLAN {vlan}", is_icmp(8, size))
+            answer = vpc.wait_for(f"an answer of {size} bytes", is_icmp(0, size))
+            expect(answer.haslayer(Dot1Q) and answer[Dot1Q].vlan == vlan, f"it bears not VLAN {vlan}: {answer.summary()}")
+        for vlan in STRANGE:
+            bed.step(f"send {f'in VLAN {vlan}' if vlan else 'without a tag'}")
+            before = gateway.counted()
+            trunk.send(echo(303, 1), vlan=tag(vlan) if vlan else b"")
+            gateway.wait_counted("what no attachment has", ("unknown_vlan",), before, 1)
+
+    bed.step("see that nobody got the other's packets")
+    vpc.stop()
+    answers = {(packet[Dot1Q].vlan, len(packet[Raw])) for packet in vpc.packets()
+               if packet.haslayer(Dot1Q) and packet.haslayer(ICMP) and packet[ICMP].type == 0}
+    expect(answers == set(SIZES.items()), f"answers by VLAN and size: {answers}")
+    for vlan, capture in idc.items():
+        capture.stop()
+        sizes = {len(packet[Raw]) for packet in capture.packets() if packet.haslayer(ICMP) and packet[ICMP].type == 8}
+        expect(sizes == {SIZES[vlan]}, f"behind VLAN {vlan}'s tunnel arrived echoes of {sizes} bytes")
+
+
+def tag(vlan: int) -> bytes:
+    """IEEE 802.1Q's, of the usual priority."""
+    return struct.pack("!HH", 0x8100, vlan)
+
+
+def echo(size: int, sequence: int) -> Packet:
+    """An echo request from the VPC with so many bytes."""
+    return IP(src=VPC_HOST, dst=IDC_HOST) / ICMP(type=8, id=7, seq=sequence) / Raw(bytes(size))
+
+
+def is_icmp(kind: int, size: int):
+    """Whether a frame is of this type and size."""
+    return lambda frame: frame.haslayer(ICMP) and frame[ICMP].type == kind and len(frame[Raw]) == size
