@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod aead;
+mod churn;
 mod core;
 mod environment;
+mod flood;
 mod median;
 mod operation;
 mod pipeline;
@@ -30,6 +32,10 @@ enum Question {
     /// How many cycles does a packet's whole way through a worker take, from memory to memory, with how many security
     /// associations and routes?
     Pipeline(pipeline::Arguments),
+    /// Does a worker pause while control replaces a hundred thousand security associations?
+    Churn(churn::Arguments),
+    /// What does a packet cost that is dropped, beside one that passes?
+    Flood(flood::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -37,5 +43,7 @@ fn main() -> anyhow::Result<()> {
         Question::Veth(arguments) => veth::run(&arguments),
         Question::Aead(arguments) => aead::run(&arguments),
         Question::Pipeline(arguments) => pipeline::run(&arguments),
+        Question::Churn(arguments) => churn::run(&arguments),
+        Question::Flood(arguments) => flood::run(&arguments),
     }
 }

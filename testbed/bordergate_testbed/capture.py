@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.ipsec import ESP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
@@ -134,7 +135,8 @@ class Injector:
     def send(self, packet: Packet | bytes, *, vlan: bytes = b"") -> None:
         """Send an IP packet to the other end; `vlan` goes between the addresses and the EtherType."""
         addresses = bytes.fromhex(self.destination.replace(":", "") + self.source.replace(":", ""))
-        self._socket.send(addresses + vlan + b"\x08\x00" + bytes(packet))
+        data = bytes(packet)
+        self._socket.send(addresses + vlan + (b"\x86\xdd" if data[0] >> 4 == 6 else b"\x08\x00") + data)
 
     def send_frame(self, frame: bytes) -> None:
         """Send a whole frame as it is."""
@@ -156,7 +158,7 @@ def is_udp_esp(packet: Packet) -> bool:
 
 def is_raw_esp(packet: Packet) -> bool:
     """ESP as protocol 50."""
-    return packet.haslayer(IP) and packet[IP].proto == 50
+    return packet.haslayer(IP) and packet[IP].proto == 50 or packet.haslayer(IPv6) and packet[IPv6].nh == 50
 
 
 def is_ike(packet: Packet) -> bool:

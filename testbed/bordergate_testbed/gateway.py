@@ -52,6 +52,7 @@ class Tunnel:
     peer_inner: str | None = None
     paused: bool = False
     weight: int = 1
+    df: str = "set"
     bandwidth_mbps: int | None = None
     lifetime_packets: int = 0
 
@@ -89,6 +90,9 @@ encryption = {_list(self.esp_encryption)}
 esn = {str(self.esn).lower()}
 replay_window = {self.replay_window}
 lifetime_packets = {self.lifetime_packets}
+
+[vpn_tunnel.outer]
+df = "{self.df}"
 """
 
     def mirrored(self) -> Tunnel:

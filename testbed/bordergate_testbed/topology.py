@@ -23,6 +23,18 @@ INTERNET_AT_SECOND_CUSTOMER = "192.0.2.254"
 CUSTOMER_PRIVATE = "192.168.77.2"
 NAT_PRIVATE = "192.168.77.1"
 
+# With `Options.ipv6`, beside the IPv4 addresses of the same places.
+VPC_HOST6 = "2001:db8:1::2"
+VPC_GATEWAY6 = "2001:db8:1::1"
+VPC_PREFIX6 = "2001:db8:1::/64"
+IDC_HOST6 = "2001:db8:2::2"
+IDC_GATEWAY6 = "2001:db8:2::1"
+IDC_PREFIX6 = "2001:db8:2::/64"
+BORDERGATE_WAN6 = "2001:db8:b::1"
+CUSTOMER_WAN6 = "2001:db8:c::2"
+INTERNET_AT_BORDERGATE6 = "2001:db8:b::fe"
+INTERNET_AT_CUSTOMER6 = "2001:db8:c::fe"
+
 # The ends inside the tunnel.
 BORDERGATE_INNER = "169.254.10.1"
 CUSTOMER_INNER = "169.254.10.2"
@@ -40,6 +52,8 @@ class Options:
 
     nat: bool = False
     """The customer sits behind a source NAT that also changes ports."""
+    ipv6: bool = False
+    """All links carry IPv6, too."""
 
 
 class Topology:
@@ -166,6 +180,8 @@ class Topology:
             # The gateway's host forwards too: the worst case for "nothing in clear", so it is the usual case here.
             self[role].sysctl({"net/ipv4/ip_forward": "1", "net/ipv4/conf/all/rp_filter": "0",
                                "net/ipv4/conf/default/rp_filter": "0"})
+        if self.options.ipv6:
+            self._add_ipv6()
         if nat:
             self.internet.run("nft", "-f", "-", stdin=f"""
                 table ip nat {{
@@ -175,6 +191,21 @@ class Topology:
                         ip saddr {NAT_PRIVATE}/24 oifname "bordergate0" snat to {CUSTOMER_WAN}
                     }}
                 }}""")
+
+    def _add_ipv6(self) -> None:
+        for role in ROLES:
+            self[role].sysctl({"net/ipv6/conf/all/disable_ipv6": "0"})
+        for role, interface, address in (
+                ("idc-host", "lan0", IDC_HOST6), ("customer", "lan0", IDC_GATEWAY6), ("customer", "wan0", CUSTOMER_WAN6),
+                ("internet", "customer0", INTERNET_AT_CUSTOMER6), ("internet", "bordergate0", INTERNET_AT_BORDERGATE6),
+                ("bordergate", "wan0", BORDERGATE_WAN6), ("bordergate", "vpc0", VPC_GATEWAY6),
+                ("vpc-host", "vpc0", VPC_HOST6)):
+            self[role].ip("addr", "add", f"{address}/64", "dev", interface, "nodad")
+        for role, router in (("idc-host", IDC_GATEWAY6), ("customer", INTERNET_AT_CUSTOMER6),
+                             ("bordergate", INTERNET_AT_BORDERGATE6), ("vpc-host", VPC_GATEWAY6)):
+            self[role].ip("-6", "route", "add", "default", "via", router)
+        for role in ("customer", "internet", "bordergate"):
+            self[role].sysctl({"net/ipv6/conf/all/forwarding": "1"})
 
     def _link(self, one: str, one_name: str, other: str, other_name: str, mtu: int) -> None:
         run(["ip", "link", "add", one_name, "netns", self[one].name, "mtu", str(mtu), "type", "veth",

@@ -4,11 +4,11 @@
 //! Filling the receiving port before a turn and emptying the transmitting one after it is the network's part, and is not.
 //! All cases of one suite, direction and size take turns, round by round, so that noise hits all alike.
 
-mod case;
+pub mod case;
 mod figure;
 mod laps;
 mod traffic;
-mod world;
+pub mod world;
 
 use ::aead::Suite;
 use anyhow::{Result, ensure};

@@ -12,6 +12,8 @@ use super::case::{Case, Mix};
 
 /// Bytes of the inner headers, IPv4 and UDP.
 const HEADERS: usize = 28;
+/// Bits of the longest prefixes.
+pub const NARROWEST: u8 = 24;
 
 /// The same packets in every run: for which association, to which address.
 pub struct Traffic {
@@ -83,7 +85,7 @@ fn prefixes(count: usize, random: &mut impl Rng) -> Vec<Ipv4Net> {
     let mut prefixes = Vec::with_capacity(count);
     while prefixes.len() < count {
         let length = match random.random_range(0..100) {
-            0..60 => 24,
+            0..60 => NARROWEST,
             60..72 => 22,
             72..82 => 23,
             82..90 => 20,

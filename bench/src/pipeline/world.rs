@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use esp::{HeaderRules, InboundSa, OutboundSa, OuterHeader, Sealing};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use port::{MemoryOptions, MemoryPort};
 use quanta::Clock;
 use tables::{
@@ -22,8 +22,10 @@ use super::laps::{Laps, Watch};
 use super::traffic::{self, Traffic};
 use crate::operation::Operation;
 
-const WAN: usize = 0;
-const VPC: usize = 1;
+/// The port towards the peers.
+pub const WAN: usize = 0;
+/// The port towards the VPC.
+pub const VPC: usize = 1;
 const OWN: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// The VPC's hosts, by their last byte.
@@ -35,7 +37,6 @@ pub struct World {
     case: Case,
     worker: Worker<MemoryPort>,
     handle: Handle,
-    _publisher: Publisher<Snapshot>,
     traffic: Traffic,
     /// The peers' outbound associations, when what they seal is to be opened.
     peers: Vec<OutboundSa>,
@@ -46,8 +47,19 @@ pub struct World {
     inner: Vec<u8>,
 }
 
+/// Control's side of a world: what it published, and how it publishes more.
+pub struct Control {
+    pub publisher: Publisher<Snapshot>,
+    pub snapshot: Snapshot,
+}
+
 impl World {
     pub fn build(case: &Case) -> Result<Self> {
+        Self::with_control(case).map(|(world, _)| world)
+    }
+
+    /// A world whose tables are to change.
+    pub fn with_control(case: &Case) -> Result<(Self, Control)> {
         let traffic = Traffic::new(case);
         let (mut peers, mut inbound, mut tunnels) = (Vec::new(), Vec::new(), Vec::new());
         let selectors = selectors();
@@ -78,7 +90,7 @@ impl World {
             gateways: [(0, routes.into())].into_iter().collect(),
             attachments: Arc::new([attachment]),
         };
-        let (publisher, mut readers) = publication(snapshot, 1);
+        let (publisher, mut readers) = publication(snapshot.clone(), 1);
         let options = MemoryOptions { frame_size: 2048.max(case.size + 128), rx_frames: 128, tx_frames: 128 };
         let ports = (0..2).map(|_| MemoryPort::new(options)).collect();
         let reader = readers.pop().expect("one reader was asked for");
@@ -86,17 +98,9 @@ impl World {
         let (worker, handle) = worker(ports, reader, options)?;
         let mut inner = vec![0x5a; case.size];
         traffic::write(&mut inner, case.size, host(1), host(2));
-        Ok(Self {
-            case: *case,
-            worker,
-            handle,
-            _publisher: publisher,
-            traffic,
-            peers,
-            header: header(PEER, OWN),
-            clock: Clock::new(),
-            inner,
-        })
+        let world =
+            Self { case: *case, worker, handle, traffic, peers, header: header(PEER, OWN), clock: Clock::new(), inner };
+        Ok((world, Control { publisher, snapshot }))
     }
 
     /// A round of batches.
@@ -132,33 +136,58 @@ impl World {
         Ok(laps)
     }
 
+    /// Packets of a batch.
+    pub fn batch(&self) -> usize {
+        self.case.batch
+    }
+
+    /// Associations whose first route no other one lies within, so that what is sent to them goes nowhere else.
+    pub fn undivided(&self) -> impl Iterator<Item = u32> {
+        let narrowest =
+            |(number, prefix): (u32, &Ipv4Net)| (prefix.prefix_len() == traffic::NARROWEST).then_some(number);
+        (0..self.case.sas).zip(self.traffic.prefixes()).filter_map(narrowest)
+    }
+
+    /// The worker and control's end of it.
+    pub fn worker(&mut self) -> (&mut Worker<MemoryPort>, &Handle) {
+        (&mut self.worker, &self.handle)
+    }
+
+    /// Puts a packet for a tunnel on the VPC's port.
+    pub fn clear(&mut self, association: u32) {
+        let destination = self.traffic.destination(association);
+        let size = self.case.size;
+        self.worker.ports()[VPC].inject_with(|frame| {
+            frame[..Link::UNTAGGED].copy_from_slice(link(OWN.into()).bytes());
+            traffic::write(&mut frame[Link::UNTAGGED..], size, host(2), destination);
+            Link::UNTAGGED + size
+        });
+    }
+
+    /// Puts the next packet of a peer on the WAN's port, once `change` has done to the frame what it likes; it is given the
+    /// frame's length and returns the new one.
+    pub fn sealed(&mut self, association: u32, change: impl FnOnce(&mut [u8], usize) -> usize) {
+        let Self { case, worker, traffic, peers, header, inner, .. } = self;
+        let source = traffic.destination(association);
+        let last = (u32::from(source) % u32::from(HOST_COUNT)) as u8;
+        traffic::write(inner, case.size, source, host(last));
+        let peer = &peers[association as usize];
+        worker.ports()[WAN].inject_with(|frame| {
+            let number = peer.take_sequence(1).expect("far from the end");
+            let mut sealing = Sealing::default();
+            let length = sealing.push(peer, header, number, inner, frame);
+            sealing.finish();
+            change(frame, length)
+        });
+    }
+
     /// What the network brings for the next batch.
     fn fill(&mut self) {
-        let Self { case, worker, traffic, peers, header, inner, .. } = self;
-        for _ in 0..case.batch {
-            let association = traffic.association();
-            match case.operation {
-                Operation::Seal => {
-                    let destination = traffic.destination(association);
-                    worker.ports()[VPC].inject_with(|frame| {
-                        frame[..Link::UNTAGGED].copy_from_slice(link(OWN.into()).bytes());
-                        traffic::write(&mut frame[Link::UNTAGGED..], case.size, host(2), destination);
-                        Link::UNTAGGED + case.size
-                    });
-                }
-                Operation::Open => {
-                    let source = traffic.destination(association);
-                    let last = (u32::from(source) % u32::from(HOST_COUNT)) as u8;
-                    traffic::write(inner, case.size, source, host(last));
-                    let peer = &peers[association as usize];
-                    worker.ports()[WAN].inject_with(|frame| {
-                        let number = peer.take_sequence(1).expect("far from the end");
-                        let mut sealing = Sealing::default();
-                        let length = sealing.push(peer, header, number, inner, frame);
-                        sealing.finish();
-                        length
-                    });
-                }
+        for _ in 0..self.case.batch {
+            let association = self.traffic.association();
+            match self.case.operation {
+                Operation::Seal => self.clear(association),
+                Operation::Open => self.sealed(association, |_, length| length),
             }
         }
     }
@@ -173,11 +202,11 @@ fn link(address: IpAddr) -> LinkHeader {
     LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), None, EtherType::of(address))
 }
 
-fn spi(number: u32) -> Spi {
+pub fn spi(number: u32) -> Spi {
     Spi::new(0x7ab0_0000 | number).expect("not reserved")
 }
 
-fn key(case: &Case, number: u32) -> Vec<u8> {
+pub fn key(case: &Case, number: u32) -> Vec<u8> {
     (0..case.suite.key_length() as u32).map(|byte| (number.wrapping_mul(0x9e37_79b9) >> (byte % 4 * 8)) as u8).collect()
 }
 
@@ -198,7 +227,8 @@ fn sealing(case: &Case, number: u32) -> Result<OutboundSa> {
     })?)
 }
 
-fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbound> {
+/// A tunnel's outbound association.
+pub fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbound> {
     Ok(Outbound {
         sa: Arc::new(sealing(case, number)?),
         slot: SaSlot::of(number),
@@ -211,7 +241,8 @@ fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbound>
     })
 }
 
-fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inbound> {
+/// An inbound association.
+pub fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inbound> {
     let (key, suite) = (key(case, number), case.suite);
     let parts =
         esp::Inbound { spi: spi(number), suite, key: &key, salt: [1, 2, 3, 4], extended: true, replay_window: 1024 };
@@ -222,7 +253,7 @@ fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inbound> {
 }
 
 /// All there is, as a tunnel has by default.
-fn selectors() -> Selectors {
+pub fn selectors() -> Selectors {
     let all = |first: IpAddr, last: IpAddr| TrafficSelector::new(first, last, None, 0..=u16::MAX).expect("one family");
     let any = || {
         [

@@ -48,6 +48,8 @@ pub struct Status {
     pub publication: Publication,
     /// IKE datagrams that belong to no tunnel, by what became of them.
     pub ike: BTreeMap<String, u64>,
+    /// ICMP errors that packets are too long for a link, by what became of them: `heeded`, or why they were ignored.
+    pub path_mtu_errors: BTreeMap<String, u64>,
 }
 
 /// One border gateway.
@@ -78,9 +80,31 @@ pub struct Tunnel {
     pub ike: Option<Ike>,
     /// While up.
     pub esp: Option<Esp>,
+    /// Null without a way to the peer.
+    pub path_mtu: Option<PathMtu>,
     pub counters: TunnelCounters,
     /// IKE messages by kind, since the tunnel was configured.
     pub messages: BTreeMap<String, u64>,
+}
+
+/// The longest packets on the way to a peer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PathMtu {
+    /// Of an outer packet.
+    pub bytes: u16,
+    /// Of what fits one; null while the tunnel is down.
+    pub inner_bytes: Option<u16>,
+    /// Null where it is the interface's or the configured one.
+    pub learned: Option<LearnedPathMtu>,
+}
+
+/// Where a path MTU is from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LearnedPathMtu {
+    /// The router whose link takes no more.
+    pub router: String,
+    /// Then more is tried again.
+    pub expires_seconds: f64,
 }
 
 /// Why a tunnel is down.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::api::EspKey;
 use crate::negotiation;
+use crate::path_mtu::PathMtus;
 use crate::traffic::Traffic;
 use crate::volume::{Degree, Reached, Volumes};
 
@@ -27,6 +28,8 @@ pub struct Associations {
     reserved: BTreeMap<u32, Slots>,
     /// In the order of installation: of one tunnel's the last is used for sending.
     children: Vec<Child>,
+    /// RFC 4301 §4.4.2.1 keeps them with SAs; here they survive these.
+    pub path_mtus: PathMtus,
 }
 
 /// A child's slots: one for each direction.
@@ -55,7 +58,12 @@ pub struct Child {
 impl Associations {
     /// None, and all slots free.
     pub fn new() -> Self {
-        Self { pool: SlotPool::new(SLOTS), reserved: BTreeMap::new(), children: Vec::new() }
+        Self {
+            pool: SlotPool::new(SLOTS),
+            reserved: BTreeMap::new(),
+            children: Vec::new(),
+            path_mtus: PathMtus::default(),
+        }
     }
 
     /// Makes both directions of a child whose SPI was handed out here. `baseline` tells what slots have counted so far.

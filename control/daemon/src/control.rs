@@ -21,6 +21,7 @@ use crate::errors::Errors;
 use crate::failure::Failure;
 use crate::frame;
 use crate::hosts::Hosts;
+use crate::icmp_listener::IcmpListener;
 use crate::kernel::{KernelView, Netlink};
 use crate::layout::{self, Layout};
 use crate::learnt::Learnt;
@@ -62,6 +63,7 @@ pub struct Control {
     pub(crate) dataplane: Dataplane,
     pub(crate) hosts: Hosts,
     pub(crate) errors: Errors,
+    pub(crate) icmp: IcmpListener,
     pub(crate) rates: Rates,
     pub(crate) snapshot: Snapshot,
     /// Removed children whose slots workers may still use, with the snapshot that is without them.
@@ -156,6 +158,7 @@ impl Control {
         let own = own(&view, &layout);
         let addresses: Vec<IpAddr> = own.0.iter().copied().collect();
         let public = layout::public_addresses(&resources);
+        let icmp = IcmpListener::open().context("opening raw sockets for ICMP errors")?;
         let dataplane = Dataplane::start(&options, &layout, snapshot.clone(), (&public, &addresses))?;
         let now = Instant::now();
         let mut control = Self {
@@ -172,6 +175,7 @@ impl Control {
             dataplane,
             hosts: Hosts::default(),
             errors: Errors::new(),
+            icmp,
             snapshot,
             leaving: VecDeque::new(),
             finished: BTreeMap::new(),
@@ -251,6 +255,7 @@ impl Control {
         }
         self.serve_hosts();
         self.tell_senders(now);
+        self.receive_errors(now);
         self.resolve(now);
         self.send_waiting(now);
         self.settle();
@@ -436,6 +441,7 @@ impl Control {
         self.finished.remove(&id);
         self.heard.remove(&id);
         self.deferred.remove(&id);
+        self.associations.path_mtus.forget(id);
     }
 
     /// Makes the whole snapshot anew and publishes it.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use esp::{DontFragment, Encapsulation, HeaderRules, OuterHeader};
 use gateway::{FlowHash, MssClamp, NextHop, OuterDscp, Prefix, Resources, VpnTunnel, WeightedTunnel};
+use ike::TunnelId;
 use ipnet::IpNet;
 use tables::{
     Attachment, AttachmentIndex, Gateway, GatewayIndex, Inbound, Outbound, PortIndex, PortRole, Route, RouteIndex,
@@ -58,7 +59,7 @@ impl Picture<'_> {
         self.layout.interfaces().iter().map(|interface| role(&interface.name)).collect()
     }
 
-    /// Inbound associations: depend on the children and the resources.
+    /// Inbound associations: depend on the children, the resources and the kernel.
     pub fn inbound(&self) -> SlotTable<Inbound> {
         let inbound = |child: &Child| {
             let tunnel = self.resources.tunnel(self.ids.index(child.sa.tunnel)?);
@@ -91,7 +92,7 @@ impl Picture<'_> {
 
     /// Tunnels: depend on the children and the kernel.
     pub fn tunnels(&self) -> SlotTable<Outbound> {
-        let outbound = |id: &ike::TunnelId| Some((id.0 as usize, self.outbound(self.associations.sending(*id)?)?));
+        let outbound = |id: &TunnelId| Some((id.0 as usize, self.outbound(self.associations.sending(*id)?)?));
         self.ids.all().iter().filter_map(outbound).collect()
     }
 
@@ -195,6 +196,12 @@ impl Picture<'_> {
         })
     }
 
+    /// The path MTU of a tunnel that is in force; `None` without a way to the peer.
+    pub fn path_mtu(&self, id: TunnelId) -> Option<u16> {
+        let tunnel = self.resources.tunnel(self.ids.index(id)?);
+        Some(self.outer_mtu(id, tunnel, &self.path(tunnel.remote_address)?))
+    }
+
     /// The gateway's own inner addresses, and its peers', each behind its tunnel.
     fn inner_routes(
         &self,
@@ -251,9 +258,17 @@ impl Picture<'_> {
 
     /// Bytes of the longest inner packet that the way to the peer takes.
     fn longest(&self, child: &Child, tunnel: &VpnTunnel, path: &Path) -> Option<u16> {
-        let mtu = tunnel.outer.path_mtu.map_or(path.mtu, |own| own.bytes().min(path.mtu));
-        let room = usize::from(mtu).saturating_sub(header(child, tunnel, &[])?.length());
+        let room = usize::from(self.outer_mtu(child.sa.tunnel, tunnel, path))
+            .saturating_sub(header(child, tunnel, &[])?.length());
         Some(child.outbound.longest_inner(room) as u16)
+    }
+
+    /// Bytes of the longest outer packet: as the interface has it, the configuration, and routers on the way (RFC 4301
+    /// §8.2).
+    fn outer_mtu(&self, id: TunnelId, tunnel: &VpnTunnel, path: &Path) -> u16 {
+        let configured = tunnel.outer.path_mtu.map(gateway::PathMtu::bytes);
+        let learned = self.associations.path_mtus.of(id).map(|learned| learned.mtu);
+        [configured, learned].into_iter().flatten().fold(path.mtu, u16::min)
     }
 }
 
@@ -305,7 +320,7 @@ fn network(prefix: Prefix) -> IpNet {
 
 #[cfg(test)]
 mod tests {
-    use ike::{SpiAllocator, TunnelId};
+    use ike::SpiAllocator;
 
     use super::*;
     use crate::kernel::tests::{example, example as kernel_example, neighbour};

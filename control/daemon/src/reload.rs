@@ -70,6 +70,7 @@ impl Control {
         // Addresses may move from one tunnel to another: all that goes is gone before anything comes.
         for id in plan.remove.iter().chain(&plan.reestablish) {
             self.deferred.remove(id);
+            self.associations.path_mtus.forget(*id);
             self.with_ike(|endpoint, context| endpoint.remove(*id, context));
         }
         for id in &plan.remove {

@@ -24,6 +24,7 @@ impl Control {
             interfaces: self.interfaces(),
             publication: api::Publication { version, retired },
             ike: self.strays(),
+            path_mtu_errors: self.icmp.counts().iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
         }
     }
 
@@ -87,6 +88,7 @@ impl Control {
                 encapsulation: if child.sa.encapsulation.is_some() { "udp" } else { "none" }.to_owned(),
                 lifetime_seconds: child.sa.lifetime.as_secs(),
             }),
+            path_mtu: self.path_mtu(id, now),
             counters: self.traffic(id).counters(),
             messages: occurred(&[
                 ("received", messages.received),
@@ -100,6 +102,19 @@ impl Control {
                 ("unexpected", messages.unexpected),
                 ("unprotected_errors", messages.unprotected_errors),
             ]),
+        })
+    }
+
+    fn path_mtu(&self, id: TunnelId, now: Instant) -> Option<api::PathMtu> {
+        let bytes = self.picture().path_mtu(id)?;
+        let learned = self.associations.path_mtus.of(id).filter(|learned| learned.mtu == bytes);
+        Some(api::PathMtu {
+            bytes,
+            inner_bytes: self.snapshot.tunnels.get(id.0 as usize).map(|outbound| outbound.longest),
+            learned: learned.map(|learned| api::LearnedPathMtu {
+                router: learned.router.to_string(),
+                expires_seconds: learned.until.saturating_duration_since(now).as_secs_f64(),
+            }),
         })
     }
 

@@ -36,6 +36,18 @@ pub fn render(status: &Status) -> String {
             let _ = writeln!(text, "{}: {}\n  -> {}", tunnel.name, reason.text, reason.hint);
         }
     }
+    for tunnel in &status.tunnels {
+        if let Some(path_mtu) = &tunnel.path_mtu
+            && let Some(learned) = &path_mtu.learned
+        {
+            let (name, expires) = (&tunnel.name, duration(learned.expires_seconds));
+            let _ = writeln!(
+                text,
+                "{name}: path MTU {} as {} told, tried again in {expires}",
+                path_mtu.bytes, learned.router
+            );
+        }
+    }
     for gateway in status.gateways.iter().filter(|gateway| gateway.errors_suppressed > 0) {
         let api::Gateway { name, errors_sent, errors_suppressed } = gateway;
         let _ = writeln!(text, "{name}: {errors_sent} ICMP errors sent, {errors_suppressed} suppressed");

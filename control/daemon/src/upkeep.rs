@@ -84,6 +84,7 @@ impl Control {
         };
         if changed {
             self.snapshot.attachments = self.picture().attachments();
+            self.snapshot.inbound = self.picture().inbound();
             self.snapshot.tunnels = self.picture().tunnels();
             self.publish();
             self.tell_programs();
@@ -126,6 +127,7 @@ impl Control {
                 self.probe(interface, address, now);
             }
         }
+        self.expire_path_mtus(now);
         self.watch_associations(now);
     }
 

@@ -29,6 +29,8 @@ mod config;
 mod cookie;
 mod crypto;
 mod endpoint;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 #[cfg(test)]
 mod hex;
 mod identity;

@@ -29,13 +29,11 @@ pub fn finish(sum: u32) -> u16 {
 #[inline(always)]
 pub fn ipv4_holds(header: &[u8; 20]) -> bool {
     // RFC 1071 §2: the sum is the same in any byte order, up to its own, and over words of any width once it is folded.
-    let [a, b, c, d, e, f, g, h, rest @ ..] = header;
-    let [i, j, k, l, m, n, o, p, q, r, s, t] = rest;
-    let first = u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
-    let second = u64::from_ne_bytes([*i, *j, *k, *l, *m, *n, *o, *p]);
-    let third = u64::from(u32::from_ne_bytes([*q, *r, *s, *t]));
+    let (octets, rest) = header.as_chunks::<8>();
+    let [first, second] = [0, 1].map(|word| octets.get(word).map_or(0, |octets| u64::from_ne_bytes(*octets)));
+    let third = rest.first_chunk().map_or(0, |octets| u32::from_ne_bytes(*octets));
     let (total, carried) = first.overflowing_add(second);
-    let (total, again) = total.overflowing_add(third + u64::from(carried));
+    let (total, again) = total.overflowing_add(u64::from(third) + u64::from(carried));
     let total = total + u64::from(again);
     finish((total.wrapping_add(total.rotate_left(32)) >> 32) as u32) == 0
 }
@@ -106,7 +104,7 @@ mod tests {
             right += usize::from(ipv4_holds(&header));
             let total: u64 = header.as_chunks::<2>().0.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum();
             assert_eq!(total == 0, !ipv4_holds(&header), "{header:x?}");
-            assert!(total == 0 || total % 0xffff == 0, "{header:x?}");
+            assert!(total == 0 || total.is_multiple_of(0xffff), "{header:x?}");
         }
         assert!(right > 15_000, "{right}");
     }

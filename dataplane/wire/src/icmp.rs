@@ -81,8 +81,6 @@ impl<'a> Message<'a> {
     /// [`Malformed::Icmp`] where it carries none, or not a whole one, or one that contradicts itself.
     pub fn parse(packet: &Packet<'a>) -> Result<Self, Malformed> {
         let message = packet.payload();
-        let (header, body) = message.split_first_chunk::<HEADER>().ok_or(Malformed::Icmp)?;
-        let [kind, code, _, _, word @ ..] = *header;
         let is_v4 = packet.source.is_ipv4();
         let pseudo_header = match (is_v4, packet.protocol) {
             (true, Protocol::ICMP) => 0,
@@ -95,28 +93,52 @@ impl<'a> Message<'a> {
         if packet.fragment || checksum::finish(checksum::sum(message, pseudo_header)) != 0 {
             return Err(Malformed::Icmp);
         }
+        match message.split_first_chunk::<HEADER>() {
+            Some((&[kind, _, _, _, word @ ..], data))
+                if kind == if is_v4 { v4::ECHO_REQUEST } else { v6::ECHO_REQUEST } =>
+            {
+                Ok(Self::EchoRequest(EchoRequest { packet: *packet, word, data }))
+            }
+            Some(_) | None => match Problem::parse(message, is_v4)? {
+                Some((problem, quote)) => Ok(Self::Error { problem, quote }),
+                None => Ok(Self::Other),
+            },
+        }
+    }
+}
+
+impl Problem {
+    /// What an ICMPv6 message tells of, and the packet that it is about; `None` for one that is no error. For messages of
+    /// a raw socket (RFC 3542 §3.1): without an IP header, and with a checksum that the kernel has found right.
+    ///
+    /// # Errors
+    /// [`Malformed::Icmp`] for no whole message, or one that contradicts itself.
+    pub fn parse_v6(message: &[u8]) -> Result<Option<(Self, Quote<'_>)>, Malformed> {
+        Self::parse(message, false)
+    }
+
+    fn parse(message: &[u8], is_v4: bool) -> Result<Option<(Self, Quote<'_>)>, Malformed> {
+        let (header, body) = message.split_first_chunk::<HEADER>().ok_or(Malformed::Icmp)?;
+        let [kind, code, _, _, word @ ..] = *header;
         let [_, _, high, low] = word;
         let problem = match (is_v4, kind) {
-            (true, v4::ECHO_REQUEST) | (false, v6::ECHO_REQUEST) => {
-                return Ok(Self::EchoRequest(EchoRequest { packet: *packet, word, data: body }));
-            }
             (true, v4::UNREACHABLE) if code == v4::FRAGMENTATION_NEEDED => {
-                Problem::TooBig { mtu: Some(u16::from_be_bytes([high, low])).filter(|mtu| *mtu != 0) }
+                Self::TooBig { mtu: Some(u16::from_be_bytes([high, low])).filter(|mtu| *mtu != 0) }
             }
             (false, v6::TOO_BIG) => {
                 // No packet is longer than 16 bits say.
                 let mtu = u16::try_from(u32::from_be_bytes(word)).unwrap_or(u16::MAX);
                 // RFC 8201 §4: a smaller one is not even a reason to send fragments.
                 let believed = mtu >= Ipv6Header::LEAST_MTU;
-                Problem::TooBig { mtu: Some(believed.then_some(mtu).ok_or(Malformed::Icmp)?) }
+                Self::TooBig { mtu: Some(believed.then_some(mtu).ok_or(Malformed::Icmp)?) }
             }
-            (true, v4::UNREACHABLE) | (false, v6::UNREACHABLE) => Problem::Unreachable,
-            (true, v4::TIME_EXCEEDED) | (false, v6::TIME_EXCEEDED) => Problem::TimeExceeded,
-            (true, v4::PARAMETER_PROBLEM) | (false, v6::PARAMETER_PROBLEM) => Problem::ParameterProblem,
-            (_, _) => return Ok(Self::Other),
+            (true, v4::UNREACHABLE) | (false, v6::UNREACHABLE) => Self::Unreachable,
+            (true, v4::TIME_EXCEEDED) | (false, v6::TIME_EXCEEDED) => Self::TimeExceeded,
+            (true, v4::PARAMETER_PROBLEM) | (false, v6::PARAMETER_PROBLEM) => Self::ParameterProblem,
+            (_, _) => return Ok(None),
         };
         let quote = Quote::parse(body).filter(|quote| quote.source.is_ipv4() == is_v4).ok_or(Malformed::Icmp)?;
-        Ok(Self::Error { problem, quote })
+        Ok(Some((problem, quote)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bordergate_wire::fragment::Split;
-use bordergate_wire::icmp::{Message, Report};
+use bordergate_wire::icmp::{Message, Problem, Report};
 use bordergate_wire::udp::Datagram;
 use bordergate_wire::{Link, Packet, checksum, esp, ip, tcp};
 use proptest::prelude::*;
@@ -15,6 +15,9 @@ fn try_everything(bytes: &[u8]) {
     ip::set_traffic_class(&mut changed, 0xff);
     tcp::clamp_mss(&mut changed, 0);
     let _ = Link::parse(bytes);
+    if let Ok(Some((_, quote))) = Problem::parse_v6(bytes) {
+        let _ = (quote.esp(), quote.ports());
+    }
     let Ok(packet) = Packet::parse(bytes) else { return };
     let _ = (packet.flow_hash(), packet.symmetric_flow_hash(), packet.as_fragment());
     let _ = (Datagram::parse(packet.payload()), esp::header(packet.payload()));

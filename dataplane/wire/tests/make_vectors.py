@@ -232,7 +232,7 @@ def echoing() -> None:
 
 
 def quoting() -> None:
-    """error PACKET PROBLEM MTU SOURCE DESTINATION PROTOCOL ESP PORTS, and other PACKET, and not_icmp PACKET."""
+    """error PACKET PROBLEM MTU SOURCE DESTINATION LENGTH PROTOCOL ESP PORTS, and other PACKET, and not_icmp PACKET."""
     esp = ESP(spi=0x12345678, seq=99, data=bytes(20))
     nat = UDP(sport=4500, dport=40000) / esp
     ike = UDP(sport=4500, dport=4500) / Raw(bytes(4) + DATA)
@@ -250,7 +250,8 @@ def quoting() -> None:
         (IP(**on4, flags="MF") / esp, 50, 100, found, None),
         (IP(**on4, frag=1, proto=50) / Raw(bytes(100)), 50, 100, None, None),
     ]:
-        line("error", router4 / needed / Raw(raw(quoted)[:length]), "too_big", 1400, GATEWAY4, B4, protocol, key, ports)
+        about = (GATEWAY4, B4, len(quoted), protocol, key, ports)
+        line("error", router4 / needed / Raw(raw(quoted)[:length]), "too_big", 1400, *about)
     wrapped = IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(4))])
     for quoted, protocol, length, key, ports in [
         (IPv6(**on6) / esp, 50, 48, found, None),
@@ -260,7 +261,7 @@ def quoting() -> None:
         (IPv6(**on6) / IPv6ExtHdrFragment(id=1, offset=1, nh=50) / Raw(bytes(99)), 50, 1000, None, None),
     ]:
         message = ICMPv6PacketTooBig(mtu=1400) / Raw(raw(quoted)[:length])
-        line("error", router6 / message, "too_big", 1400, GATEWAY6, B6, protocol, key, ports)
+        line("error", router6 / message, "too_big", 1400, GATEWAY6, B6, len(quoted), protocol, key, ports)
     quote4, quote6 = Raw(raw(IP(**on4) / esp)[:28]), Raw(raw(IPv6(**on6) / esp))
     for message, problem, mtu in [
         (ICMP(type=3, code=4, nexthopmtu=0), "too_big", None),
@@ -268,7 +269,7 @@ def quoting() -> None:
         (ICMP(type=11), "time_exceeded", None),
         (ICMP(type=12), "parameter_problem", None),
     ]:
-        line("error", router4 / message / quote4, problem, mtu, GATEWAY4, B4, 50, found, None)
+        line("error", router4 / message / quote4, problem, mtu, GATEWAY4, B4, 48, 50, found, None)
     for message, problem, mtu in [
         (ICMPv6PacketTooBig(mtu=1280), "too_big", 1280),
         (ICMPv6PacketTooBig(mtu=0x10000), "too_big", 65535),
@@ -276,7 +277,7 @@ def quoting() -> None:
         (ICMPv6TimeExceeded(), "time_exceeded", None),
         (ICMPv6ParamProblem(), "parameter_problem", None),
     ]:
-        line("error", router6 / message / quote6, problem, mtu, GATEWAY6, B6, 50, found, None)
+        line("error", router6 / message / quote6, problem, mtu, GATEWAY6, B6, 68, 50, found, None)
     line("other", v4() / ICMP(type=0))
     line("other", v4() / ICMP(type=5) / quote4)
     line("other", v6() / ICMPv6EchoReply())

@@ -135,7 +135,7 @@ fn assert_written(write: impl Fn(&mut [u8]) -> Option<usize>, expected: Option<V
 
 #[test]
 fn errors_are_read() {
-    for [packet, why, mtu, source, destination, protocol, esp, ports] in cases("error") {
+    for [packet, why, mtu, source, destination, length, protocol, esp, ports] in cases("error") {
         let bytes = bytes(packet);
         let expected = match why {
             "too_big" => Problem::TooBig { mtu: maybe(mtu, number) },
@@ -144,9 +144,12 @@ fn errors_are_read() {
             "parameter_problem" => Problem::ParameterProblem,
             _ => panic!("{why}"),
         };
-        let Ok(Message::Error { problem, quote }) = Message::parse(&Packet::parse(&bytes).unwrap()) else {
-            panic!("{packet}")
-        };
+        let whole = Packet::parse(&bytes).unwrap();
+        let Ok(Message::Error { problem, quote }) = Message::parse(&whole) else { panic!("{packet}") };
+        if !whole.source.is_ipv4() {
+            assert_eq!(Problem::parse_v6(whole.payload()), Ok(Some((problem, quote))), "{packet}");
+        }
+        assert_eq!(quote.length, number::<usize>(length), "{packet}");
         assert_eq!(problem, expected, "{packet}");
         let addresses = [source, destination].map(|address| address.parse::<IpAddr>().unwrap());
         assert_eq!([quote.source, quote.destination], addresses, "{packet}");

@@ -5,7 +5,7 @@ use std::iter;
 use port::Port;
 use tables::{Attachment, GatewayIndex, PortIndex, Route, Snapshot, Unresolved};
 use wire::icmp::Report;
-use wire::{Address, EtherType, Link, MacAddress, Packet};
+use wire::{EtherType, Link, MacAddress, Packet};
 
 use crate::DropReason;
 use crate::handle::{HostPacket, MOST_BYTES, Shared};
@@ -52,12 +52,10 @@ pub(crate) fn send<P: Port, W: Stopwatch>(
         let mut all: Transmitters<'_, P> =
             all.map(|(position, port)| (PortIndex(position as u32), port.split().1)).collect();
         match attachment(snapshot, gateway, &packet) {
-            Some((attachment, destination)) => {
-                match deliver::<P, W>(attachment, destination, &packet, frame, &mut all, &turn) {
-                    Ok(()) => turn.tally.transmit(1),
-                    Err(refused) => turn.refuse(refused, gateway, Origin::Host, &packet),
-                }
-            }
+            Some((attachment, leaving)) => match deliver::<P, W>(attachment, &leaving, frame, &mut all, &turn) {
+                Ok(()) => turn.tally.transmit(1),
+                Err(refused) => turn.refuse(refused, gateway, Origin::Host, &packet),
+            },
             None => {
                 let is_v6 = packet.first().is_some_and(|byte| byte >> 4 == 6);
                 let ether_type = if is_v6 { EtherType::IPV6 } else { EtherType::IPV4 };
@@ -72,25 +70,28 @@ pub(crate) fn send<P: Port, W: Stopwatch>(
     taken
 }
 
-/// The attachment that a packet leaves through, and its destination; `None` where it is for a tunnel, or for nothing.
-fn attachment<'a>(snapshot: &'a Snapshot, gateway: GatewayIndex, packet: &[u8]) -> Option<(&'a Attachment, Address)> {
-    let destination = Packet::parse(packet).ok()?.destination;
-    match snapshot.route(gateway, destination)? {
-        Route::Attachment(index) => Some((snapshot.attachments.get(index.position())?, destination)),
+/// The attachment that a packet leaves through, and the packet; `None` where it is for a tunnel, or for nothing.
+fn attachment<'a, 'p>(
+    snapshot: &'a Snapshot,
+    gateway: GatewayIndex,
+    packet: &'p [u8],
+) -> Option<(&'a Attachment, Packet<'p>)> {
+    let packet = Packet::parse(packet).ok()?;
+    match snapshot.route(gateway, packet.destination)? {
+        Route::Attachment(index) => Some((snapshot.attachments.get(index.position())?, packet)),
         Route::Tunnels(_) | Route::Host | Route::Blackhole | Route::Reject => None,
     }
 }
 
 fn deliver<P: Port, W: Stopwatch>(
     attachment: &Attachment,
-    destination: Address,
-    packet: &[u8],
+    packet: &Packet<'_>,
     frame: &mut Frame,
     all: &mut Transmitters<'_, P>,
     turn: &Turn<'_, W>,
 ) -> Result<(), Refused> {
     let port = attachment.port;
-    let link = match attachment.link(destination) {
+    let link = match attachment.link(packet.destination) {
         Some(Ok(link)) => link,
         Some(Err(address)) => {
             turn.ask_for(Unresolved { port, address });
@@ -99,5 +100,5 @@ fn deliver<P: Port, W: Stopwatch>(
         None => return Err(Refused::from(DropReason::NoKernelRoute).told(Report::NoRoute)),
     };
     let (_, tx) = all.iter_mut().find(|(other, _)| *other == port).ok_or(DropReason::NoKernelRoute)?;
-    Ok(copy(*tx, frame.put(link.bytes(), packet))?)
+    Ok(copy(*tx, frame.put(link.bytes(), packet.bytes))?)
 }

@@ -2,12 +2,13 @@
 
 mod house;
 
-use std::ops::Range;
 use std::time::Duration;
 
 use bordergate_worker::{DropReason, Origin};
 use esp::Encapsulation;
-use house::{House, Plan, VPC, WAN, address, clear, frame, ipv4, returning, seal_text, sealed, udp};
+use house::{
+    House, Plan, VPC, WAN, address, clear, fragment, frame, ipv4, part, rechecked, returning, seal_text, sealed, udp,
+};
 use port::MemoryOptions;
 use proptest::prelude::*;
 use tables::{AttachmentIndex, GatewayIndex, PortIndex, SaSlot, Traffic, Unresolved};
@@ -271,12 +272,6 @@ fn whole(mut packet: Vec<u8>) -> Vec<u8> {
     rechecked(packet)
 }
 
-fn rechecked(mut packet: Vec<u8>) -> Vec<u8> {
-    let checksum = wire::checksum::ipv4_header(&[&packet[..10], &[0, 0], &packet[12..20]].concat());
-    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-    packet
-}
-
 /// One scene for each reason there is: a new reason without a scene fails here.
 #[test]
 fn every_reason_is_provoked_and_counted_once() {
@@ -400,23 +395,6 @@ fn scene(reason: DropReason, house: &mut House) {
     let frames: Vec<_> = packets.iter().map(|packet| frame(packet)).collect();
     house.pass(port, &frames);
     house.worker.poll();
-}
-
-/// A fragment of ESP from the peer.
-fn fragment(payload: &[u8], offset: usize, more: bool) -> Vec<u8> {
-    let mut packet = ipv4([198, 51, 100, 2], [203, 0, 113, 1], 50, payload);
-    let field = (offset / 8) as u16 | u16::from(more) << 13;
-    packet[6..8].copy_from_slice(&field.to_be_bytes());
-    rechecked(packet)
-}
-
-/// The fragment that carries this part of an IPv4 packet's payload.
-fn part(whole: &[u8], range: Range<usize>) -> Vec<u8> {
-    let payload = &whole[20..];
-    let mut packet =
-        fragment(&payload[range.start..range.end.min(payload.len())], range.start, range.end < payload.len());
-    packet[9] = whole[9];
-    rechecked(packet)
 }
 
 /// RFC 791 §3.2: what arrives in fragments goes where it would have gone whole, in whichever order they come.

@@ -11,13 +11,15 @@ use crate::{Ipv4Header, Ipv6Header, Protocol, esp, udp};
 
 /// The start of a packet: its headers, and at least eight bytes (RFC 792) of what follows them, if it has so many.
 ///
-/// Neither its lengths nor its checksums are looked at: it is cut, and routers may have changed it before.
+/// Neither its lengths nor its checksums are checked: it is cut, and routers may have changed it before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quote<'a> {
     /// Source address: whoever sent it is told.
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
+    /// Bytes of the whole packet, as its IP header says.
+    pub length: usize,
     /// What follows the headers, as in [`crate::Packet::protocol`].
     pub protocol: Protocol,
     /// What is left behind the headers; of a fragment other than the first, nothing.
@@ -36,6 +38,7 @@ impl<'a> Quote<'a> {
                 Some(Self {
                     source: IpAddr::V4(Ipv4Addr::from(header.source)),
                     destination: IpAddr::V4(Ipv4Addr::from(header.destination)),
+                    length: usize::from(header.total_length.get()),
                     protocol: Protocol(header.protocol),
                     payload: if is_first { payload } else { &[] },
                 })
@@ -47,6 +50,7 @@ impl<'a> Quote<'a> {
                 Some(Self {
                     source: IpAddr::V6(Ipv6Addr::from(header.source)),
                     destination: IpAddr::V6(Ipv6Addr::from(header.destination)),
+                    length: Ipv6Header::LENGTH + usize::from(header.payload_length.get()),
                     protocol: upper.protocol,
                     payload: if is_first { bytes.get(upper.offset..)? } else { &[] },
                 })

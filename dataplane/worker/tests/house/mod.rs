@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU8;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,7 +24,7 @@ pub const VPC: usize = 1;
 pub const SPI: u32 = 0x1230_0005;
 /// Two tunnels with equal shares; the second is never up.
 pub const PAIR: [(TunnelIndex, NonZeroU8); 2] = [(TunnelIndex(0), NonZeroU8::MIN), (TunnelIndex(1), NonZeroU8::MIN)];
-const KEY: [u8; 16] = [7; 16];
+pub const KEY: [u8; 16] = [7; 16];
 
 /// How the house differs from the ordinary.
 pub struct Plan {
@@ -272,4 +273,28 @@ pub fn seal_text(key: &aead::Key, sa: &OutboundSa, number: u64, text: &[u8], enc
 pub fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
     let header = wire::udp::header(4500, port, payload.len() as u16);
     ipv4([198, 51, 100, 2], [203, 0, 113, 1], 17, &[&header[..], payload].concat())
+}
+
+/// The packet with a right header checksum.
+pub fn rechecked(mut packet: Vec<u8>) -> Vec<u8> {
+    let checksum = wire::checksum::ipv4_header(&[&packet[..10], &[0, 0], &packet[12..20]].concat());
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// A fragment of ESP from the peer.
+pub fn fragment(payload: &[u8], offset: usize, more: bool) -> Vec<u8> {
+    let mut packet = ipv4([198, 51, 100, 2], [203, 0, 113, 1], 50, payload);
+    let field = (offset / 8) as u16 | u16::from(more) << 13;
+    packet[6..8].copy_from_slice(&field.to_be_bytes());
+    rechecked(packet)
+}
+
+/// The fragment that carries this part of an IPv4 packet's payload.
+pub fn part(whole: &[u8], range: Range<usize>) -> Vec<u8> {
+    let payload = &whole[20..];
+    let mut packet =
+        fragment(&payload[range.start..range.end.min(payload.len())], range.start, range.end < payload.len());
+    packet[9] = whole[9];
+    rechecked(packet)
 }

@@ -1,0 +1,192 @@
+"""Makes the first inputs of the corpora with scapy, so that hunts start from what the network really sends.
+
+It writes corpus/TARGET/scapy-* and, of resource files, example-*. What an input is made of stands in src/, at each target.
+
+Run it with a Python that has scapy: /usr/bin/python3 fuzz/make_seeds.py
+"""
+
+import pathlib
+import struct
+
+import scapy.contrib.ikev2 as ike
+from scapy.all import (
+    ESP,
+    ICMP,
+    IP,
+    TCP,
+    UDP,
+    Dot1AD,
+    Dot1Q,
+    Ether,
+    ICMPv6DestUnreach,
+    ICMPv6EchoRequest,
+    ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
+    IPOption,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    Packet,
+    PadN,
+    Raw,
+    raw,
+)
+
+HERE = pathlib.Path(__file__).parent
+EXAMPLES = HERE.parent / "examples"
+VECTORS = HERE.parent / "control/ike/tests/vectors"
+VPC4, IDC4, OWN4, PEER4 = "10.1.0.2", "10.2.0.2", "203.0.113.1", "198.51.100.2"
+VPC6, IDC6 = "2001:db8:1::2", "2001:db8:2::2"
+DATA = Raw(b"bordergate")
+ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
+
+def seed(target: str, name: str, content: bytes | Packet) -> None:
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"scapy-{name}").write_bytes(raw(content) if isinstance(content, Packet) else content)
+
+
+def packets() -> dict[str, Packet]:
+    """From the VPC to the data centre, of every shape that a router meets."""
+    v4 = {"src": VPC4, "dst": IDC4}
+    v6 = {"src": VPC6, "dst": IDC6}
+    udp = UDP(sport=1000, dport=2000) / DATA
+    syn = TCP(sport=1, dport=2, flags="S", options=[("NOP", None), ("MSS", 8960), ("WScale", 7)])
+    options = [IPOption(b"\x94\x04\x00\x00"), IPOption(b"\x07\x07\x04" + bytes(4))]
+    hop, dest = IPv6ExtHdrHopByHop(options=[PadN(optdata=b"1234")]), IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(12))])
+    route = IPv6ExtHdrRouting(type=0, segleft=0, addresses=["::1"])
+    piece = IPv6ExtHdrFragment(id=7, m=1, offset=0)
+    return {
+        "udp": IP(**v4) / udp,
+        "tcp": IP(**v4) / syn,
+        "options": IP(options=options, **v4) / udp,
+        "fragment": IP(flags="MF", **v4) / udp,
+        "later-fragment": IP(frag=3, proto=17, **v4) / DATA,
+        "dont-fragment": IP(flags="DF", **v4) / UDP() / Raw(bytes(1300)),
+        "long": IP(**v4) / UDP() / Raw(bytes(1300)),
+        "last-hop": IP(ttl=1, **v4) / udp,
+        "echo": IP(**v4) / ICMP() / DATA,
+        "udp6": IPv6(**v6) / udp,
+        "tcp6": IPv6(**v6) / syn,
+        "chain6": IPv6(**v6) / hop / route / dest / udp,
+        "fragment6": IPv6(**v6) / hop / piece / udp,
+        "whole6": IPv6(**v6) / IPv6ExtHdrFragment(id=9) / udp,
+        "echo6": IPv6(**v6) / ICMPv6EchoRequest(data=b"bordergate"),
+        "blackhole": IP(src=VPC4, dst="10.2.66.1") / udp,
+        "reject": IP(src=VPC4, dst="10.2.77.1") / udp,
+        "host": IP(src=VPC4, dst="10.0.0.1") / ICMP(),
+    }
+
+
+def messages() -> dict[str, Packet]:
+    """ICMP errors about ESP of ours."""
+    esp = IP(src=OWN4, dst=PEER4) / ESP(spi=0x12300005, seq=9, data=bytes(40))
+    in_udp = IP(src=OWN4, dst=PEER4) / UDP(sport=4500, dport=4500) / ESP(spi=0x12300005, seq=9, data=bytes(40))
+    inner6 = IPv6(src=VPC6, dst=IDC6) / IPv6ExtHdrHopByHop() / UDP(sport=4500, dport=4500) / ESP(spi=0x12300005, seq=9)
+    error = IP(src="192.0.2.1", dst=OWN4)
+    error6 = IPv6(src="2001:db8::9", dst=VPC6)
+    return {
+        "too-big": error / ICMP(type=3, code=4, nexthopmtu=1400) / esp,
+        "unreachable": error / ICMP(type=3, code=1) / in_udp,
+        "time": error / ICMP(type=11) / esp,
+        "parameter": error / ICMP(type=12) / esp,
+        "too-big6": error6 / ICMPv6PacketTooBig(mtu=1400) / inner6,
+        "unreachable6": error6 / ICMPv6DestUnreach() / inner6,
+        "time6": error6 / ICMPv6TimeExceeded() / inner6,
+    }
+
+
+def record(kind: int, content: bytes) -> bytes:
+    return struct.pack("!BH", kind, len(content)) + content
+
+
+def text(packet: Packet, next_header: int) -> bytes:
+    """A packet with what ESP puts behind it (RFC 4303 section 2.4)."""
+    content = raw(packet)
+    padding = -(len(content) + 2) % 4
+    return content + bytes(range(1, padding + 1)) + bytes([padding, next_header])
+
+
+def backwards(packet: Packet) -> Packet:
+    """The packet as the data centre would send it, without checksums of before."""
+    packet = packet.copy()
+    packet.src, packet.dst = packet.dst, packet.src
+    return packet.__class__(raw(packet))
+
+
+def workers() -> None:
+    """The house's byte, then records: a frame to the WAN 0 or a VPC 1, packets 2 and 3, texts 4 to 6, the host's 7."""
+    for name, packet in packets().items():
+        version = 4 if packet.version == 4 else 41
+        there, back = raw(packet), text(backwards(packet), version)
+        both = record(2, there) + record(4, back) + record(7, there)
+        seed("worker", name, bytes([2]) + both)
+        seed("worker", f"{name}-in-udp", bytes([1]) + both)
+    back = text(IP(src=IDC4, dst=VPC4) / UDP() / Raw(bytes(300)), 4)
+    for name, order in [("in-order", (9, 9, 0)), ("backwards", (9, 9, 1)), ("twice", (1, 9, 0)), ("lost", (9, 1, 0))]:
+        seed("worker", f"fragments-{name}", bytes([2]) + record(6, bytes([8, *order]) + back))
+    seed("worker", "mutated", bytes([2]) + record(5, struct.pack("!HB", 60, 1) + back) + record(4, back))
+    seed("worker", "dummy", bytes([2]) + record(4, bytes([0, 0, 0, 59])) + record(4, bytes([1, 2, 9, 4])))
+    # What follows a packet does not leave with it.
+    seed("worker", "host-to-vpc", bytes([2]) + record(7, raw(IP(src="10.0.0.1", dst=VPC4) / ICMP()) + b"tail"))
+    init = bytes.fromhex((VECTORS / "scapy-ike-sa-init.txt").read_text())
+    wan = IP(src=PEER4, dst=OWN4)
+    seed("worker", "ike", bytes([2]) + record(3, raw(wan / UDP(sport=500, dport=500) / Raw(init))))
+    marked = wan / UDP(sport=4500, dport=4500) / Raw(bytes(4) + init)
+    keepalive = wan / UDP(sport=4500, dport=4500) / Raw(b"\xff")
+    seed("worker", "port-4500", bytes([1]) + record(3, raw(marked)) + record(3, raw(keepalive)))
+    vlan = ETHER / Dot1AD(vlan=7) / Dot1Q(vlan=9) / packets()["udp"]
+    unknown = wan / ESP(spi=0x12300006, seq=1, data=bytes(40))
+    seed("worker", "frames", bytes([2]) + record(1, raw(vlan)) + record(0, raw(ETHER / unknown)) + record(3, raw(wan / ICMP())))
+
+
+def main() -> None:
+    for pattern in ("*/scapy-*", "*/example-*"):
+        for old in (HERE / "corpus").glob(pattern):
+            old.unlink()
+    for name, packet in packets().items():
+        seed("packet", name, bytes([1, 0xB9]) + raw(packet))
+        seed("esp", name, bytes([len(name), 0, 60, len(name) % 2]) + raw(packet))
+        seed("icmp", name, packet)
+    for name in ("udp", "options", "long", "fragment", "later-fragment"):
+        for mtu in (28, 68, 600):
+            seed("fragment", f"{name}-{mtu}", struct.pack("!H", mtu) + raw(packets()[name]))
+    for name in ("tcp", "tcp6"):
+        seed("tcp", name, struct.pack("!H", 1360) + raw(packets()[name][TCP]))
+    late = TCP(flags="S", options=[("SAckOK", b""), ("Timestamp", (1, 0)), ("NOP", None), ("MSS", 9000)])
+    seed("tcp", "late", struct.pack("!H", 1360) + raw(late))
+    for name, message in messages().items():
+        seed("icmp", name, message)
+    header = raw(packets()["udp"])[:20]
+    seed("checksum", "header", bytes([4, 63, 17]) + header)
+    seed("checksum", "odd", bytes([1, 1, 2]) + header + b"123")
+    udp = packets()["udp"]
+    for name, frame in {
+        "untagged": ETHER / udp,
+        "tagged": ETHER / Dot1Q(vlan=7, prio=5) / udp,
+        "service": ETHER / Dot1AD(vlan=7) / Dot1Q(vlan=9) / packets()["udp6"],
+        "three": ETHER / Dot1AD(vlan=7) / Dot1Q(vlan=9) / Dot1Q(vlan=1) / udp,
+    }.items():
+        seed("link", name, frame)
+    for name in ("scapy-ike-sa-init", "scapy-ike-auth"):
+        message = bytes.fromhex((VECTORS / f"{name}.txt").read_text())
+        # The second is a chain that begins with IDi.
+        seed("ike", name.removeprefix("scapy-ike-"), bytes([35 if name.endswith("auth") else 0]) + message)
+    notify = ike.IKEv2(init_SPI=b"bordergt", next_payload="Notify", exch_type=37, id=1, flags=8)
+    seed("ike", "notify", bytes([0]) + raw(notify / ike.IKEv2_payload_Notify(type=16390, load=b"cookie")))
+    # RFC 7296 section 3.11, from its words: scapy's delete has fields of other versions.
+    seed("ike", "delete", bytes([42]) + struct.pack("!BBHBBHII", 0, 0, 16, 3, 4, 2, 0x10203, 0x10204))
+    folder = HERE / "corpus/resource_file"
+    folder.mkdir(parents=True, exist_ok=True)
+    for example in sorted(EXAMPLES.glob("*.toml")):
+        # Without comments, which keep a hunt from what has a meaning.
+        lines = (line.partition("#")[0].rstrip() for line in example.read_text().splitlines())
+        (folder / f"example-{example.stem}").write_text("\n".join(filter(None, lines)) + "\n")
+    workers()
+
+
+if __name__ == "__main__":
+    main()
