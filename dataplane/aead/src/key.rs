@@ -1,7 +1,8 @@
 //! Expanded keys.
 
-use std::{fmt, mem};
+use std::{fmt, mem, ptr};
 
+use crate::prefetch::{LINE, prefetch_at};
 use crate::{Kernel, Suite, portable};
 #[cfg(target_arch = "x86_64")]
 use crate::{cbc, chacha, gcm};
@@ -18,22 +19,36 @@ pub struct KeyLengthError {
 
 /// An expanded key, zeroised when dropped and never shown.
 pub struct Key {
-    suite: Suite,
-    kernel: Kernel,
     pub(crate) schedule: Schedule,
 }
 
 // Inline: one key is one stretch of memory, read without a pointer to follow.
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Schedule {
-    Portable(portable::Key),
+    Portable(Purpose, portable::Key),
     #[cfg(target_arch = "x86_64")]
-    Gcm(gcm::Key),
+    Gcm(Purpose, gcm::Key),
     #[cfg(target_arch = "x86_64")]
-    Cbc(cbc::Key),
+    Cbc(Purpose, cbc::Key),
     #[cfg(target_arch = "x86_64")]
-    ChaCha(chacha::Key),
+    ChaCha(Purpose, chacha::Key),
 }
+
+/// What a key is for. In each variant, for there it stands beside the variant's number and takes no cache line of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Purpose {
+    suite: Suite,
+    kernel: Kernel,
+}
+
+/// Lines that follow, of which a packet of 64 bytes under a key of 128 bits reads.
+#[cfg(target_arch = "x86_64")]
+const SHORT_LINES: usize = 5;
+/// Bytes in front of the kernel's own key.
+#[cfg(target_arch = "x86_64")]
+const HEAD: usize = 16;
+#[cfg(target_arch = "x86_64")]
+const _: () = assert!(size_of::<Key>() == HEAD + size_of::<gcm::Key>());
 
 impl Key {
     /// Expands `key`, [`Suite::key_length`] bytes, for the kernel that is [`Kernel::chosen`].
@@ -58,31 +73,36 @@ impl Key {
         if let Some(kernel) = Kernel::available().rfind(|available| *available <= kernel)
             && kernel >= Kernel::AesNi
         {
+            let purpose = Purpose { suite, kernel };
             let schedule = match suite {
-                Suite::Aes128Gcm16 | Suite::Aes192Gcm16 | Suite::Aes256Gcm16 => Some(Schedule::Gcm(gcm::Key::new(key))),
+                Suite::Aes128Gcm16 | Suite::Aes192Gcm16 | Suite::Aes256Gcm16 => {
+                    Some(Schedule::Gcm(purpose, gcm::Key::new(key)))
+                }
                 // Of 128 bits the portable kernel makes as much.
                 Suite::ChaCha20Poly1305 if kernel == Kernel::AesNi => None,
-                Suite::ChaCha20Poly1305 => chacha::Key::new(key).map(Schedule::ChaCha),
-                Suite::AesCbc(length, integrity) => Some(Schedule::Cbc(cbc::Key::new(length, integrity, key))),
+                Suite::ChaCha20Poly1305 => chacha::Key::new(key).map(|key| Schedule::ChaCha(purpose, key)),
+                Suite::AesCbc(length, integrity) => Some(Schedule::Cbc(purpose, cbc::Key::new(length, integrity, key))),
             };
             if let Some(schedule) = schedule {
-                return Ok(Self { suite, kernel, schedule });
+                return Ok(Self { schedule });
             }
         }
         let schedule = portable::Key::new(suite, key).ok_or(wrong_length)?;
-        Ok(Self { suite, kernel: Kernel::Portable, schedule: Schedule::Portable(schedule) })
+        Ok(Self { schedule: Schedule::Portable(Purpose { suite, kernel: Kernel::Portable }, schedule) })
     }
 
     /// The suite the key is for.
     #[must_use]
+    #[inline]
     pub fn suite(&self) -> Suite {
-        self.suite
+        self.purpose().suite
     }
 
     /// The kernel that works with it.
     #[must_use]
+    #[inline]
     pub fn kernel(&self) -> Kernel {
-        self.kernel
+        self.purpose().kernel
     }
 
     /// Of CBC: an initialisation vector that nobody foresees, from a number that is never used twice with the key, such as
@@ -94,22 +114,42 @@ impl Key {
         let mut block = [0; 16];
         block[8..].copy_from_slice(&number.to_be_bytes());
         match &self.schedule {
-            Schedule::Portable(portable::Key::Cbc(cipher, _)) => {
+            Schedule::Portable(_, portable::Key::Cbc(cipher, _)) => {
                 cipher.encrypt_block(&mut block);
                 Some(block)
             }
             #[cfg(target_arch = "x86_64")]
-            Schedule::Cbc(key) => Some(key.encrypt_block(block)),
-            Schedule::Portable(_) => None,
+            Schedule::Cbc(_, key) => Some(key.encrypt_block(block)),
+            Schedule::Portable(..) => None,
             #[cfg(target_arch = "x86_64")]
-            Schedule::Gcm(_) | Schedule::ChaCha(_) => None,
+            Schedule::Gcm(..) | Schedule::ChaCha(..) => None,
+        }
+    }
+
+    /// Has what a packet of 64 bytes reads of the key brought near, from where it begins or from up to a cache line before,
+    /// and waits for none of it.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        prefetch_at(self);
+        #[cfg(target_arch = "x86_64")]
+        for line in 0..SHORT_LINES {
+            prefetch_at(ptr::from_ref(self).wrapping_byte_add(HEAD + gcm::BEFORE_SHORT + LINE * line));
+        }
+    }
+
+    #[inline(always)]
+    fn purpose(&self) -> &Purpose {
+        match &self.schedule {
+            Schedule::Portable(purpose, _) => purpose,
+            #[cfg(target_arch = "x86_64")]
+            Schedule::Gcm(purpose, _) | Schedule::Cbc(purpose, _) | Schedule::ChaCha(purpose, _) => purpose,
         }
     }
 
     /// Whether one kernel works with both.
     #[inline]
     pub(crate) fn goes_with(&self, other: &Self) -> bool {
-        self.kernel == other.kernel && mem::discriminant(&self.schedule) == mem::discriminant(&other.schedule)
+        self.kernel() == other.kernel() && mem::discriminant(&self.schedule) == mem::discriminant(&other.schedule)
     }
 }
 

@@ -15,6 +15,7 @@ mod kernel;
 mod key;
 mod packet;
 mod portable;
+mod prefetch;
 #[cfg(target_arch = "x86_64")]
 mod round_keys;
 mod suite;
@@ -26,6 +27,7 @@ pub use kernel::{Kernel, KernelError};
 use key::Schedule;
 pub use key::{Key, KeyLengthError};
 use packet::Packet;
+pub use prefetch::prefetch;
 pub use suite::{AesKey, Integrity, Suite};
 
 /// Bytes of the nonce of an AEAD: RFC 4106 §4, four of salt and eight of initialisation vector.
@@ -56,7 +58,7 @@ macro_rules! take_apart {
                     ($schedule:path, $kernel:ident) => {{
                         let chosen = (0..).zip(&mut *piece).filter(|(position, _)| chosen & 1_u64 << position != 0);
                         let packets = chosen.filter_map(|(_, packet)| match &packet.key.schedule {
-                            $schedule(key) => Some(Packet::new(key, packet)),
+                            $schedule(_, key) => Some(Packet::new(key, packet)),
                             _ => None,
                         });
                         let mut packets: ArrayVec<Packet<'_, _>, PIECE> = packets.collect();
@@ -65,14 +67,14 @@ macro_rules! take_apart {
                     }};
                 }
                 match &first.schedule {
-                    Schedule::Portable(_) => run!(Schedule::Portable, portable),
+                    Schedule::Portable(..) => run!(Schedule::Portable, portable),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: what is chosen is in the piece, with a key for the kernel to which the first one's goes.
-                    Schedule::Gcm(_) => unsafe { gcm::run(first.kernel(), chosen, piece.as_mut_ptr()) },
+                    Schedule::Gcm(..) => unsafe { gcm::run(first.kernel(), chosen, piece.as_mut_ptr()) },
                     #[cfg(target_arch = "x86_64")]
-                    Schedule::Cbc(_) => run!(Schedule::Cbc, cbc),
+                    Schedule::Cbc(..) => run!(Schedule::Cbc, cbc),
                     #[cfg(target_arch = "x86_64")]
-                    Schedule::ChaCha(_) => run!(Schedule::ChaCha, chacha),
+                    Schedule::ChaCha(..) => run!(Schedule::ChaCha, chacha),
                 }
             }
         }

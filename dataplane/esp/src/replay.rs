@@ -28,7 +28,7 @@ pub struct ReplayWindow {
     words: Box<[AtomicU64]>,
     /// The greatest number accepted.
     top: AtomicU64,
-    size: u64,
+    size: u32,
     extended: bool,
 }
 
@@ -38,8 +38,8 @@ impl ReplayWindow {
     /// A window of at least `size` numbers, with extended (64-bit) sequence numbers or without.
     #[must_use]
     pub fn new(size: u32, extended: bool) -> Self {
-        let size = u64::from(size.max(NUMBERS_PER_WORD as u32));
-        let words = (size.div_ceil(NUMBERS_PER_WORD) + 1).next_power_of_two();
+        let size = size.max(NUMBERS_PER_WORD as u32);
+        let words = (u64::from(size).div_ceil(NUMBERS_PER_WORD) + 1).next_power_of_two();
         Self { words: (0..words).map(|_| AtomicU64::new(0)).collect(), top: AtomicU64::new(0), size, extended }
     }
 
@@ -55,8 +55,8 @@ impl ReplayWindow {
         // RFC 4303 A2.2: the window lies within one subspace of 2^32 numbers (case A) or spans two (case B).
         let top = self.top.load(Relaxed);
         let (top_high, top_low) = (top >> 32, top as u32);
-        let bottom_low = top_low.wrapping_sub(self.size as u32 - 1);
-        let high = match (top_low >= self.size as u32 - 1, low >= bottom_low) {
+        let bottom_low = top_low.wrapping_sub(self.size - 1);
+        let high = match (top_low >= self.size - 1, low >= bottom_low) {
             (true, true) | (false, false) => Some(top_high),
             (true, false) => Some(top_high + 1),
             (false, true) => top_high.checked_sub(1),
@@ -72,7 +72,7 @@ impl ReplayWindow {
     pub fn check(&self, number: u64) -> Result<(), Stale> {
         self.in_range(number)?;
         let block = Block::of(number);
-        let word = self.words[block.0 as usize & (self.words.len() - 1)].load(Relaxed);
+        let word = self.word(block).load(Relaxed);
         match free(word, block) & block.bit(number) {
             0 if names(word, block) => Err(Stale::Replayed),
             0 => Err(Stale::BehindWindow),
@@ -84,7 +84,7 @@ impl ReplayWindow {
     /// Returns the bits of those that are accepted: of others another worker came first, or the window has moved on.
     #[inline(always)]
     pub fn accept(&self, block: Block, numbers: u32) -> u32 {
-        let word = &self.words[block.0 as usize & (self.words.len() - 1)];
+        let word = self.word(block);
         let mut before = word.load(Relaxed);
         let accepted = loop {
             let accepted = numbers & free(before, block);
@@ -114,6 +114,17 @@ impl ReplayWindow {
         self.top.load(Relaxed)
     }
 
+    /// Has the word brought near in which the number with this low half stands.
+    #[inline(always)]
+    pub fn prefetch(&self, low: u32) {
+        aead::prefetch(self.word(Block::of(low.into())));
+    }
+
+    #[inline(always)]
+    fn word(&self, block: Block) -> &AtomicU64 {
+        &self.words[block.0 as usize & (self.words.len() - 1)]
+    }
+
     #[cfg(test)]
     pub(crate) fn skip_to(&self, number: u64) {
         self.top.store(number, Relaxed);
@@ -125,7 +136,7 @@ impl ReplayWindow {
     pub fn in_range(&self, number: u64) -> Result<(), Stale> {
         match number {
             0 => Err(Stale::Impossible),
-            _ if number.saturating_add(self.size) <= self.top.load(Relaxed) => Err(Stale::BehindWindow),
+            _ if number.saturating_add(u64::from(self.size)) <= self.top.load(Relaxed) => Err(Stale::BehindWindow),
             _ => Ok(()),
         }
     }

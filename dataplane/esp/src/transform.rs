@@ -8,19 +8,23 @@ use zeroize::Zeroizing;
 
 use crate::{SALT, TRAILER};
 
+/// Bytes of an SA in front of its key: then what a short packet needs of the key is on the fewest cache lines.
+pub const KEY: usize = 48;
+
 /// A key with all that its suite says about packets, worked out when the SA is made.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Transform {
-    pub key: Key,
     spi: Spi,
-    extended: bool,
     start: Start,
+    extended: bool,
     /// Bytes of the initialisation vector.
-    pub iv: usize,
+    iv: u8,
     /// Bytes of the integrity check value.
-    tag: usize,
+    tag: u8,
     /// The plaintext's alignment, a power of two, less 1.
-    mask: usize,
+    mask: u8,
+    pub key: Key,
 }
 
 /// How a packet's initialisation vector becomes the cipher's start.
@@ -41,25 +45,33 @@ impl Transform {
         // What follows rests on it: a multiple of the alignment has room for the trailer unless it is none.
         assert!(alignment.is_power_of_two() && (TRAILER..=MOST_ALIGNMENT).contains(&alignment));
         Ok(Self {
-            key: Key::new(suite, key)?,
             spi,
-            extended,
             start: if suite.salt_length() == 0 { Start::Plain } else { Start::Salted(Zeroizing::new(salt)) },
-            iv: suite.iv_length(),
-            tag: suite.tag_length(),
-            mask: alignment - 1,
+            extended,
+            iv: suite.iv_length() as u8,
+            tag: suite.tag_length() as u8,
+            mask: alignment as u8 - 1,
+            key: Key::new(suite, key)?,
         })
+    }
+
+    /// Bytes of the initialisation vector.
+    #[inline(always)]
+    pub fn iv(&self) -> usize {
+        usize::from(self.iv)
     }
 
     /// Bytes from the ESP header to the integrity check value of a packet that carries `inner` bytes.
     #[inline(always)]
     pub fn sealed_length(&self, inner: usize) -> usize {
-        wire::esp::HEADER + self.iv + ((inner + TRAILER + self.mask) & !self.mask) + self.tag
+        let (tag, mask) = (usize::from(self.tag), usize::from(self.mask));
+        wire::esp::HEADER + self.iv() + ((inner + TRAILER + mask) & !mask) + tag
     }
 
     /// Bytes of the longest inner packet of which [`Transform::sealed_length`] is at most `esp`.
     pub fn longest_inner(&self, esp: usize) -> usize {
-        (esp.saturating_sub(wire::esp::HEADER + self.iv + self.tag) & !self.mask).saturating_sub(TRAILER)
+        let (tag, mask) = (usize::from(self.tag), usize::from(self.mask));
+        (esp.saturating_sub(wire::esp::HEADER + self.iv() + tag) & !mask).saturating_sub(TRAILER)
     }
 
     /// The index that all packets bear.
@@ -71,7 +83,8 @@ impl Transform {
     #[inline(always)]
     pub fn opened_length(&self, source: &[u8]) -> Option<usize> {
         // RFC 4303 §2.4: pad length and next header end on a boundary. Nothing is a multiple, too, and has no trailer.
-        source.len().checked_sub(self.tag).filter(|length| *length != 0 && length & self.mask == 0)
+        let length = source.len().checked_sub(usize::from(self.tag))?;
+        (length != 0 && length & usize::from(self.mask) == 0).then_some(length)
     }
 
     /// Writes the header of a packet.
@@ -111,7 +124,7 @@ impl Transform {
     /// RFC 4303 §2.4: padding, its length and what the packet carries, one of the two IP versions.
     #[inline(always)]
     pub fn tail(&self, inner: usize, protocol: Protocol) -> Tail {
-        let padding = (inner + TRAILER).wrapping_neg() & self.mask;
+        let padding = (inner + TRAILER).wrapping_neg() & usize::from(self.mask);
         TAILS[usize::from(protocol == Protocol::IPV6)][padding % MOST_ALIGNMENT]
     }
 

@@ -80,6 +80,24 @@ impl RouteTable {
         (number != NONE).then_some(RouteIndex(number))
     }
 
+    /// Has brought near what [`RouteTable::find`] reads first, and waits for none of it.
+    #[inline(always)]
+    pub fn prefetch(&self, destination: Address) {
+        self.prefixes.prefetch(destination);
+    }
+
+    /// The same of what it reads next.
+    #[inline(always)]
+    pub fn prefetch_entry(&self, destination: Address) {
+        self.prefixes.prefetch_entry(destination);
+    }
+
+    /// The same of [`RouteTable::route`].
+    #[inline(always)]
+    pub fn prefetch_route(&self, index: RouteIndex) {
+        self.routes.prefetch(index.position());
+    }
+
     /// The route of this number.
     #[inline(always)]
     #[must_use]

@@ -26,6 +26,14 @@ impl<T> SlotTable<T> {
         self.chunks.get(position / CHUNK)?.as_ref()?.0[position % CHUNK].as_ref()
     }
 
+    /// Has the slot at `position` brought near, and does not wait for it.
+    #[inline]
+    pub fn prefetch(&self, position: usize) {
+        if let Some(Some(chunk)) = self.chunks.get(position / CHUNK) {
+            aead::prefetch(&chunk.0[position % CHUNK]);
+        }
+    }
+
     /// All values with their positions, in order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.chunks.iter().enumerate().flat_map(|(number, chunk)| {

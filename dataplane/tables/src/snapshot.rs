@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use esp::{InboundSa, OutboundSa, OuterHeader};
-use wire::Address;
+use wire::{Address, Packet};
 
 use crate::{
     Attachment, Capture, GatewayIndex, PortIndex, PortRole, Route, RouteTable, SaSlot, Selectors, SlotTable,
@@ -37,6 +37,15 @@ pub struct Gateway {
     pub routes: RouteTable,
     /// Whether both directions of a flow have one hash, so that our choice of a tunnel is the same for either.
     pub symmetric: bool,
+}
+
+impl Gateway {
+    /// What chooses among the tunnels of a packet's route.
+    #[must_use]
+    #[inline(always)]
+    pub fn flow_hash(&self, packet: &Packet<'_>) -> u32 {
+        if self.symmetric { packet.symmetric_flow_hash() } else { packet.flow_hash() }
+    }
 }
 
 impl From<RouteTable> for Gateway {
@@ -128,6 +137,12 @@ impl Snapshot {
         let slot = SaSlot::of(spi);
         let inbound = self.inbound.get(slot.position())?;
         (inbound.spi == spi).then_some((slot, inbound))
+    }
+
+    /// Has brought near what [`Snapshot::inbound`] reads, and does not wait for it.
+    #[inline(always)]
+    pub fn prefetch_inbound(&self, spi: u32) {
+        self.inbound.prefetch(SaSlot::of(spi).position());
     }
 
     /// The route in a border gateway's table.

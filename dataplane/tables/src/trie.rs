@@ -66,6 +66,24 @@ impl Tries {
         }
     }
 
+    /// Has brought near what a look-up of the address reads first.
+    #[inline(always)]
+    pub fn prefetch(&self, address: Address) {
+        match address {
+            Address::V4(bits) => self.v4.blocks.prefetch(top(&bits.to_be_bytes())),
+            Address::V6(bits) => self.v6.blocks.prefetch(top(&bits.to_be_bytes())),
+        }
+    }
+
+    /// The same of what it reads next.
+    #[inline(always)]
+    pub fn prefetch_entry(&self, address: Address) {
+        match address {
+            Address::V4(bits) => self.v4.prefetch_entry(&bits.to_be_bytes()),
+            Address::V6(bits) => self.v6.prefetch_entry(&bits.to_be_bytes()),
+        }
+    }
+
     /// Whether one is a clone of the other.
     #[cfg(test)]
     pub(crate) fn same(&self, other: &Self) -> bool {
@@ -114,6 +132,13 @@ impl<const N: usize> Trie<N> {
         match self.blocks.get(top(octets)).map_or(NONE, |block| block.lookup(&octets[TOP..])) {
             NONE => self.lookup_short(octets),
             number => number,
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_entry(&self, octets: &[u8; N]) {
+        if let Some(block) = self.blocks.get(top(octets)) {
+            aead::prefetch(&block.words[run_of(&block.node, octets[TOP])]);
         }
     }
 

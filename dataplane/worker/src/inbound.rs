@@ -23,12 +23,26 @@ use crate::{DropReason, capture};
 /// An ESP packet whose association is known.
 pub(crate) struct Sealed<'a> {
     inbound: &'a Inbound,
+    slot: SaSlot,
+    esp: Esp<'a>,
+}
+
+/// An ESP packet where it lies.
+#[derive(Clone, Copy)]
+struct Esp<'a> {
     /// The outer packet, to the end of ESP; and bytes in it in front of ESP.
     outer: &'a [u8],
     before: u16,
-    slot: SaSlot,
     /// The outer packet's.
     traffic_class: u8,
+}
+
+impl<'a> Esp<'a> {
+    /// From its header on.
+    #[inline(always)]
+    fn bytes(&self) -> &'a [u8] {
+        self.outer.get(usize::from(self.before)..).unwrap_or_default()
+    }
 }
 
 pub(crate) type Batch<'a> = ArrayVec<Sealed<'a>, BATCH>;
@@ -40,26 +54,44 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     turn: &mut Turn<'s, W>,
     mut reassemble: impl FnMut(&Packet<'_>, &mut Tally<'s>),
 ) -> Batch<'a> {
-    let mut batch = Batch::new();
-    let mut last = Last::new();
+    // What is not cached of many associations is asked for a link of the chain at a time: the entry, the association with
+    // its key, the window's word.
+    let mut sealed: ArrayVec<(u32, Esp<'a>), BATCH> = ArrayVec::new();
+    let (mut before, mut runs) = (0, 0);
     for frame in frames {
         match content(frame) {
-            Ok(Content::Esp { outer, before, esp, traffic_class }) => {
-                match association(esp, &mut last, turn.snapshot) {
-                    Ok((slot, inbound)) => batch.push(Sealed { inbound, outer, before, slot, traffic_class }),
-                    Err(reason) => turn.tally.drop(reason),
+            Ok(Content::Esp(esp)) => {
+                let Some((spi, _)) = wire::esp::header(esp.bytes()) else {
+                    turn.tally.drop(DropReason::MalformedEsp);
+                    continue;
+                };
+                if spi != before {
+                    turn.snapshot.prefetch_inbound(spi);
+                    (before, runs) = (spi, runs + 1);
                 }
+                sealed.push((spi, esp));
             }
             Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
             Ok(Content::Fragment(outer)) => reassemble(&outer, &mut turn.tally),
             Err(reason) => turn.tally.drop(reason),
         }
     }
+    let mut batch = Batch::new();
+    let mut last = Last::new();
+    for (spi, esp) in sealed {
+        match association(spi, &mut last, turn) {
+            Ok((slot, inbound)) => batch.push(Sealed { inbound, slot, esp }),
+            Err(reason) => turn.tally.drop(reason),
+        }
+    }
+    if runs > 1 {
+        batch.iter().for_each(|sealed| sealed.inbound.sa.prefetch_window(sealed.esp.bytes()));
+    }
     batch
 }
 
 enum Content<'a> {
-    Esp { outer: &'a [u8], before: u16, esp: &'a [u8], traffic_class: u8 },
+    Esp(Esp<'a>),
     Ike { outer: Packet<'a>, datagram: Datagram<'a>, message: &'a [u8] },
     Fragment(Packet<'a>),
 }
@@ -74,7 +106,7 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
     match outer.protocol {
         Protocol::ESP => {
             let before = outer.header_length as u16;
-            return Ok(Content::Esp { outer: outer.bytes, before, esp: outer.payload(), traffic_class });
+            return Ok(Content::Esp(Esp { outer: outer.bytes, before, traffic_class }));
         }
         Protocol::UDP => {}
         _ => return Err(DropReason::NotForGateway),
@@ -87,7 +119,7 @@ fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
                 let before = outer.header_length + wire::udp::HEADER;
                 // A packet may be longer than the datagram in it.
                 let outer = outer.bytes.get(..before + esp.len()).unwrap_or_default();
-                return Ok(Content::Esp { outer, before: before as u16, esp, traffic_class });
+                return Ok(Content::Esp(Esp { outer, before: before as u16, traffic_class }));
             }
             Encapsulated::Keepalive => return Err(DropReason::NatKeepalive),
             Encapsulated::Ike(message) => message,
@@ -109,16 +141,17 @@ fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: 
 }
 
 #[inline(always)]
-fn association<'a>(
-    esp: &[u8],
+fn association<'a, W: Stopwatch>(
+    spi: u32,
     last: &mut Last<u32, (SaSlot, &'a Inbound)>,
-    snapshot: &'a Snapshot,
+    turn: &Turn<'a, W>,
 ) -> Result<(SaSlot, &'a Inbound), DropReason> {
-    let (spi, _) = wire::esp::header(esp).ok_or(DropReason::MalformedEsp)?;
     last.find(spi, || {
-        let found = snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
+        let found = turn.snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
+        found.1.sa.prefetch();
+        turn.tally.prefetch(found.0);
         // Control names a port that does not exist where the gateway has no attachment.
-        if found.1.expected.position() < snapshot.ports.len() { Ok(found) } else { Err(DropReason::NoRoute) }
+        if found.1.expected.position() < turn.snapshot.ports.len() { Ok(found) } else { Err(DropReason::NoRoute) }
     })
 }
 
@@ -141,19 +174,19 @@ pub(crate) fn open<W: Stopwatch>(
     let mut pushed: ArrayVec<&Sealed<'_>, BATCH> = ArrayVec::new();
     let mut frames = tx.frames().take(reserved);
     for sealed in batch.iter().filter(|sealed| sealed.inbound.expected == port) {
-        let admitted = match sealed.inbound.sa.admit(sealed.outer.get(sealed.before.into()..).unwrap_or_default()) {
+        let admitted = match sealed.inbound.sa.admit(sealed.esp.bytes()) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                turn.drop_unopened(sealed.slot, refused(refusal), sealed.outer);
+                turn.drop_unopened(sealed.slot, refused(refusal), sealed.esp.outer);
                 continue;
             }
         };
         if admitted.opened_length() > room {
-            turn.drop_unopened(sealed.slot, DropReason::TooLong, sealed.outer);
+            turn.drop_unopened(sealed.slot, DropReason::TooLong, sealed.esp.outer);
             continue;
         }
         let Some(frame) = frames.next() else {
-            turn.drop_unopened(sealed.slot, DropReason::TransmitRingFull, sealed.outer);
+            turn.drop_unopened(sealed.slot, DropReason::TransmitRingFull, sealed.esp.outer);
             continue;
         };
         opening.push(admitted, &mut frame[Link::UNTAGGED..]);
@@ -168,7 +201,7 @@ pub(crate) fn open<W: Stopwatch>(
         let packets = pushed.iter().zip(&results).zip(tx.frames());
         let packets = packets.map(|((sealed, result), frame)| {
             let inner = result.map(|opened| &frame[Link::UNTAGGED..][..opened.length]);
-            (sealed.slot, sealed.outer, inner.map_err(refused))
+            (sealed.slot, sealed.esp.outer, inner.map_err(refused))
         });
         capture::Opened::new(capture, packets)
     });
@@ -234,7 +267,7 @@ fn deliver<W: Stopwatch>(
     sources: &mut Sources<'_>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
-    let Sealed { slot, inbound, traffic_class, .. } = *sealed;
+    let Sealed { slot, inbound, esp: Esp { traffic_class, .. } } = *sealed;
     let length = opened.length;
     match inbound.traffic {
         Traffic::Free => {}

@@ -15,6 +15,7 @@ mod inbound;
 mod last;
 mod latency;
 mod outbound;
+mod prefetch;
 mod reassembly;
 mod recent;
 mod stage;

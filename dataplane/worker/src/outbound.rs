@@ -122,8 +122,7 @@ fn way<'a, W: Stopwatch>(
         return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
     }
     let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
-    let symmetric = table.is_some_and(|table| table.symmetric);
-    let hash = || if symmetric { inner.symmetric_flow_hash() } else { inner.flow_hash() };
+    let hash = || table.map_or(0, |gateway| gateway.flow_hash(&inner));
     let tunnel = tunnels.tunnel(hash).ok_or(down)?;
     let outbound = before.outbound.find(tunnel, || turn.snapshot.tunnels.get(tunnel.position()).ok_or(down))?;
     if !outbound.selectors.allow_outbound(&inner) {
@@ -295,7 +294,7 @@ impl<'a> Arrivals<'a> {
 /// The VLAN of a frame, by a single tag of IEEE 802.1Q. One that no attachment has for frames of a provider's VLAN, or of a VLAN
 /// within another (IEEE 802.1ad): these are other networks, whatever numbers they have.
 #[inline(always)]
-fn vlan(frame: &[u8], link: Link) -> u16 {
+pub(crate) fn vlan(frame: &[u8], link: Link) -> u16 {
     match link.tag {
         None => Vlans::UNTAGGED,
         Some(tag) if link.length == Link::TAGGED && frame[12..14] == EtherType::VLAN.0.to_be_bytes() => tag.vlan(),

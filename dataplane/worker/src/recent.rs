@@ -1,10 +1,14 @@
 //! Ways found lately.
 
+use std::mem;
+
 use tables::GatewayIndex;
 use wire::Address;
 
 /// A power of two; an entry is a cache line.
 const ENTRIES: usize = 1024;
+/// Look-ups of a batch that are as well made one by one.
+const FEW: u32 = 8;
 
 /// Remembers what was found for a destination in a snapshot, so that the packets of a flow, and of the flows to one
 /// destination, are looked up once and not one by one. Each destination has one place, which it shares with others: who
@@ -12,6 +16,8 @@ const ENTRIES: usize = 1024;
 pub(crate) struct Recent<T> {
     entries: Box<[Entry<T>]>,
     version: u32,
+    /// Look-ups since [`Recent::is_short`] was asked.
+    missed: u32,
 }
 
 #[derive(Clone)]
@@ -34,7 +40,7 @@ impl<T: Clone> Recent<T> {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
         let key = Key { high: 0, low: 0, table: 0, version: 0 };
-        Self { entries: vec![Entry { key, value: None }; ENTRIES].into(), version: 0 }
+        Self { entries: vec![Entry { key, value: None }; ENTRIES].into(), version: 0, missed: 0 }
     }
 
     /// From now on what is found is found in the snapshot of this version.
@@ -42,6 +48,12 @@ impl<T: Clone> Recent<T> {
     pub(crate) fn renew(&mut self, version: u64) {
         // Half of it will do: an entry would have to stay untouched for 2^32 publications.
         self.version = version as u32;
+    }
+
+    /// Whether much was looked up since this was last asked: there are more destinations than are remembered.
+    #[inline(always)]
+    pub(crate) fn is_short(&mut self) -> bool {
+        mem::take(&mut self.missed) > FEW
     }
 
     /// What is remembered of a destination; else what `look_up` finds, remembered if it is something.
@@ -61,6 +73,7 @@ impl<T: Clone> Recent<T> {
         let mixed = (low ^ high.rotate_left(32) ^ u64::from(key.table) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let entry = &mut self.entries[(mixed >> (u64::BITS - ENTRIES.ilog2())) as usize % ENTRIES];
         if entry.key != key {
+            self.missed = self.missed.wrapping_add(1);
             *entry = Entry { key, value: Some(look_up()?) };
         }
         // A key that was asked for came with a value, and none is like the first ones, whose version is no snapshot's.
@@ -91,5 +104,8 @@ mod tests {
         for number in 0..10_000 {
             assert_eq!(ask(&mut recent, 0, Address::V4(number), Ok(number)), Ok(number));
         }
+        assert!(recent.is_short());
+        assert_eq!(ask(&mut recent, 0, Address::V4(9_999), Err(())), Ok(9_999));
+        assert!(!recent.is_short(), "nothing was looked up since");
     }
 }

@@ -60,6 +60,14 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// Has brought near what [`Tally::protect`] will write.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: SaSlot) {
+        if let Some(counters) = self.counters.association(slot) {
+            tables::prefetch(counters);
+        }
+    }
+
     /// Packets that an association sealed or opened.
     pub(crate) fn protect(&mut self, slot: SaSlot, packets: u64, bytes: u64) {
         if let Some(counters) = self.counters.association(slot) {

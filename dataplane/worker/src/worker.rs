@@ -18,7 +18,7 @@ use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
 use crate::tally::Tally;
 use crate::turn::{Memory, Turn};
-use crate::{DropReason, host, inbound, outbound};
+use crate::{DropReason, host, inbound, outbound, prefetch};
 
 /// What a worker does when it finds nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,6 +219,9 @@ fn from_vpc<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(tables, memory, count, watch);
+    if turn.routes.is_short() {
+        prefetch::ways(rx.frames(), vlans, &mut turn);
+    }
     send::<P, W>(rx.frames(), Entrance::Vpc(vlans), &mut others, room, &mut turn);
     rx.release();
     turn.tally.finish();

@@ -53,6 +53,34 @@ fn batches_of_every_size_pass_both_ways() {
     }
 }
 
+/// A packet from the VPC's host.
+fn to(destination: [u8; 4]) -> Vec<u8> {
+    ipv4([10, 1, 0, 2], destination, 17, &[0; 8])
+}
+
+/// Of many destinations a batch's ways are looked up ahead: what becomes of the packets is the same.
+#[test]
+fn packets_to_many_destinations_fare_as_each_does_alone() {
+    let frames: Vec<_> = (0..512_u32)
+        .map(|number| {
+            let [.., high, low] = number.to_be_bytes();
+            match number % 8 {
+                4 => frame(&to([192, 0, high, low])),
+                5 => frame(&to([10, 2, 66, low])),
+                6 => frame(&to([10, 3, high, low])),
+                7 => vec![0; 20],
+                _ => frame(&to([10, 2, high, low])),
+            }
+        })
+        .collect();
+    let (mut together, mut alone) = (House::new(Plan::default()), House::new(Plan::default()));
+    let [sealed, ..] = together.pass(VPC, &frames);
+    let each: Vec<_> =
+        frames.iter().flat_map(|frame| alone.pass(VPC, std::slice::from_ref(frame))[0].clone()).collect();
+    assert_eq!((sealed.len(), together.drops()), (256, alone.drops()));
+    assert_eq!(sealed, each);
+}
+
 #[test]
 fn an_unexpected_attachment_gets_its_packets_too() {
     let mut house = House::new(Plan::default());
@@ -451,7 +479,11 @@ fn the_poll_loop_allocates_nothing() {
         (WAN, vec![0; 20]),
     ];
     let mut allocated = allocation_counter::AllocationInfo::default();
-    for _ in 0..100 {
+    for round in 0..100 {
+        // More destinations than are looked up one by one.
+        for host in 0..20 {
+            house.worker.ports()[VPC].inject(&frame(&to([10, 2, round, host]))).unwrap();
+        }
         for (port, frame) in &frames {
             house.worker.ports()[*port].inject(frame).unwrap();
         }
@@ -466,7 +498,7 @@ fn the_poll_loop_allocates_nothing() {
         }
         while house.handle.receive_ike().is_some() {}
     }
-    assert_eq!((allocated.count_total, house.handle.counters().received), (0, 1000));
+    assert_eq!((allocated.count_total, house.handle.counters().received), (0, 3000));
 }
 
 proptest! {

@@ -130,7 +130,7 @@ unsafe fn start<V: Lanes, W: Whole>(slot: *mut Group<'_, W, V>, count: usize) {
         let (mut other_keys, mut other_rounds, mut other_sizes) = (0, 0, 0);
         for lane in 1..4 {
             other_keys |= ptr::from_ref(key(lane)).addr() ^ ptr::from_ref(key(0)).addr();
-            other_rounds |= key(lane).rounds ^ key(0).rounds;
+            other_rounds |= key(lane).rounds() ^ key(0).rounds();
             other_sizes |= vectors(lane) ^ vectors(0);
         }
         let one_key = other_keys == 0;
@@ -139,7 +139,7 @@ unsafe fn start<V: Lanes, W: Whole>(slot: *mut Group<'_, W, V>, count: usize) {
         (&raw mut (*slot).count).write(count);
         (&raw mut (*slot).short).write(short);
         let group = &mut *slot;
-        match group.lanes[0].key.rounds {
+        match group.lanes[0].key.rounds() {
             10 => start_with::<V, W, 11>(group, one_key),
             12 => start_with::<V, W, 13>(group, one_key),
             _ => start_with::<V, W, 15>(group, one_key),
@@ -183,7 +183,7 @@ unsafe fn start_with<V: Lanes, W: Whole, const KEYS: usize>(group: &mut Group<'_
 unsafe fn gcm_key<'a>(packet: &impl Whole) -> &'a Key {
     match &packet.key().schedule {
         // SAFETY: the key outlives the batch.
-        Schedule::Gcm(key) => unsafe { &*ptr::from_ref(key) },
+        Schedule::Gcm(_, key) => unsafe { &*ptr::from_ref(key) },
         // SAFETY: the caller's.
         _ => unsafe { std::hint::unreachable_unchecked() },
     }
@@ -253,10 +253,10 @@ unsafe fn encrypt(key: &Key, block: __m128i) -> __m128i {
     // SAFETY: the caller's.
     unsafe {
         let mut state = _mm_xor_si128(block, transmute!(key.round_keys[0]));
-        for round_key in &key.round_keys[1..key.rounds] {
+        for round_key in &key.round_keys[1..key.rounds()] {
             state = _mm_aesenc_si128(state, transmute!(*round_key));
         }
-        _mm_aesenclast_si128(state, transmute!(key.round_keys[key.rounds]))
+        _mm_aesenclast_si128(state, transmute!(key.round_keys[key.rounds()]))
     }
 }
 
@@ -305,7 +305,7 @@ unsafe fn hash<V: Lanes, W: Whole, const N: usize>(group: &mut Group<'_, W, V>) 
                 let mut sums = [Sum::zero(); 4];
                 for (lane, sum) in sums.iter_mut().enumerate().take(group.count) {
                     let text = group.text(lane);
-                    let hash = match text.key.rounds {
+                    let hash = match text.key.rounds() {
                         10 => stream::<V, W, 11, N>(text),
                         12 => stream::<V, W, 13, N>(text),
                         _ => stream::<V, W, 15, N>(text),
@@ -333,8 +333,8 @@ unsafe fn short_sums<V: Lanes, W: Whole, const K: usize>(group: &Group<'_, W, V>
                 *text = group.texts[lane][i].assume_init();
             }
             // The first block's power is one less than that of the associated data.
-            let front_power = hash::front_power(group.lanes[lane].key, group.lengths[lane][0] as usize);
-            *sum = Sum::of_text(text, front_power.add(1));
+            let front_power = hash::short_front_power(group.lanes[lane].key, group.lengths[lane][0] as usize);
+            *sum = Sum::of_text::<K, false>(text, front_power.add(1));
         }
         Sum::sum_lanes(sums)
     }
@@ -355,14 +355,14 @@ unsafe fn finish<V: Lanes, W: Whole>(group: &mut Group<'_, W, V>) {
         } else {
             for (lane, Lane { packet, key, .. }) in group.lanes.iter().enumerate() {
                 fronts[lane] = _mm_loadu_si128((**packet).data().block.as_ptr().cast());
-                front_powers[lane] = hash::front_power(key, group.lengths[lane][0] as usize);
+                front_powers[lane] = hash::short_front_power(key, group.lengths[lane][0] as usize);
             }
         }
         let mut sum = group.sum.assume_init();
         sum.add_lanes(V::gather(fronts).reversed(), front_powers);
         // SP 800-38D §7.1: the lengths in bits, that of the text first, as what is hashed has its bytes reversed.
         let [a, b, c, d] = &group.lanes;
-        let first_powers = [a.key.first_power(), b.key.first_power(), c.key.first_power(), d.key.first_power()];
+        let first_powers = [a, b, c, d].map(|lane| lane.key.low_power(1));
         sum.add_lanes(V::load(group.lengths.as_ptr().cast()).bits_of_bytes(), first_powers);
         let tags = sum.reduced().reversed().xor(group.masks.assume_init());
         if W::SEAL {

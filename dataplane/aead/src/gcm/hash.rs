@@ -51,11 +51,13 @@ impl<V: Lanes> Sum<V> {
         }
     }
 
+    /// `FOLDED` says whether the powers are among those that are kept with both halves added, too.
     #[inline(always)]
-    unsafe fn text_product(text: V, power: *const u128) -> Self {
+    unsafe fn text_product<const FOLDED: bool>(text: V, power: *const u128) -> Self {
         // SAFETY: `power` is one that is kept, and behind the first power there is as much as a vector reaches beyond it.
         unsafe {
-            let (powers, folded) = (V::load_blocks(power), V::load_blocks(power.add(TO_FOLDED)));
+            let powers = V::load_blocks(power);
+            let folded = if FOLDED { V::load_blocks(power.add(TO_FOLDED)) } else { powers.xor(powers.swapped()) };
             Self::product(text.reversed(), powers, folded)
         }
     }
@@ -71,16 +73,16 @@ impl<V: Lanes> Sum<V> {
 
     /// The sum over `N` vectors of text, the first block of which has `power` and each one after it one less.
     #[inline(always)]
-    pub unsafe fn of_text<const N: usize>(text: [V; N], power: *const u128) -> Self {
+    pub unsafe fn of_text<const N: usize, const FOLDED: bool>(text: [V; N], power: *const u128) -> Self {
         // SAFETY: as in `text_product`.
         unsafe {
-            let mut sum = Self::text_product(text[0], power);
+            let mut sum = Self::text_product::<FOLDED>(text[0], power);
             if N.is_multiple_of(2) {
-                sum.add_sum(Self::text_product(text[1], power.add(V::LANES)));
+                sum.add_sum(Self::text_product::<FOLDED>(text[1], power.add(V::LANES)));
             }
             let mut i = 2 - N % 2;
             while i < N {
-                sum.add_pair([text[i], text[i + 1]], power.add(i * V::LANES));
+                sum.add_pair::<FOLDED>([text[i], text[i + 1]], power.add(i * V::LANES));
                 i += 2;
             }
             sum
@@ -89,11 +91,11 @@ impl<V: Lanes> Sum<V> {
 
     /// Adds two vectors of text, the first block of which has `power`.
     #[inline(always)]
-    pub unsafe fn add_pair(&mut self, [first, second]: [V; 2], power: *const u128) {
+    pub unsafe fn add_pair<const FOLDED: bool>(&mut self, [first, second]: [V; 2], power: *const u128) {
         // SAFETY: as in `text_product`.
         unsafe {
-            let a = Self::text_product(first, power);
-            let b = Self::text_product(second, power.add(V::LANES));
+            let a = Self::text_product::<FOLDED>(first, power);
+            let b = Self::text_product::<FOLDED>(second, power.add(V::LANES));
             self.low = self.low.xor3(a.low, b.low);
             self.middle = self.middle.xor3(a.middle, b.middle);
             self.high = self.high.xor3(a.high, b.high);
@@ -152,12 +154,12 @@ impl<V: Lanes> Sum<V> {
     }
 }
 
-/// The power that goes with associated data before a text of so many bytes, if it is summed at once; see [`Hash`].
+/// The power that goes with associated data before a short text of so many bytes; see [`Hash`].
 #[inline(always)]
-pub fn front_power(key: &Key, length: usize) -> *const u128 {
+pub fn short_front_power(key: &Key, length: usize) -> *const u128 {
     // One for each block, one for the block itself and one for the length block behind the text.
     let blocks = (length + 15) & !15;
-    key.power(2).wrapping_byte_sub(blocks)
+    key.low_power(2).wrapping_byte_sub(blocks)
 }
 
 /// The hash of a text under way.
@@ -214,7 +216,7 @@ impl<'a, V: Lanes> Hash<'a, V> {
     #[inline(always)]
     pub unsafe fn add_pair(&mut self, pair: [V; 2]) {
         // SAFETY: a segment has no more blocks than there are powers.
-        unsafe { self.sum.add_pair(pair, self.power) };
+        unsafe { self.sum.add_pair::<true>(pair, self.power) };
         self.power = self.power.wrapping_add(2 * V::LANES);
         self.due = self.due.wrapping_sub(2 * V::LANES);
     }
@@ -234,7 +236,7 @@ impl<'a, V: Lanes> Hash<'a, V> {
     #[inline(always)]
     pub unsafe fn add(&mut self, text: V) {
         // SAFETY: as in `add_pair`.
-        unsafe { self.sum.add_sum(Sum::text_product(text, self.power)) };
+        unsafe { self.sum.add_sum(Sum::text_product::<true>(text, self.power)) };
         self.power = self.power.wrapping_add(V::LANES);
         self.due = self.due.wrapping_sub(V::LANES);
     }
@@ -243,7 +245,7 @@ impl<'a, V: Lanes> Hash<'a, V> {
     #[inline(always)]
     pub unsafe fn finish<const N: usize>(mut self, text: [V; N]) -> Unfinished<V> {
         // SAFETY: as in `add_pair`.
-        unsafe { self.sum.add_sum(Sum::of_text(text, self.power)) };
+        unsafe { self.sum.add_sum(Sum::of_text::<N, true>(text, self.power)) };
         Unfinished { sum: self.sum, front: self.front, front_power: self.front_power }
     }
 

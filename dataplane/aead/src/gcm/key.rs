@@ -4,6 +4,7 @@ use std::arch::x86_64::{
     __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_clmulepi64_si128, _mm_set_epi64x, _mm_shuffle_epi32,
     _mm_xor_si128,
 };
+use std::{mem, ptr};
 
 use zerocopy::transmute;
 use zeroize::Zeroize;
@@ -12,6 +13,8 @@ use crate::round_keys::{self, MOST_ROUND_KEYS};
 
 /// Powers of the hash key that are kept.
 pub const POWERS: usize = 104;
+/// Powers that are kept for short texts: of twelve blocks, of the associated data and of the lengths, and one more.
+pub const LOW_POWERS: usize = 15;
 /// What stands behind the first power, for vectors that reach beyond it.
 const BEHIND: usize = 3;
 
@@ -19,18 +22,32 @@ const BEHIND: usize = 3;
 pub const TO_FOLDED: usize = POWERS + BEHIND;
 
 /// Round keys and powers of the hash key, wiped when dropped. The same for every width of vectors.
-#[repr(C, align(64))]
+///
+/// With many keys it is the number of cache lines that counts, for each is waited for. What a packet of 64 bytes needs
+/// stands together: `H^7` and what follows up to the last round key, five lines with a key of 128 bits. Where these begin,
+/// the owner's layout says: `H^7` stands on a line of its own where the key is 48 bytes behind one.
+#[repr(C)]
 pub struct Key {
+    /// `H^LOW_POWERS` first, `H` last. Behind it vectors reach into what follows, and multiply it by zero.
+    low_powers: [u128; LOW_POWERS],
+    /// As wide as a block, for vectors that reach there find nothing undefined.
+    rounds: u128,
     pub(super) round_keys: [u128; MOST_ROUND_KEYS],
-    pub(super) rounds: usize,
+    /// So that the high powers of which a vector is made are on one line if possible.
+    _line: u128,
     /// `H^POWERS` first, `H` at `POWERS - 1`, zeros behind it.
-    pub(super) powers: [u128; POWERS + BEHIND],
+    powers: [u128; POWERS + BEHIND],
     /// Of each power both halves added, for Karatsuba's middle product.
-    pub(super) folded: [u128; POWERS + BEHIND],
+    folded: [u128; POWERS + BEHIND],
 }
+
+/// Bytes before what a packet of 64 bytes needs: the powers above the seventh.
+pub const BEFORE_SHORT: usize = (LOW_POWERS - 7) * size_of::<u128>();
+const _: () = assert!(mem::offset_of!(Key, powers).is_multiple_of(64));
 
 impl Drop for Key {
     fn drop(&mut self) {
+        self.low_powers.zeroize();
         self.round_keys.zeroize();
         self.powers.zeroize();
         self.folded.zeroize();
@@ -50,18 +67,26 @@ impl Key {
         self.powers.as_ptr().wrapping_add(POWERS - power)
     }
 
-    /// The hash key itself.
+    /// The same of the powers that are kept for short texts.
     #[inline(always)]
-    pub(super) fn first_power(&self) -> *const u128 {
-        self.power(1)
+    pub(super) fn low_power(&self, power: usize) -> *const u128 {
+        ptr::from_ref(self).cast::<u128>().wrapping_add(LOW_POWERS - power)
+    }
+
+    /// Rounds of the cipher.
+    #[inline(always)]
+    pub(super) fn rounds(&self) -> usize {
+        self.rounds as usize
     }
 }
 
 #[target_feature(enable = "sse4.1,aes,pclmulqdq")]
 fn expand(key: &[u8]) -> Key {
     let mut key = Key {
+        low_powers: [0; LOW_POWERS],
+        rounds: key.len() as u128 / 4 + 6,
         round_keys: round_keys::expand(key),
-        rounds: key.len() / 4 + 6,
+        _line: 0,
         powers: [0; POWERS + BEHIND],
         folded: [0; POWERS + BEHIND],
     };
@@ -76,16 +101,17 @@ fn expand(key: &[u8]) -> Key {
         *folded = power ^ power >> 64;
         power = multiply(power, hash);
     }
+    key.low_powers.copy_from_slice(&key.powers[POWERS - LOW_POWERS..POWERS]);
     key
 }
 
 #[target_feature(enable = "sse4.1,aes")]
 fn encrypt(key: &Key, block: __m128i) -> __m128i {
     let mut state = _mm_xor_si128(block, transmute!(key.round_keys[0]));
-    for round_key in &key.round_keys[1..key.rounds] {
+    for round_key in &key.round_keys[1..key.rounds()] {
         state = _mm_aesenc_si128(state, transmute!(*round_key));
     }
-    _mm_aesenclast_si128(state, transmute!(key.round_keys[key.rounds]))
+    _mm_aesenclast_si128(state, transmute!(key.round_keys[key.rounds()]))
 }
 
 /// The product of two elements, the second times x^-128 (RFC 8452 §3: `dot`).

@@ -14,7 +14,7 @@ mod lanes_256;
 mod lanes_512;
 mod stream;
 
-pub use key::Key;
+pub use key::{BEFORE_SHORT, Key};
 
 use crate::Kernel;
 use crate::packet::Whole;

@@ -1,0 +1,62 @@
+//! Ways of packets from VPCs, looked up ahead of the packets' turn.
+
+use arrayvec::ArrayVec;
+use port::BATCH;
+use tables::{Route, Vlans};
+
+use crate::last::Last;
+use crate::outbound::{packet, vlan};
+use crate::stage::Stopwatch;
+use crate::turn::Turn;
+
+/// Looks up the routes of a batch, and has brought near what the packets' turn will read on their ways.
+///
+/// Of many destinations each takes a chain of reads that are not cached: the block of the trie, its entry, the route, the
+/// tunnel, the association with its key. A link of all chains at a time, the whole batch waits as long as one packet would.
+pub(crate) fn ways<'f, W: Stopwatch>(
+    frames: impl Iterator<Item = &'f mut [u8]>,
+    vlans: &Vlans,
+    turn: &mut Turn<'_, W>,
+) {
+    let snapshot = turn.snapshot;
+    let mut last = Last::new();
+    let mut packets: ArrayVec<(&[u8], _, _, _), BATCH> = ArrayVec::new();
+    for frame in frames {
+        let Ok((link, inner)) = packet(frame) else { continue };
+        let number = vlan(frame, link);
+        let gateway = last.find(number, || {
+            let attachment = vlans.attachment(number).and_then(|index| snapshot.attachments.get(index.position()));
+            let index = attachment.map(|attachment| attachment.gateway).ok_or(())?;
+            snapshot.gateways.get(index.position()).map(|gateway| (index, gateway)).ok_or(())
+        });
+        if let Ok((index, gateway)) = gateway {
+            gateway.routes.prefetch(inner.destination);
+            packets.push((&*frame, index, gateway, inner.destination));
+        }
+    }
+    for (_, _, gateway, destination) in &packets {
+        gateway.routes.prefetch_entry(*destination);
+    }
+    let mut routes: ArrayVec<(&[u8], _, _), BATCH> = ArrayVec::new();
+    for (frame, index, gateway, destination) in packets {
+        if let Ok(route) = turn.routes.find(index, destination, || gateway.routes.find(destination).ok_or(())) {
+            gateway.routes.prefetch_route(*route);
+            routes.push((frame, gateway, *route));
+        }
+    }
+    let mut tunnels: ArrayVec<_, BATCH> = ArrayVec::new();
+    for (frame, gateway, route) in routes {
+        if let Some(Route::Tunnels(group)) = gateway.routes.route(route)
+            && let Some(tunnel) = group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
+        {
+            snapshot.tunnels.prefetch(tunnel.position());
+            tunnels.push(tunnel);
+        }
+    }
+    for tunnel in tunnels {
+        if let Some(outbound) = snapshot.tunnels.get(tunnel.position()) {
+            outbound.sa.prefetch();
+            turn.tally.prefetch(outbound.slot);
+        }
+    }
+}
