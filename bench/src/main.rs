@@ -14,6 +14,9 @@ mod veth;
 
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Measures Bordergate against its peers, in one run and by ratio.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]

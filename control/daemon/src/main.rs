@@ -53,6 +53,9 @@ use crate::api::{Request, Response};
 use crate::cli::{Cli, Command, Latency, Status};
 use crate::failure::Failure;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How often `status --watch` shows it again.
 const WATCH: Duration = Duration::from_secs(1);
 

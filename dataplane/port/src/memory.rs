@@ -261,18 +261,14 @@ impl Transmit for MemoryTx {
 /// The memory of one side's frames.
 struct Area {
     memory: Box<[UnsafeCell<u8>]>,
-    /// Where the first frame starts.
-    start: usize,
-    /// From one frame to the next.
-    stride: usize,
     frames: usize,
     frame_size: usize,
 }
 
 /// The right to one frame of an area: there is one for each frame, made with the area and never copied. So whoever holds it
-/// alone has the frame alone.
+/// alone has the frame alone. It says where in the area's memory the frame starts.
 #[derive(Debug)]
-struct Frame(u32);
+struct Frame(usize);
 
 impl Area {
     /// An area, and the right to each of its frames.
@@ -282,23 +278,25 @@ impl Area {
         let stride = frame_size.next_multiple_of(ALIGNMENT) | ALIGNMENT;
         let memory: Box<[UnsafeCell<u8>]> = (0..frames * stride + ALIGNMENT).map(|_| UnsafeCell::new(0)).collect();
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        (Self { memory, start, stride, frames, frame_size }, (0..frames as u32).map(Frame).collect())
+        let rights = (0..frames).map(|number| Frame(start + number * stride)).collect();
+        (Self { memory, frames, frame_size }, rights)
     }
 
     #[inline]
     fn bytes(&self, frame: &Frame) -> &[u8] {
-        let cells = &self.memory[self.start + frame.0 as usize * self.stride..][..self.frame_size];
-        // SAFETY: only who holds the right to a frame gets at its bytes, and here it is borrowed for as long as they are.
-        unsafe { slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
+        debug_assert!(frame.0 + self.frame_size <= self.memory.len());
+        // SAFETY: a right is made with its area, which owns the frame's whole bytes there, and stays beside it. Only who holds it
+        // gets at them, and here it is borrowed for as long as they are.
+        unsafe { slice::from_raw_parts(self.memory.as_ptr().add(frame.0).cast(), self.frame_size) }
     }
 
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "the right to the frame is borrowed mutably")]
     fn bytes_mut<'a>(&'a self, frame: &'a mut Frame) -> &'a mut [u8] {
-        let cells = &self.memory[self.start + frame.0 as usize * self.stride..][..self.frame_size];
-        // SAFETY: there is one right to each frame of this area, it is borrowed mutably for as long as the bytes are, and the
-        // bytes of two frames do not overlap.
-        unsafe { slice::from_raw_parts_mut(UnsafeCell::raw_get(cells.as_ptr()), cells.len()) }
+        debug_assert!(frame.0 + self.frame_size <= self.memory.len());
+        // SAFETY: as in `bytes`. There is one right to each frame of this area, it is borrowed mutably for as long as the bytes
+        // are, and the bytes of two frames do not overlap.
+        unsafe { slice::from_raw_parts_mut(UnsafeCell::raw_get(self.memory.as_ptr().add(frame.0)), self.frame_size) }
     }
 }
 

@@ -66,6 +66,16 @@ impl TunnelGroup {
         }
     }
 
+    /// The tunnel of all flows, where there is no choice.
+    #[inline]
+    #[must_use]
+    pub fn only(&self) -> Option<TunnelIndex> {
+        match &self.0 {
+            Tunnels::One(tunnel) => Some(*tunnel),
+            Tunnels::None | Tunnels::Several(_) => None,
+        }
+    }
+
     fn buckets(&self, members: &[(TunnelIndex, NonZeroU8)]) -> [TunnelIndex; BUCKETS] {
         let mut left = shares(members);
         let mut kept = [None; BUCKETS];

@@ -100,20 +100,29 @@ impl Selectors {
     #[must_use]
     #[inline(always)]
     pub fn allow_outbound(&self, packet: &Packet<'_>) -> bool {
-        let (source, destination) = packet.ports();
-        self.allow((packet.source, source), (packet.destination, destination), packet.protocol)
+        self.allow(packet.source, packet.destination, packet.protocol, || packet.ports())
     }
 
     /// Whether a packet that was opened may go on: RFC 4301 §5.2.
     #[must_use]
     #[inline(always)]
     pub fn allow_inbound(&self, packet: &Packet<'_>) -> bool {
-        let (source, destination) = packet.ports();
-        self.allow((packet.destination, destination), (packet.source, source), packet.protocol)
+        let ports = || {
+            let (source, destination) = packet.ports();
+            (destination, source)
+        };
+        self.allow(packet.destination, packet.source, packet.protocol, ports)
     }
 
+    /// `ports` gives our side's and the peer's.
     #[inline(always)]
-    fn allow(&self, local: (Address, Option<u16>), remote: (Address, Option<u16>), protocol: Protocol) -> bool {
+    fn allow(
+        &self,
+        local: Address,
+        remote: Address,
+        protocol: Protocol,
+        ports: impl FnOnce() -> (Option<u16>, Option<u16>),
+    ) -> bool {
         match &self.0 {
             Negotiated::All => true,
             Negotiated::V4 { local: ours, remote: theirs } => {
@@ -121,10 +130,11 @@ impl Selectors {
                     Address::V4(address) => (first..=last).contains(&address),
                     Address::V6(_) => false,
                 };
-                within(*ours, local.0) && within(*theirs, remote.0)
+                within(*ours, local) && within(*theirs, remote)
             }
             Negotiated::Listed(lists) => {
-                holds(&lists.local, local.0, protocol, local.1) && holds(&lists.remote, remote.0, protocol, remote.1)
+                let (our_port, their_port) = ports();
+                holds(&lists.local, local, protocol, our_port) && holds(&lists.remote, remote, protocol, their_port)
             }
         }
     }

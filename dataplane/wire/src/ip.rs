@@ -107,16 +107,17 @@ impl Ipv6Header {
 ///
 /// `None`, and the packet as it was, where none would be left: it must not go on (RFC 1812 §5.3.1, RFC 8200 §3). So too
 /// for bytes that are no packet.
-#[inline]
+#[inline(always)]
 pub fn decrement_hops(packet: &mut [u8]) -> Option<u8> {
     let less = |hops: u8| hops.checked_sub(1).filter(|left| *left != 0);
     match packet.first()? >> 4 {
         4 => {
             let (header, _) = Ipv4Header::mut_from_prefix(packet).ok()?;
             let left = less(header.time_to_live)?;
-            let [before, after] = [header.time_to_live, left].map(|hops| u16::from_be_bytes([hops, header.protocol]));
             header.time_to_live = left;
-            header.checksum = checksum::update(header.checksum.get(), before, after).into();
+            // RFC 1624 §3 for a word that gets smaller by 0x100.
+            let (sum, carried) = header.checksum.get().overflowing_add(0x100);
+            header.checksum = (sum + u16::from(carried)).into();
             Some(left)
         }
         6 => {

@@ -13,7 +13,7 @@ use wire::{Address, EtherType, Link, MacAddress, Packet, Protocol, ip, tcp};
 
 use crate::last::Last;
 use crate::stage::{Stage, Stopwatch};
-use crate::turn::{Origin, Refused, Turn};
+use crate::turn::{Leads, Origin, Refused, Turn};
 use crate::{DropReason, capture};
 
 /// A packet whose way is known.
@@ -103,27 +103,38 @@ fn way<'a, W: Stopwatch>(
     let (link, inner) = packet(frame)?;
     arrivals.enter(vlan(frame, link), frame, inner.source, turn)?;
     let (gateway, origin) = (arrivals.gateway, arrivals.origin);
-    let table = before.gateway.find(gateway, || turn.snapshot.gateways.get(gateway.position()).ok_or(())).ok();
-    let find = || table.and_then(|table| table.routes.find(inner.destination)).ok_or(());
-    let found = turn.routes.find(gateway, inner.destination, find).ok().copied();
-    let route = |found| table.and_then(|table| table.routes.route(found)).ok_or(());
-    let tunnels = match found.and_then(|found| before.route.find((gateway, found), || route(found)).ok()) {
-        Some(Route::Tunnels(tunnels)) => tunnels,
-        Some(Route::Host) if origin != Origin::Host => {
-            turn.pass(gateway, inner.bytes)?;
-            return Ok(None);
+    let snapshot = turn.snapshot;
+    let mut table = || before.gateway.find(gateway, || snapshot.gateways.get(gateway.position()).ok_or(()));
+    let find = || {
+        let table = table()?;
+        table.routes.find(inner.destination).map(|route| Leads::of(table, route)).ok_or(())
+    };
+    let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
+    let tunnel = match turn.routes.find(gateway, inner.destination, find).ok().copied() {
+        Some(Leads::Into(tunnel)) => tunnel,
+        Some(Leads::By(found)) => {
+            let table = table().ok();
+            let route = || table.and_then(|table| table.routes.route(found)).ok_or(());
+            match before.route.find((gateway, found), route).ok() {
+                Some(Route::Tunnels(tunnels)) => {
+                    let hash = || table.map_or(0, |gateway| gateway.flow_hash(&inner));
+                    tunnels.tunnel(hash).ok_or(down)?
+                }
+                Some(Route::Host) if origin != Origin::Host => {
+                    turn.pass(gateway, inner.bytes)?;
+                    return Ok(None);
+                }
+                Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
+                Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
+                Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
+                None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
+            }
         }
-        Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
-        Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
-        Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
         None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
     };
     if inner.hops <= 1 && origin != Origin::Host {
         return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
     }
-    let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
-    let hash = || table.map_or(0, |gateway| gateway.flow_hash(&inner));
-    let tunnel = tunnels.tunnel(hash).ok_or(down)?;
     let outbound = before.outbound.find(tunnel, || turn.snapshot.tunnels.get(tunnel.position()).ok_or(down))?;
     if !outbound.selectors.allow_outbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited));

@@ -7,7 +7,7 @@ use tables::{Route, Vlans};
 use crate::last::Last;
 use crate::outbound::{packet, vlan};
 use crate::stage::Stopwatch;
-use crate::turn::Turn;
+use crate::turn::{Leads, Turn};
 
 /// Looks up the routes of a batch, and has brought near what the packets' turn will read on their ways.
 ///
@@ -37,18 +37,24 @@ pub(crate) fn ways<'f, W: Stopwatch>(
     for (_, _, gateway, destination) in &packets {
         gateway.routes.prefetch_entry(*destination);
     }
-    let mut routes: ArrayVec<(&[u8], _, _), BATCH> = ArrayVec::new();
+    let mut routes: ArrayVec<(&[u8], _, _, _, _), BATCH> = ArrayVec::new();
     for (frame, index, gateway, destination) in packets {
-        if let Ok(route) = turn.routes.find(index, destination, || gateway.routes.find(destination).ok_or(())) {
-            gateway.routes.prefetch_route(*route);
-            routes.push((frame, gateway, *route));
+        if let Some(route) = gateway.routes.find(destination) {
+            gateway.routes.prefetch_route(route);
+            routes.push((frame, index, gateway, destination, route));
         }
     }
     let mut tunnels: ArrayVec<_, BATCH> = ArrayVec::new();
-    for (frame, gateway, route) in routes {
-        if let Some(Route::Tunnels(group)) = gateway.routes.route(route)
-            && let Some(tunnel) = group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
-        {
+    for (frame, index, gateway, destination, route) in routes {
+        let leads = turn.routes.find(index, destination, || Ok::<_, ()>(Leads::of(gateway, route)));
+        let tunnel = match (leads, gateway.routes.route(route)) {
+            (Ok(Leads::Into(tunnel)), _) => Some(*tunnel),
+            (_, Some(Route::Tunnels(group))) => {
+                group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
+            }
+            (_, Some(Route::Attachment(_) | Route::Host | Route::Blackhole | Route::Reject) | None) => None,
+        };
+        if let Some(tunnel) = tunnel {
             snapshot.tunnels.prefetch(tunnel.position());
             tunnels.push(tunnel);
         }

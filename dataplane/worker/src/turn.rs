@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use tables::{
-    AttachmentIndex, GatewayIndex, PortIndex, RateLimit, RouteIndex, SaSlot, Seen, Snapshot, TunnelIndex, TunnelLimits,
-    Unresolved,
+    AttachmentIndex, Gateway, GatewayIndex, PortIndex, RateLimit, Route, RouteIndex, SaSlot, Seen, Snapshot,
+    TunnelIndex, TunnelLimits, Unresolved,
 };
 use wire::LinkHeader;
 use wire::icmp::Report;
@@ -29,7 +29,7 @@ pub(crate) struct Turn<'a, W> {
     /// The time, once somebody has asked for it: one batch is one moment.
     clock: Cell<Option<Instant>>,
     /// Routes found lately, of packets from VPCs.
-    pub(crate) routes: &'a mut Recent<RouteIndex>,
+    pub(crate) routes: &'a mut Recent<Leads>,
     /// Ways found lately, of packets from peers.
     pub(crate) ways: &'a mut Recent<OutOf>,
     pub(crate) hand_over: &'a mut HandOver,
@@ -38,7 +38,7 @@ pub(crate) struct Turn<'a, W> {
 
 /// What a worker keeps from batch to batch.
 pub(crate) struct Memory {
-    pub(crate) routes: Recent<RouteIndex>,
+    pub(crate) routes: Recent<Leads>,
     pub(crate) ways: Recent<OutOf>,
     pub(crate) hand_over: HandOver,
 }
@@ -52,6 +52,27 @@ impl Memory {
     pub(crate) fn renew(&mut self, version: u64) {
         self.routes.renew(version);
         self.ways.renew(version);
+    }
+}
+
+/// Where a route leads, as far as that is the same for all its packets.
+#[derive(Clone, Copy)]
+pub(crate) enum Leads {
+    /// Into this tunnel.
+    Into(TunnelIndex),
+    /// Where the route says.
+    By(RouteIndex),
+}
+
+impl Leads {
+    /// Of a route of this gateway.
+    #[inline(always)]
+    pub(crate) fn of(gateway: &Gateway, index: RouteIndex) -> Self {
+        let only = match gateway.routes.route(index) {
+            Some(Route::Tunnels(tunnels)) => tunnels.only(),
+            Some(Route::Attachment(_) | Route::Host | Route::Blackhole | Route::Reject) | None => None,
+        };
+        only.map_or(Self::By(index), Self::Into)
     }
 }
 
