@@ -266,7 +266,11 @@ fn from_wan<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(tables, memory, count, watch);
-    let take = |packet: &Packet<'_>, tally: &mut Tally<'_>| reassembly.take(packet, Instant::now(), tally);
+    // The clock is read once, for the first fragment of the batch.
+    let mut now = None;
+    let take = |packet: &Packet<'_>, tally: &mut Tally<'_>| {
+        reassembly.take(packet, *now.get_or_insert_with(Instant::now), tally);
+    };
     let batch = inbound::classify(rx.frames(), &mut turn, take);
     turn.ended(Stage::Classify);
     open::<P, W>(&batch, &mut leaving, &mut turn);
