@@ -136,38 +136,23 @@ fn source(picture: Picture<'_>, gateway: GatewayIndex, origin: Origin, is_v4: bo
 
 #[cfg(test)]
 mod tests {
-    use crate::learnt::Learnt;
-    use gateway::Resources;
     use tables::{AttachmentIndex, TunnelIndex};
 
     use super::*;
-    use crate::associations::Associations;
     use crate::kernel::KernelView;
-    use crate::kernel::tests::example;
-    use crate::layout::Layout;
-    use crate::tunnel_ids::TunnelIds;
+    use crate::picture::tests::{EXAMPLE, Scene};
 
-    const EXAMPLE: &str = include_str!("../../../examples/static.toml");
     const INNER: (&str, &str) =
         ("udp_encapsulation = \"auto\"", "udp_encapsulation = \"auto\"\ninner_address = \"169.254.10.1/30\"");
     const OWN: (&str, &str) = ("asn = 65000", "asn = 65000\naddresses = [\"10.255.0.1/32\", \"2001:db8::1/128\"]");
 
     fn chosen(changes: &[(&str, &str)], knows: bool, origin: Origin, is_v4: bool) -> Option<String> {
         let text = changes.iter().fold(EXAMPLE.to_owned(), |text, (from, to)| text.replacen(from, to, 1));
-        let resources = Resources::parse("", &text).unwrap();
-        let layout = Layout::plan(&resources, &example(), None).unwrap();
-        let view = if knows { example() } else { KernelView::default() };
-        let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
-        let associations = Associations::new();
-        let picture = Picture {
-            resources: &resources,
-            ids: &ids,
-            layout: &layout,
-            view: &view,
-            associations: &associations,
-            learnt: &Learnt::default(),
-        };
-        source(picture, GatewayIndex(0), origin, is_v4).map(|address| address.to_string())
+        let mut scene = Scene::of(&text);
+        if !knows {
+            scene.view = KernelView::default();
+        }
+        source(scene.picture(), GatewayIndex(0), origin, is_v4).map(|address| address.to_string())
     }
 
     #[test]

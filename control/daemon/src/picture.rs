@@ -320,27 +320,44 @@ fn network(prefix: Prefix) -> IpNet {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use ike::SpiAllocator;
 
     use super::*;
-    use crate::kernel::tests::{example, example as kernel_example, neighbour};
+    use crate::kernel::tests::{example, neighbour};
+
+    pub(crate) const EXAMPLE: &str = include_str!("../../../examples/static.toml");
+
+    /// What a picture is of, without an association and with nothing learnt.
+    pub(crate) struct Scene {
+        pub(crate) resources: Resources,
+        pub(crate) ids: TunnelIds,
+        pub(crate) layout: Layout,
+        pub(crate) view: KernelView,
+        pub(crate) associations: Associations,
+        pub(crate) learnt: Learnt,
+    }
+
+    impl Scene {
+        /// On the example's host.
+        pub(crate) fn of(text: &str) -> Self {
+            let resources = Resources::parse("", text).unwrap();
+            let view = example();
+            let layout = Layout::plan(&resources, &view, None).unwrap();
+            let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
+            Self { resources, ids, layout, view, associations: Associations::new(), learnt: Learnt::default() }
+        }
+
+        pub(crate) fn picture(&self) -> Picture<'_> {
+            let Self { resources, ids, layout, view, associations, learnt } = self;
+            Picture { resources, ids, layout, view, associations, learnt }
+        }
+    }
 
     #[test]
     fn routes_lead_into_a_tunnel_only_while_it_has_a_child() {
-        let resources = Resources::parse("", include_str!("../../../examples/static.toml")).unwrap();
-        let view = example();
-        let layout = Layout::plan(&resources, &view, None).unwrap();
-        let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
-        let associations = Associations::new();
-        let picture = Picture {
-            resources: &resources,
-            ids: &ids,
-            layout: &layout,
-            view: &view,
-            associations: &associations,
-            learnt: &Learnt::default(),
-        };
+        let scene = Scene::of(EXAMPLE);
+        let picture = scene.picture();
         let snapshot = picture.snapshot();
         assert_eq!(*snapshot.ports, [PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]);
         assert!(snapshot.inbound.iter().next().is_none() && snapshot.tunnels.get(0).is_none());
@@ -363,21 +380,13 @@ mod tests {
     fn inner_addresses_lead_to_the_host_and_into_their_tunnel() {
         let inner = "udp_encapsulation = \"auto\"\ninner_address = \"169.254.10.1/30\"\n\
                      peer_inner_address = \"169.254.10.2\"";
-        let text = include_str!("../../../examples/static.toml")
-            .replacen("udp_encapsulation = \"auto\"", inner, 1)
-            .replacen("asn = 65000", "asn = 65000\naddresses = [\"10.1.0.9/32\", \"2001:db8::9/64\"]", 1);
-        let resources = Resources::parse("", &text).unwrap();
-        let (view, ids) = (example(), TunnelIds::default().renumber(&Resources::default(), &resources));
-        let layout = Layout::plan(&resources, &view, None).unwrap();
-        let associations = Associations::new();
-        let picture = Picture {
-            resources: &resources,
-            ids: &ids,
-            layout: &layout,
-            view: &view,
-            associations: &associations,
-            learnt: &Learnt::default(),
-        };
+        let text = EXAMPLE.replacen("udp_encapsulation = \"auto\"", inner, 1).replacen(
+            "asn = 65000",
+            "asn = 65000\naddresses = [\"10.1.0.9/32\", \"2001:db8::9/64\"]",
+            1,
+        );
+        let scene = Scene::of(&text);
+        let picture = scene.picture();
         let snapshot = picture.snapshot();
         let route = |address: &str| snapshot.route(GatewayIndex(0), address.parse::<IpAddr>().unwrap());
         for own in ["169.254.10.1", "10.1.0.9", "2001:db8::9"] {
@@ -393,60 +402,32 @@ mod tests {
 
     #[test]
     fn the_path_follows_the_neighbour() {
-        let resources = Resources::parse("", include_str!("../../../examples/static.toml")).unwrap();
-        let mut view = example();
-        let layout = Layout::plan(&resources, &view, None).unwrap();
-        let ids = TunnelIds::default();
-        let associations = Associations::new();
-        let path = |view: &KernelView| {
-            Picture {
-                resources: &resources,
-                ids: &ids,
-                layout: &layout,
-                view,
-                associations: &associations,
-                learnt: &Learnt::default(),
-            }
-            .path([198, 51, 100, 2].into())
-            .unwrap()
-        };
-        let before = path(&view);
+        let mut scene = Scene::of(EXAMPLE);
+        let path = |scene: &Scene| scene.picture().path([198, 51, 100, 2].into()).unwrap();
+        let before = path(&scene);
         assert_eq!((before.port, before.mtu, before.next_hop), (PortIndex(0), 1400, [203, 0, 113, 254].into()));
         assert_eq!(before.link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x52]);
-        view.apply(&neighbour([203, 0, 113, 254], 2, 0x77), false);
-        assert_eq!(path(&view).link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x77]);
+        scene.view.apply(&neighbour([203, 0, 113, 254], 2, 0x77), false);
+        assert_eq!(path(&scene).link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x77]);
     }
 
     #[test]
     fn attachments_of_one_interface_stand_by_vlan() {
-        let example = include_str!("../../../examples/static.toml");
         let vpc = |name: &str, rest: &str| {
             format!(
                 "\n[[vpc_attachment]]\nname = \"{name}\"\nborder_gateway = \"bgw-1\"\ninterface = \"vpc0\"\n{rest}\n"
             )
         };
         let text = format!(
-            "{example}{}{}",
+            "{EXAMPLE}{}{}",
             vpc("vpc-100", "vlan = 100\nprefixes = [\"10.5.0.0/16\"]"),
             vpc("vpc-200", "vlan = 200\nanti_spoofing = false\nprefixes = [\"10.6.0.0/16\"]"),
         )
         .replacen("[[border_gateway]]\n", "[[border_gateway]]\nflow_hash = \"symmetric\"\n", 1);
-        let resources = Resources::parse("", &text).unwrap();
-        let view = kernel_example();
-        let layout = Layout::plan(&resources, &view, None).unwrap();
-        let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
-        let (associations, mut learnt) = (Associations::new(), Learnt::default());
+        let mut scene = Scene::of(&text);
         let (host, mac) = (IpAddr::from([10, 5, 0, 2]), MacAddress([2, 0, 0, 0, 5, 2]));
-        learnt.learn(tables::Seen { attachment: AttachmentIndex(1), address: host, mac });
-        let snapshot = Picture {
-            resources: &resources,
-            ids: &ids,
-            layout: &layout,
-            view: &view,
-            associations: &associations,
-            learnt: &learnt,
-        }
-        .snapshot();
+        scene.learnt.learn(tables::Seen { attachment: AttachmentIndex(1), address: host, mac });
+        let snapshot = scene.picture().snapshot();
         let vlans = Vlans::new([0, 100, 200].into_iter().zip((0..).map(AttachmentIndex)));
         assert_eq!(*snapshot.ports, [PortRole::Wan, PortRole::Vpc(vlans)]);
         let [untagged, learning, open] = &*snapshot.attachments else { panic!("three attachments") };
@@ -464,18 +445,14 @@ mod tests {
 
     #[test]
     fn limits_stand_where_there_is_a_bandwidth() {
-        let example = include_str!("../../../examples/static.toml");
         for (text, limited) in
-            [(example.to_owned(), false), (example.replace("admin = \"up\"", "bandwidth_mbps = 10"), true)]
+            [(EXAMPLE.to_owned(), false), (EXAMPLE.replace("admin = \"up\"", "bandwidth_mbps = 10"), true)]
         {
-            let resources = Resources::parse("", &text).unwrap();
-            let view = kernel_example();
-            let layout = Layout::plan(&resources, &view, None).unwrap();
-            let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
-            let (associations, learnt) = (&Associations::new(), &Learnt::default());
-            let picture =
-                Picture { resources: &resources, ids: &ids, layout: &layout, view: &view, associations, learnt };
-            assert_eq!(picture.limits().iter().map(|(tunnel, _)| tunnel).collect::<Vec<_>>(), vec![0; limited.into()]);
+            let scene = Scene::of(&text);
+            assert_eq!(
+                scene.picture().limits().iter().map(|(tunnel, _)| tunnel).collect::<Vec<_>>(),
+                vec![0; limited.into()]
+            );
         }
     }
 }

@@ -103,6 +103,18 @@ impl Ipv6Header {
     }
 }
 
+/// The destination of an IPv4 or IPv6 packet, before anything of it is checked; `None` where it is too short to have one, or
+/// of another version.
+#[must_use]
+#[inline(always)]
+pub fn destination(packet: &[u8]) -> Option<Address> {
+    match packet.first()? >> 4 {
+        4 => Some(Address::V4(u32::from_be_bytes(*packet.get(16..)?.first_chunk()?))),
+        6 => Some(Address::V6(u128::from_be_bytes(*packet.get(24..)?.first_chunk()?))),
+        _ => None,
+    }
+}
+
 /// Takes one hop off an IPv4 or IPv6 packet, in place, and returns how many are left.
 ///
 /// `None`, and the packet as it was, where none would be left: it must not go on (RFC 1812 §5.3.1, RFC 8200 §3). So too

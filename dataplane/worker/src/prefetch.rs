@@ -2,7 +2,8 @@
 
 use arrayvec::ArrayVec;
 use port::BATCH;
-use tables::{Route, Vlans};
+use tables::{Gateway, GatewayIndex, Route, RouteIndex, TunnelIndex, Vlans};
+use wire::{Address, Link, ip};
 
 use crate::last::Last;
 use crate::outbound::{packet, vlan};
@@ -20,9 +21,11 @@ pub(crate) fn ways<'f, W: Stopwatch>(
 ) {
     let snapshot = turn.snapshot;
     let mut last = Last::new();
-    let mut packets: ArrayVec<(&[u8], _, _, _), BATCH> = ArrayVec::new();
+    let mut packets: ArrayVec<Ahead<'_>, BATCH> = ArrayVec::new();
     for frame in frames {
-        let Ok((link, inner)) = packet(frame) else { continue };
+        let Ok(link) = Link::parse(frame) else { continue };
+        // What is wrong with a packet is found when it is its turn.
+        let Some(destination) = frame.get(link.length..).and_then(ip::destination) else { continue };
         let number = vlan(frame, link);
         let gateway = last.find(number, || {
             let attachment = vlans.attachment(number).and_then(|index| snapshot.attachments.get(index.position()));
@@ -30,22 +33,22 @@ pub(crate) fn ways<'f, W: Stopwatch>(
             snapshot.gateways.get(index.position()).map(|gateway| (index, gateway)).ok_or(())
         });
         if let Ok((index, gateway)) = gateway {
-            gateway.routes.prefetch(inner.destination);
-            packets.push((&*frame, index, gateway, inner.destination));
+            gateway.routes.prefetch(destination);
+            packets.push(Ahead { frame, index, gateway, destination, route: None });
         }
     }
-    for (_, _, gateway, destination) in &packets {
+    for Ahead { gateway, destination, .. } in &packets {
         gateway.routes.prefetch_entry(*destination);
     }
-    let mut routes: ArrayVec<(&[u8], _, _, _, _), BATCH> = ArrayVec::new();
-    for (frame, index, gateway, destination) in packets {
-        if let Some(route) = gateway.routes.find(destination) {
+    for Ahead { gateway, destination, route, .. } in &mut packets {
+        *route = gateway.routes.find(*destination);
+        if let Some(route) = *route {
             gateway.routes.prefetch_route(route);
-            routes.push((frame, index, gateway, destination, route));
         }
     }
-    let mut tunnels: ArrayVec<_, BATCH> = ArrayVec::new();
-    for (frame, index, gateway, destination, route) in routes {
+    let mut tunnels: ArrayVec<TunnelIndex, BATCH> = ArrayVec::new();
+    for Ahead { frame, index, gateway, destination, route } in packets {
+        let Some(route) = route else { continue };
         let leads = turn.routes.find(index, destination, || Ok::<_, ()>(Leads::of(gateway, route)));
         let tunnel = match (leads, gateway.routes.route(route)) {
             (Ok(Leads::Into(tunnel)), _) => Some(*tunnel),
@@ -65,4 +68,13 @@ pub(crate) fn ways<'f, W: Stopwatch>(
             turn.tally.prefetch(outbound.slot);
         }
     }
+}
+
+/// A packet whose turn comes later.
+struct Ahead<'a> {
+    frame: &'a [u8],
+    index: GatewayIndex,
+    gateway: &'a Gateway,
+    destination: Address,
+    route: Option<RouteIndex>,
 }
