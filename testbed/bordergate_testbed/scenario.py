@@ -92,17 +92,18 @@ class Bed:
         gateway.wait_up()
         return gateway, host
 
-    def up_with_bordergate(self, *, tunnel: Tunnel | None = None, site: Site | None = None) -> tuple[Gateway, Gateway]:
+    def up_with_bordergate(self, *, tunnel: Tunnel | None = None, site: Site | None = None,
+                           arguments: tuple[str, ...] = ()) -> tuple[Gateway, Gateway]:
         """Two Bordergates, the cloud's and one on the customer's device, with the tunnels of a site UP, or one tunnel.
 
-        Left alone both would choose the same core to work on, as neither knows of the other.
+        Left alone, without arguments, both would choose the same core to work on, as neither knows of the other.
         """
         site = site or Site(tunnel=tunnel or Tunnel())
         self.step("start Bordergate on the customer's device")
         customer = self.gateway(name="bordergate-customer", namespace=self.topology.customer).start(
-            mirrored(site), arguments=("--cores", "0"))
+            mirrored(site), arguments=arguments or ("--cores", "0"))
         self.step("start Bordergate, which initiates")
-        cloud = self.gateway().start(site)
+        cloud = self.gateway().start(site, arguments=arguments)
         for tunnel in (site.tunnel, *site.further):
             cloud.wait_up(tunnel.name)
             customer.wait_up(tunnel.name)

@@ -54,6 +54,8 @@ class Options:
     """The customer sits behind a source NAT that also changes ports."""
     ipv6: bool = False
     """All links carry IPv6, too."""
+    queues: int = 1
+    """Of every interface, each way."""
 
 
 class Topology:
@@ -208,8 +210,9 @@ class Topology:
             self[role].sysctl({"net/ipv6/conf/all/forwarding": "1"})
 
     def _link(self, one: str, one_name: str, other: str, other_name: str, mtu: int) -> None:
-        run(["ip", "link", "add", one_name, "netns", self[one].name, "mtu", str(mtu), "type", "veth",
-             "peer", "name", other_name, "netns", self[other].name, "mtu", str(mtu)])
+        queues = ["numtxqueues", str(self.options.queues), "numrxqueues", str(self.options.queues)]
+        run(["ip", "link", "add", one_name, "netns", self[one].name, "mtu", str(mtu), *queues, "type", "veth",
+             "peer", "name", other_name, "netns", self[other].name, "mtu", str(mtu), *queues])
         # AF_XDP sees a frame as the sender left it. With transmit checksum offload on, a veth leaves TCP and UDP
         # checksums for a NIC that does not exist, and whatever leaves the tunnel at the far end would carry them.
         for role, interface in ((one, one_name), (other, other_name)):

@@ -22,6 +22,7 @@ ORDER = (
     "vlan",
     "vlan_attachments",
     "generic_mode",
+    "many_cores",
     "two_tenants",
     "ping_gateway",
     "traceroute",
