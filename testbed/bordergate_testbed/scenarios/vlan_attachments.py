@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import Dot1Q
@@ -39,11 +40,11 @@ def run(bed: Bed) -> None:
     with Injector(topology.vpc_host, "vpc0", topology.bordergate, "vpc0") as trunk:
         for vlan, size in SIZES.items():
             bed.step(f"ping from VLAN {vlan}")
-            # The kernel does not know the VLAN's neighbours, so the first answer may find none: the echo itself shows who it is.
-            for sequence in range(1, 4):
+            # The kernel does not know the VLAN's neighbours: the echoes show who it is, and control looks ten times a second.
+            for sequence in range(1, 11):
                 trunk.send(echo(size, sequence), vlan=tag(vlan))
-                if sequence == 1:
-                    idc[vlan].wait_for(f"the echo from VLAN {vlan}", is_icmp(8, size))
+                time.sleep(0.1)
+            idc[vlan].wait_for(f"the echo from VLAN {vlan}", is_icmp(8, size))
             answer = vpc.wait_for(f"an answer of {size} bytes", is_icmp(0, size))
             expect(answer.haslayer(Dot1Q) and answer[Dot1Q].vlan == vlan, f"it bears not VLAN {vlan}: {answer.summary()}")
         for vlan in STRANGE:
