@@ -446,7 +446,6 @@ impl Control {
         self.finished.remove(&id);
         self.heard.remove(&id);
         self.deferred.remove(&id);
-        self.associations.path_mtus.forget(id);
     }
 
     /// Makes the whole snapshot anew and publishes it.

@@ -108,7 +108,7 @@ impl Control {
             }
         }
         if changed {
-            self.publish_path_mtus();
+            self.publish_paths();
         }
     }
 
@@ -143,13 +143,7 @@ impl Control {
             );
         }
         if !expired.is_empty() {
-            self.publish_path_mtus();
+            self.publish_paths();
         }
-    }
-
-    fn publish_path_mtus(&mut self) {
-        self.snapshot.inbound = self.picture().inbound();
-        self.snapshot.tunnels = self.picture().tunnels();
-        self.publish();
     }
 }

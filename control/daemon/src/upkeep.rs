@@ -84,12 +84,17 @@ impl Control {
         };
         if changed {
             self.snapshot.attachments = self.picture().attachments();
-            self.snapshot.inbound = self.picture().inbound();
-            self.snapshot.tunnels = self.picture().tunnels();
-            self.publish();
+            self.publish_paths();
             self.tell_programs();
         }
         Ok(())
+    }
+
+    /// Makes anew what depends on the ways to the peers, and publishes it.
+    pub(crate) fn publish_paths(&mut self) {
+        self.snapshot.inbound = self.picture().inbound();
+        self.snapshot.tunnels = self.picture().tunnels();
+        self.publish();
     }
 
     /// The host's own addresses and MACs, which decide what the VPC side leaves to the kernel.
