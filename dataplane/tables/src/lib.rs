@@ -18,7 +18,6 @@ mod slot_table;
 mod snapshot;
 mod trie;
 
-pub use aead::prefetch;
 pub use capture::{Admitted, Capture, Direction, Record, Side, Wanted};
 pub use group::TunnelGroup;
 pub use neighbour::{Attachment, NextHop, Seen, Unresolved};

@@ -1,6 +1,7 @@
 //! From a peer to a VPC: classify, find the association, open, check, route, deliver.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use esp::{Opened, Opening, Refusal, Stale};
@@ -52,7 +53,7 @@ pub(crate) type Batch<'a> = ArrayVec<Sealed<'a>, BATCH>;
 pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     frames: impl Iterator<Item = &'a mut [u8]>,
     turn: &mut Turn<'s, W>,
-    mut reassemble: impl FnMut(&Packet<'_>, &mut Tally<'s>),
+    mut reassemble: impl FnMut(&Packet<'_>, Instant, &mut Tally<'s>),
 ) -> Batch<'a> {
     // What is not cached of many associations is asked for a link of the chain at a time: the entry, the association with
     // its key, the window's word.
@@ -72,7 +73,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
                 sealed.push((spi, esp));
             }
             Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
-            Ok(Content::Fragment(outer)) => reassemble(&outer, &mut turn.tally),
+            Ok(Content::Fragment(outer)) => reassemble(&outer, turn.now(), &mut turn.tally),
             Err(reason) => turn.tally.drop(reason),
         }
     }
@@ -209,7 +210,7 @@ pub(crate) fn open<W: Stopwatch>(
 
     let mut lengths = [0; BATCH];
     let mut run = Run::default();
-    let mut sources = Sources { snapshot: turn.snapshot, last: None };
+    let mut last = Last::new();
     for (position, (((sealed, result), frame), length)) in
         pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths).enumerate()
     {
@@ -221,7 +222,7 @@ pub(crate) fn open<W: Stopwatch>(
             }
         };
         run.count(sealed.slot, opened.length, turn);
-        match deliver(sealed, opened, frame, &mut sources, turn) {
+        match deliver(sealed, opened, frame, &mut last, turn) {
             Ok((Delivery::To(leaving), framed)) if leaving == port => {
                 *length = framed as u16;
                 turn.tally.transmit(1);
@@ -264,7 +265,7 @@ fn deliver<W: Stopwatch>(
     sealed: &Sealed<'_>,
     opened: Opened,
     frame: &mut [u8],
-    sources: &mut Sources<'_>,
+    last: &mut Last<(GatewayIndex, Address), ()>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
     let Sealed { slot, inbound, esp: Esp { traffic_class, .. } } = *sealed;
@@ -280,8 +281,9 @@ fn deliver<W: Stopwatch>(
     if !inbound.selectors.allow_inbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(slot));
     }
-    if inbound.reverse_path && !sources.may_come(inbound.gateway, inner.source) {
-        return Err(DropReason::SpoofedSource.of(slot));
+    if inbound.reverse_path {
+        let source = (inbound.gateway, inner.source);
+        last.find(source, || may_come(turn.snapshot, source)).map_err(|reason| reason.of(slot))?;
     }
     let length = inner.bytes.len();
     let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
@@ -345,28 +347,11 @@ fn inner(content: &[u8], next_header: Protocol) -> Result<Packet<'_>, DropReason
     if inner.tunnel_protocol() == next_header { Ok(inner) } else { Err(DropReason::MalformedInner) }
 }
 
-/// Where packets out of tunnels say to come from.
-struct Sources<'a> {
-    snapshot: &'a Snapshot,
-    /// The last one that may.
-    last: Option<(GatewayIndex, Address)>,
-}
-
-impl Sources<'_> {
-    /// Whether the gateway's routes do not lead to the source on our own side.
-    #[inline(always)]
-    fn may_come(&mut self, gateway: GatewayIndex, source: Address) -> bool {
-        if self.last == Some((gateway, source)) {
-            return true;
-        }
-        let may = match self.snapshot.route(gateway, source) {
-            Some(Route::Attachment(_) | Route::Host) => false,
-            Some(Route::Tunnels(_) | Route::Blackhole | Route::Reject) | None => true,
-        };
-        if may {
-            self.last = Some((gateway, source));
-        }
-        may
+/// A packet out of a tunnel may come from where the gateway's routes do not lead to our own side.
+fn may_come(snapshot: &Snapshot, (gateway, source): (GatewayIndex, Address)) -> Result<(), DropReason> {
+    match snapshot.route(gateway, source) {
+        Some(Route::Attachment(_) | Route::Host) => Err(DropReason::SpoofedSource),
+        Some(Route::Tunnels(_) | Route::Blackhole | Route::Reject) | None => Ok(()),
     }
 }
 

@@ -49,13 +49,12 @@ pub(crate) fn ways<'f, W: Stopwatch>(
     let mut tunnels: ArrayVec<TunnelIndex, BATCH> = ArrayVec::new();
     for Ahead { frame, index, gateway, destination, route } in packets {
         let Some(route) = route else { continue };
-        let leads = turn.routes.find(index, destination, || Ok::<_, ()>(Leads::of(gateway, route)));
-        let tunnel = match (leads, gateway.routes.route(route)) {
-            (Ok(Leads::Into(tunnel)), _) => Some(*tunnel),
-            (_, Some(Route::Tunnels(group))) => {
+        let _ = turn.routes.find(index, destination, || Ok::<_, ()>(Leads::of(gateway, route)));
+        let tunnel = match gateway.routes.route(route) {
+            Some(Route::Tunnels(group)) => {
                 group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
             }
-            (_, Some(Route::Attachment(_) | Route::Host | Route::Blackhole | Route::Reject) | None) => None,
+            Some(Route::Attachment(_) | Route::Host | Route::Blackhole | Route::Reject) | None => None,
         };
         if let Some(tunnel) = tunnel {
             snapshot.tunnels.prefetch(tunnel.position());

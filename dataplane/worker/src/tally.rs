@@ -64,7 +64,7 @@ impl<'a> Tally<'a> {
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: SaSlot) {
         if let Some(counters) = self.counters.association(slot) {
-            tables::prefetch(counters);
+            aead::prefetch(counters);
         }
     }
 

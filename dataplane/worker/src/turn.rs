@@ -114,11 +114,17 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
         let _ = self.shared.seen.push(neighbour);
     }
 
+    /// When the batch is worked on. The clock is read for the first that asks.
+    pub(crate) fn now(&self) -> Instant {
+        let now = self.clock.get().unwrap_or_else(Instant::now);
+        self.clock.set(Some(now));
+        now
+    }
+
     /// Whether a tunnel may carry so many bytes more in one direction.
     #[inline(never)]
     pub(crate) fn admits(&self, tunnel: TunnelIndex, limit: fn(&TunnelLimits) -> &RateLimit, bytes: usize) -> bool {
-        let now = self.clock.get().unwrap_or_else(Instant::now);
-        self.clock.set(Some(now));
+        let now = self.now();
         self.snapshot.limits.get(tunnel.position()).is_none_or(|limits| limit(limits).admit(bytes, now))
     }
 

@@ -266,11 +266,7 @@ fn from_wan<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(tables, memory, count, watch);
-    // The clock is read once, for the first fragment of the batch.
-    let mut now = None;
-    let take = |packet: &Packet<'_>, tally: &mut Tally<'_>| {
-        reassembly.take(packet, *now.get_or_insert_with(Instant::now), tally);
-    };
+    let take = |packet: &Packet<'_>, now, tally: &mut Tally<'_>| reassembly.take(packet, now, tally);
     let batch = inbound::classify(rx.frames(), &mut turn, take);
     turn.ended(Stage::Classify);
     open::<P, W>(&batch, &mut leaving, &mut turn);
@@ -291,7 +287,7 @@ fn open_whole<P: Port, W: Stopwatch>(
     leaving: &mut Transmitters<'_, P>,
     turn: &mut Turn<'_, W>,
 ) {
-    let batch = inbound::classify(reassembly.frames(), turn, |_, tally| tally.drop(DropReason::OuterFragment));
+    let batch = inbound::classify(reassembly.frames(), turn, |_, _, tally| tally.drop(DropReason::OuterFragment));
     turn.ended(Stage::Classify);
     open::<P, W>(&batch, leaving, turn);
     drop(batch);
