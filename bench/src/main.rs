@@ -9,6 +9,7 @@ mod flood;
 mod handover;
 mod median;
 mod operation;
+mod output;
 mod pipeline;
 mod veth;
 

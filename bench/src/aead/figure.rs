@@ -8,6 +8,7 @@ use super::case::Case;
 use super::rounds::Measured;
 use crate::median::{median, median_ratio, rounded};
 use crate::operation::Operation;
+use crate::output::{Rates, Row};
 
 /// What one implementation took in one case.
 #[derive(Debug, Serialize)]
@@ -24,11 +25,8 @@ pub struct Figure {
     keys: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     in_place: bool,
-    /// Of the time-stamp counter.
-    cycles_per_packet: f64,
-    mpps: f64,
-    /// Of plaintext.
-    gbps: f64,
+    #[serde(flatten)]
+    rates: Rates,
     rounds: usize,
     /// Own cycles by the peer's: below 1 is faster than the peer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -42,7 +40,7 @@ impl Figure {
     }
 
     fn new(case: &Case, measured: &Measured, all: &[Measured], cycles_per_nanosecond: f64) -> Option<Self> {
-        let nanoseconds = median(measured.rounds.clone())?;
+        let cycles = median(measured.rounds.clone())? * cycles_per_nanosecond;
         let peers = all.iter().filter(|peer| measured.kernel.is_some() && peer.kernel.is_none());
         let ratio = peers
             .filter_map(|peer| Some((peer.implementation, rounded(median_ratio(&measured.rounds, &peer.rounds)?))));
@@ -56,24 +54,22 @@ impl Figure {
             batch: case.batch,
             keys: case.keys,
             in_place: case.in_place,
-            cycles_per_packet: rounded(nanoseconds * cycles_per_nanosecond),
-            mpps: rounded(1e3 / nanoseconds),
-            gbps: rounded(case.size as f64 * 8.0 / nanoseconds),
+            rates: Rates::of(cycles, case.size, cycles_per_nanosecond),
             rounds: measured.rounds.len(),
             ratio: ratio.collect(),
         })
     }
+}
 
-    /// What stands above [`Figure::row`].
-    pub fn heading() -> String {
+impl Row for Figure {
+    fn heading() -> String {
         format!(
             "{:<22} {:<4} {:>5} {:>5} {:>4}  {:<16} {:<8} {:>10} {:>9} {:>9}  own cycles by peer's",
             "suite", "op", "bytes", "batch", "keys", "implementation", "kernel", "cycles/pkt", "Mpps", "Gbit/s"
         )
     }
 
-    /// A line of the table.
-    pub fn row(&self) -> String {
+    fn row(&self) -> String {
         let ratios: Vec<_> = self.ratio.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let row = format!(
             "{:<22} {:<4} {:>5} {:>5} {:>4}  {:<16} {:<8} {:>10.1} {:>9.3} {:>9.3}  {}",
@@ -84,17 +80,12 @@ impl Figure {
             self.keys,
             self.implementation,
             self.kernel.unwrap_or_default(),
-            self.cycles_per_packet,
-            self.mpps,
-            self.gbps,
+            self.rates.cycles_per_packet,
+            self.rates.mpps,
+            self.rates.gbps,
             ratios.join(", ")
         );
         row.trim_end().to_owned()
-    }
-
-    /// A JSON line.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("plain numbers and names")
     }
 }
 

@@ -32,6 +32,7 @@ use ipsec_mb::IpsecMb;
 use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
+use crate::output::Output;
 use aws_lc::AwsLc;
 use bordergate::Bordergate;
 use case::Case;
@@ -104,9 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let peers = Peers::load(&arguments.without);
     let kernels = kernels(&arguments.kernels)?;
     let mut frames = Frames::new(arguments.batches.iter().copied().max().unwrap_or(1));
-    if !arguments.json {
-        println!("{}", Figure::heading());
-    }
+    let output = Output::begin::<Figure>(arguments.json);
     core::wake();
     let mut row = None;
     for case in cases(arguments) {
@@ -117,12 +116,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let subjects = peers.subjects(&kernels, &traffic);
         let measured = rounds::measure(&case, &traffic, &subjects, &mut frames, arguments.rounds)?;
         for figure in Figure::all(&case, &measured, environment.cycles_per_nanosecond()) {
-            println!("{}", if arguments.json { figure.json() } else { figure.row() });
+            output.print(&figure);
         }
     }
-    if arguments.json {
-        environment.print("aead");
-    }
+    output.end("aead", &environment);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::Progress;
 use super::changes::Beside;
 use super::turns::Turns;
 use crate::median::rounded;
+use crate::output::Row;
 use crate::pipeline::case::Case;
 
 /// One line.
@@ -72,9 +73,10 @@ impl Figure {
             seconds: rounded(turns.seconds),
         }
     }
+}
 
-    /// What stands above the rows.
-    pub fn heading() -> String {
+impl Row for Figure {
+    fn heading() -> String {
         format!(
             "{:<12} {:>10} {:>8} {:>6} {:>6} {:>7} {:>7} {:>8} {:>10} {:>8} {:>8} {:>8} {:>10} {:>9}",
             "other core",
@@ -94,8 +96,7 @@ impl Figure {
         )
     }
 
-    /// For people.
-    pub fn row(&self) -> String {
+    fn row(&self) -> String {
         format!(
             "{:<12} {:>10.0} {:>8} {:>6} {:>6.3} {:>7.1} {:>7.1} {:>8.1} {:>10.1} {:>8.1} {:>8} {:>8} {:>10} {:>9}",
             self.beside,
@@ -113,10 +114,5 @@ impl Figure {
             self.pauses_preempted,
             self.stolen_ms
         )
-    }
-
-    /// For programs.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("plain numbers and names")
     }
 }

@@ -20,6 +20,7 @@ use clap::Args;
 use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
+use crate::output::Output;
 use crate::pipeline::case::{Case, Mix};
 use crate::pipeline::world::World;
 use changes::{Beside, Changes};
@@ -93,16 +94,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    if !arguments.json {
-        println!("{}", Figure::heading());
-    }
+    let output = Output::begin::<Figure>(arguments.json);
     for (beside, turns, progress) in &figures {
         let figure = Figure::new(*beside, &case, turns, progress);
-        println!("{}", if arguments.json { figure.json() } else { figure.row() });
+        output.print(&figure);
     }
-    if arguments.json {
-        environment.print("churn");
-    }
+    output.end("churn", &environment);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::BATCH;
 use super::class::Class;
 use crate::median::{median, median_ratio, rounded};
+use crate::output::Row;
 use crate::pipeline::case::Case;
 
 /// One line.
@@ -43,25 +44,20 @@ impl Figure {
             rounds: bad.len(),
         }
     }
+}
 
-    /// What stands above the rows.
-    pub fn heading() -> String {
+impl Row for Figure {
+    fn heading() -> String {
         format!(
             "{:<12} {:>5} {:<22} {:>10} {:>11} {:>6}",
             "suite", "bytes", "class", "cycles/bad", "cycles/good", "ratio"
         )
     }
 
-    /// For people.
-    pub fn row(&self) -> String {
+    fn row(&self) -> String {
         format!(
             "{:<12} {:>5} {:<22} {:>10.1} {:>11.1} {:>6.3}",
             self.suite, self.size, self.class, self.cycles_per_packet, self.good_cycles_per_packet, self.ratio
         )
-    }
-
-    /// For programs.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("plain numbers and names")
     }
 }

@@ -15,6 +15,7 @@ use quanta::Clock;
 use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
+use crate::output::Output;
 use crate::pipeline::case::{Case, Mix};
 use crate::pipeline::world::{VPC, World};
 use class::{Class, Forger};
@@ -50,9 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let environment = Environment::read();
     ensure!(arguments.rounds > 0, "--rounds 0: there is no median of nothing");
     core::stay(arguments.core)?;
-    if !arguments.json {
-        println!("{}", Figure::heading());
-    }
+    let output = Output::begin::<Figure>(arguments.json);
     core::wake();
     for &suite in &arguments.suites {
         for &size in &arguments.sizes {
@@ -60,13 +59,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let (operation, mix, size) = (Operation::Open, Mix::Uniform, usize::from(size));
             let case = Case { suite, operation, size, sas: 1, routes: 10, mix, batch: BATCH };
             for figure in measure(&case, arguments.rounds)? {
-                println!("{}", if arguments.json { figure.json() } else { figure.row() });
+                output.print(&figure);
             }
         }
     }
-    if arguments.json {
-        environment.print("flood");
-    }
+    output.end("flood", &environment);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::environment::Environment;
 use crate::median::{median, median_ratio, rounded};
+use crate::output::{Rates, Row};
 use crate::pipeline::case::Case;
 use crate::pipeline::laps::Laps;
 
@@ -20,9 +21,8 @@ pub struct Figure {
     op: String,
     size: usize,
     workers: usize,
-    cycles_per_packet: f64,
-    mpps: f64,
-    gbps: f64,
+    #[serde(flatten)]
+    rates: Rates,
     rounds: usize,
     /// Of the packets, how many the second worker sealed or opened.
     handed_over: f64,
@@ -56,7 +56,6 @@ impl Rounds {
 pub fn figures(case: &Case, [one, two]: &[Rounds; 2], environment: &Environment) -> [Figure; 2] {
     let figure = |workers, rounds: &Rounds, ratio| {
         let cycles = median(rounds.cycles.clone()).unwrap_or(f64::NAN);
-        let per_second = environment.cycles_per_nanosecond() * 1e9 / cycles;
         let part = |count: u64| rounded(count as f64 / rounds.packets as f64);
         Figure {
             bench: "handover",
@@ -66,9 +65,7 @@ pub fn figures(case: &Case, [one, two]: &[Rounds; 2], environment: &Environment)
             op: case.operation.to_string(),
             size: case.size,
             workers,
-            cycles_per_packet: rounded(cycles),
-            mpps: rounded(per_second / 1e6),
-            gbps: rounded(per_second * case.size as f64 * 8.0 / 1e9),
+            rates: Rates::of(cycles, case.size, environment.cycles_per_nanosecond()),
             rounds: rounds.cycles.len(),
             handed_over: part(rounds.handed_over),
             taken_back: part(rounds.taken_back),
@@ -79,34 +76,29 @@ pub fn figures(case: &Case, [one, two]: &[Rounds; 2], environment: &Environment)
     [figure(1, one, BTreeMap::new()), figure(2, two, ratio.into_iter().collect())]
 }
 
-impl Figure {
-    /// What stands above the rows.
-    pub fn heading() -> String {
+impl Figure {}
+
+impl Row for Figure {
+    fn heading() -> String {
         format!(
             "{:<22} {:<5} {:>5} {:>7} {:>10} {:>8} {:>8} {:>11} {:>10}  ratio",
             "suite", "op", "bytes", "workers", "cycles/pkt", "Mpps", "Gbit/s", "handed over", "taken back"
         )
     }
 
-    /// For people.
-    pub fn row(&self) -> String {
+    fn row(&self) -> String {
         format!(
             "{:<22} {:<5} {:>5} {:>7} {:>10.1} {:>8.3} {:>8.3} {:>11.3} {:>10.3}  {}",
             self.suite,
             self.op,
             self.size,
             self.workers,
-            self.cycles_per_packet,
-            self.mpps,
-            self.gbps,
+            self.rates.cycles_per_packet,
+            self.rates.mpps,
+            self.rates.gbps,
             self.handed_over,
             self.taken_back,
             self.ratio.values().map(f64::to_string).collect::<String>()
         )
-    }
-
-    /// For programs.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("plain numbers and names")
     }
 }

@@ -17,6 +17,7 @@ use clap::Args;
 use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
+use crate::output::Output;
 use crate::pipeline::case::{Case, Mix};
 use crate::pipeline::laps::Laps;
 use crate::pipeline::world::{World, receiving};
@@ -61,9 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let &[own, other] = &arguments.cores[..] else { anyhow::bail!("--cores takes two cores, such as 1,0") };
     ensure!(own != other, "--cores {own},{other}: the workers need a core each");
     core::stay(own)?;
-    if !arguments.json {
-        println!("{}", Figure::heading());
-    }
+    let output = Output::begin::<Figure>(arguments.json);
     core::wake();
     for &suite in &arguments.suites {
         for &operation in &arguments.ops {
@@ -72,14 +71,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 let (size, batch) = (usize::from(size), usize::from(arguments.batch));
                 let case = Case { suite, operation, size, sas: 1, routes: 10, mix: Mix::Uniform, batch };
                 for figure in figures(&case, &measure(&case, arguments.rounds, other)?, &environment) {
-                    println!("{}", if arguments.json { figure.json() } else { figure.row() });
+                    output.print(&figure);
                 }
             }
         }
     }
-    if arguments.json {
-        environment.print("handover");
-    }
+    output.end("handover", &environment);
     Ok(())
 }
 

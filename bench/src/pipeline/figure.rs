@@ -9,6 +9,7 @@ use super::case::Case;
 use super::laps::Laps;
 use crate::environment::Environment;
 use crate::median::{median, rounded};
+use crate::output::{Rates, Row};
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -25,9 +26,8 @@ pub struct Figure {
     mix: &'static str,
     batch: usize,
     workers: usize,
-    cycles_per_packet: f64,
-    mpps: f64,
-    gbps: f64,
+    #[serde(flatten)]
+    rates: Rates,
     rounds: usize,
     /// Cycles per packet, where stages were looked at.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -46,7 +46,6 @@ impl Figure {
         };
         let cycles = per_packet(&|laps| laps.total);
         let stage = |stage: Stage| (stage.name(), per_packet(&|laps| laps.stages[stage as usize]));
-        let per_second = environment.cycles_per_nanosecond() * 1e9 / cycles;
         Self {
             bench: "pipeline",
             implementation: "bordergate",
@@ -59,25 +58,23 @@ impl Figure {
             mix: case.mix.name(),
             batch: case.batch,
             workers: 1,
-            cycles_per_packet: cycles,
-            mpps: rounded(per_second / 1e6),
-            gbps: rounded(per_second * case.size as f64 * 8.0 / 1e9),
+            rates: Rates::of(cycles, case.size, environment.cycles_per_nanosecond()),
             rounds: rounds.len(),
             stages: if with_stages { Stage::ALL.into_iter().map(stage).collect() } else { BTreeMap::new() },
             ratio: vpp(case).map(|vpp| ("vpp-26.06", rounded(cycles / vpp))).into_iter().collect(),
         }
     }
+}
 
-    /// What stands above the rows.
-    pub fn heading() -> String {
+impl Row for Figure {
+    fn heading() -> String {
         format!(
             "{:<12} {:<5} {:>5} {:>7} {:>8} {:<8} {:>10} {:>8} {:>8}  ratios, stages",
             "suite", "op", "bytes", "SAs", "routes", "mix", "cycles/pkt", "Mpps", "Gbit/s"
         )
     }
 
-    /// For people.
-    pub fn row(&self) -> String {
+    fn row(&self) -> String {
         let ratios = self.ratio.iter().map(|(name, value)| format!("{name} {value}"));
         let stages = Stage::ALL
             .iter()
@@ -90,16 +87,11 @@ impl Figure {
             self.sas,
             self.routes,
             self.mix,
-            self.cycles_per_packet,
-            self.mpps,
-            self.gbps,
+            self.rates.cycles_per_packet,
+            self.rates.mpps,
+            self.rates.gbps,
             ratios.chain(stages).collect::<Vec<_>>().join(", ")
         )
-    }
-
-    /// For programs.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("plain numbers and names")
     }
 }
 

@@ -17,6 +17,7 @@ use clap::Args;
 use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
+use crate::output::Output;
 use case::{Case, Mix};
 use figure::Figure;
 use world::World;
@@ -67,9 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let environment = Environment::read();
     ensure!(arguments.rounds > 0, "--rounds 0: there is no median of nothing");
     core::stay(arguments.core)?;
-    if !arguments.json {
-        println!("{}", Figure::heading());
-    }
+    let output = Output::begin::<Figure>(arguments.json);
     core::wake();
     for &suite in &arguments.suites {
         for &operation in &arguments.ops {
@@ -77,14 +76,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 eprintln!("{suite} {operation} {size} bytes: {} rounds", arguments.rounds);
                 let cases = cases(arguments, suite, operation, size);
                 for figure in measure(arguments, &cases, &environment)? {
-                    println!("{}", if arguments.json { figure.json() } else { figure.row() });
+                    output.print(&figure);
                 }
             }
         }
     }
-    if arguments.json {
-        environment.print("pipeline");
-    }
+    output.end("pipeline", &environment);
     Ok(())
 }
 

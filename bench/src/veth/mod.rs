@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::environment::Environment;
 use crate::median::{median, median_ratio, rounded};
 use crate::operation::Operation;
+use crate::output::{Output, Row};
 use chain::Chain;
 use device::{Device, Kind};
 use load::{Load, Measured, Pace};
@@ -79,24 +80,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let environment = Environment::read();
     let chain = Chain::build()?;
     let strongswan = if arguments.without_strongswan { None } else { Some(StrongSwan::start(&chain)?) };
-    if !arguments.json {
-        println!(
-            "{:<12} {:<5} {:>5} {:>8} {:>8} {:>12} {:>8} {:>8} {:>8}  ratios",
-            "device", "op", "bytes", "Mpps", "Gbit/s", "busy cyc/pkt", "p50 us", "p99 us", "p99.9 us"
-        );
-    }
+    let output = Output::begin::<Figure>(arguments.json);
     for &size in &arguments.sizes {
         for operation in [Operation::Seal, Operation::Open] {
             eprintln!("{} {size} bytes: {} rounds", operation.name(), arguments.rounds);
             let rounds = measure(arguments, &chain, strongswan.as_ref(), operation, size)?;
             for figure in figures(&rounds, operation, size, environment.cycles_per_nanosecond()) {
-                print(&figure, arguments.json);
+                output.print(&figure);
             }
         }
     }
-    if arguments.json {
-        environment.print("veth");
-    }
+    output.end("veth", &environment);
     Ok(())
 }
 
@@ -180,23 +174,28 @@ fn figures(
     Kind::ALL.into_iter().filter_map(figure).collect()
 }
 
-fn print(figure: &Figure, json: bool) {
-    if json {
-        println!("{}", serde_json::to_string(figure).expect("plain numbers and names"));
-        return;
+impl Row for Figure {
+    fn heading() -> String {
+        format!(
+            "{:<12} {:<5} {:>5} {:>8} {:>8} {:>12} {:>8} {:>8} {:>8}  ratios",
+            "device", "op", "bytes", "Mpps", "Gbit/s", "busy cyc/pkt", "p50 us", "p99 us", "p99.9 us"
+        )
     }
-    let ratios: Vec<_> = figure.ratio.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    println!(
-        "{:<12} {:<5} {:>5} {:>8.3} {:>8.3} {:>12} {:>8.1} {:>8.1} {:>8.1}  {}",
-        figure.implementation,
-        figure.op,
-        figure.size,
-        figure.mpps,
-        figure.gbps,
-        figure.busy_cycles_per_packet,
-        figure.p50_us,
-        figure.p99_us,
-        figure.p999_us,
-        ratios.join(", ")
-    );
+
+    fn row(&self) -> String {
+        let ratios: Vec<_> = self.ratio.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        format!(
+            "{:<12} {:<5} {:>5} {:>8.3} {:>8.3} {:>12} {:>8.1} {:>8.1} {:>8.1}  {}",
+            self.implementation,
+            self.op,
+            self.size,
+            self.mpps,
+            self.gbps,
+            self.busy_cycles_per_packet,
+            self.p50_us,
+            self.p99_us,
+            self.p999_us,
+            ratios.join(", ")
+        )
+    }
 }
