@@ -13,7 +13,7 @@ from typing import Any
 
 from .namespace import Namespace
 from .process import CommandFailed, Daemon, Failure, run, wait_for
-from .topology import (BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, VPC_PREFIX)
+from .topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, SECOND_CUSTOMER_WAN, VPC_PREFIX
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -178,6 +178,11 @@ customer_gateway = "idc-{self.name}"
 routing = "static"
 addresses = {_list(tuple(dict.fromkeys(each.local for each in tunnels)))}
 {''.join(each.render(connection) for each in tunnels)}{routes}"""
+
+
+# What goes with `Topology.add_second_tenant`.
+SECOND_SITE = Site(name="2", asn=65010, customer_asn=65011, vpc_interface="vpc1",
+                   tunnel=Tunnel(name="tun-2", remote=SECOND_CUSTOMER_WAN, psk="another_battery"))
 
 
 def mirrored(site: Site) -> Site:

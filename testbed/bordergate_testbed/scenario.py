@@ -14,11 +14,12 @@ from pathlib import Path
 from types import FrameType, ModuleType
 
 from .capture import Capture, Injector
-from .gateway import Gateway, Site, Tunnel, mirrored
+from .gateway import SECOND_SITE, Gateway, Site, Tunnel, mirrored
 from .namespace import Namespace
 from .process import CommandFailed, Failure
 from .strongswan import Connection, StrongSwan
-from .topology import BORDERGATE_INNER, CUSTOMER_INNER, IDC_PREFIX, VPC_PREFIX, Options, Topology
+from .topology import (BORDERGATE_INNER, CUSTOMER_INNER, IDC_PREFIX, SECOND_CUSTOMER_WAN, VPC_PREFIX, Options,
+                       Topology)
 
 
 class Skip(Exception):
@@ -91,6 +92,21 @@ class Bed:
             inner=f"{BORDERGATE_INNER}/30", peer_inner=CUSTOMER_INNER)))
         gateway.wait_up()
         return gateway, host
+
+    def up_with_two_tenants(self, first: Site = Site(), second: Site = SECOND_SITE
+                            ) -> tuple[Gateway, StrongSwan, StrongSwan]:
+        """Two border gateways in one daemon with the same inner addresses, each tunnel UP to a strongSwan of its own."""
+        self.step("add the second tenant's namespaces")
+        self.topology.add_second_tenant()
+        self.step("start two strongSwans, one per customer")
+        peer = self.strongswan(name="strongswan-1").start(Connection())
+        second_peer = self.strongswan(name="strongswan-2", namespace=self.topology["customer-2"]).start(
+            Connection(name="tun-2", local=SECOND_CUSTOMER_WAN, local_id=SECOND_CUSTOMER_WAN, psk="another_battery"))
+        self.step("start Bordergate with both tenants")
+        gateway = self.gateway().start(first, second)
+        gateway.wait_up("tun-1")
+        gateway.wait_up("tun-2")
+        return gateway, peer, second_peer
 
     def up_with_bordergate(self, *, tunnel: Tunnel | None = None, site: Site | None = None,
                            arguments: tuple[str, ...] = ()) -> tuple[Gateway, Gateway]:

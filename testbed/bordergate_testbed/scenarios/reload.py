@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ..gateway import Gateway, Site, Tunnel
+from ..gateway import SECOND_SITE, Gateway, Site, Tunnel
 from ..process import wait_for
 from ..scenario import Bed, expect
 from ..strongswan import Connection
-from ..topology import IDC_HOST, SECOND_CUSTOMER_WAN, VPC_HOST
+from ..topology import IDC_HOST, VPC_HOST
 from ..traffic import must_ping, ping
 
 NEW_PSK = "a_fresh_battery"
@@ -20,20 +20,10 @@ NEW_PSK = "a_fresh_battery"
 
 def run(bed: Bed) -> None:
     topology = bed.topology
-    bed.step("bring up the tunnels of two tenants")
-    topology.add_second_tenant()
-    first_peer = bed.strongswan(name="strongswan-1").start(Connection())
-    second_connection = Connection(name="tun-2", local=SECOND_CUSTOMER_WAN, local_id=SECOND_CUSTOMER_WAN,
-                                   psk="another_battery")
-    second_peer = bed.strongswan(name="strongswan-2", namespace=topology["customer-2"]).start(second_connection)
     tunnel = Tunnel()
-    first = Site(tunnel=tunnel)
-    second = Site(name="2", asn=65010, customer_asn=65011, vpc_interface="vpc1",
-                  tunnel=Tunnel(name="tun-2", remote=SECOND_CUSTOMER_WAN, psk="another_battery"))
+    first, second = Site(tunnel=tunnel), SECOND_SITE
     both = first.render() + second.render()
-    gateway = bed.gateway().start(first, second)
-    gateway.wait_up("tun-1")
-    gateway.wait_up("tun-2")
+    gateway, first_peer, second_peer = bed.up_with_two_tenants(first, second)
     must_ping(topology.idc_host, VPC_HOST)
     must_ping(topology["idc-host-2"], VPC_HOST)
     before = spis(gateway)

@@ -5,28 +5,14 @@ from __future__ import annotations
 from scapy.layers.inet import ICMP, IP
 from scapy.packet import Packet
 
-from ..gateway import Site, Tunnel
 from ..scenario import Bed, expect
-from ..strongswan import Connection
-from ..topology import IDC_HOST, SECOND_CUSTOMER_WAN, VPC_HOST
+from ..topology import IDC_HOST, VPC_HOST
 from ..traffic import must_ping
 
 
 def run(bed: Bed) -> None:
     topology = bed.topology
-    bed.step("add the second tenant's namespaces")
-    topology.add_second_tenant()
-    bed.step("start two strongSwans, one per customer")
-    bed.strongswan(name="strongswan-1").start(Connection())
-    bed.strongswan(name="strongswan-2", namespace=topology["customer-2"]).start(
-        Connection(name="tun-2", local=SECOND_CUSTOMER_WAN, local_id=SECOND_CUSTOMER_WAN, psk="another_battery"))
-    bed.step("start Bordergate with both tenants")
-    gateway = bed.gateway().start(
-        Site(),
-        Site(name="2", asn=65010, customer_asn=65011, vpc_interface="vpc1",
-             tunnel=Tunnel(name="tun-2", remote=SECOND_CUSTOMER_WAN, psk="another_battery")))
-    gateway.wait_up("tun-1")
-    gateway.wait_up("tun-2")
+    bed.up_with_two_tenants()
 
     bed.step("ping in both tenants, with sizes that tell them apart")
     captures = {name: bed.capture(name, topology[name], interface, incoming_only=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import struct
 import time
+from dataclasses import replace
 
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import Dot1Q
 from scapy.packet import Packet, Raw
 
 from ..capture import Injector
-from ..gateway import Site, Tunnel
+from ..gateway import SECOND_SITE, Site
 from ..scenario import Bed, expect
-from ..strongswan import Connection
-from ..topology import IDC_HOST, SECOND_CUSTOMER_WAN, VPC_HOST
+from ..topology import IDC_HOST, VPC_HOST
 
 # By VLAN: what the echoes carry, so that they are told apart.
 SIZES = {100: 101, 200: 202}
@@ -22,18 +22,9 @@ STRANGE = (300, 0)
 
 def run(bed: Bed) -> None:
     topology = bed.topology
-    bed.step("bring up a tunnel for each of two tenants, whose VPCs are VLANs of one interface")
-    topology.add_second_tenant()
-    bed.strongswan(name="strongswan-1").start(Connection())
-    bed.strongswan(name="strongswan-2", namespace=topology["customer-2"]).start(
-        Connection(name="tun-2", local=SECOND_CUSTOMER_WAN, local_id=SECOND_CUSTOMER_WAN, psk="another_battery"))
-    gateway = bed.gateway().start(
-        Site(vlan=100),
-        Site(name="2", asn=65010, customer_asn=65011, vlan=200,
-             tunnel=Tunnel(name="tun-2", remote=SECOND_CUSTOMER_WAN, psk="another_battery")))
-    gateway.wait_up("tun-1")
-    gateway.wait_up("tun-2")
-
+    # Their VPCs are VLANs of one interface.
+    gateway, *_ = bed.up_with_two_tenants(
+        Site(vlan=100), replace(SECOND_SITE, vpc_interface=Site.vpc_interface, vlan=200))
     vpc = bed.capture("vpc-host", topology.vpc_host, "vpc0", incoming_only=True)
     idc = {vlan: bed.capture(name, topology[name], "lan0", incoming_only=True)
            for vlan, name in ((100, "idc-host"), (200, "idc-host-2"))}
