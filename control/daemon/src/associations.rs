@@ -81,7 +81,7 @@ impl Associations {
         let made = (|| -> anyhow::Result<_> {
             let inbound = esp::Inbound {
                 spi: Spi::new(sa.inbound_spi).context("our SPI is reserved")?,
-                suite: negotiation::suite(sa.cipher),
+                suite: negotiation::suite(sa.cipher, sa.integrity).context("its algorithms do not go together")?,
                 key: sa.inbound_key.key(),
                 salt: *sa.inbound_key.salt(),
                 extended: sa.esn,
@@ -194,7 +194,7 @@ impl SpiAllocator for Associations {
 fn outbound(sa: &ChildSa, packets: Option<u64>) -> anyhow::Result<OutboundSa> {
     Ok(OutboundSa::new(esp::Outbound {
         spi: Spi::new(sa.outbound_spi).context("the peer's SPI is reserved")?,
-        suite: negotiation::suite(sa.cipher),
+        suite: negotiation::suite(sa.cipher, sa.integrity).context("its algorithms do not go together")?,
         key: sa.outbound_key.key(),
         salt: *sa.outbound_key.salt(),
         extended: sa.esn,

@@ -21,12 +21,15 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         },
         ike: IkeProposal {
             key_exchange: tunnel.ike.key_exchange.iter().copied().map(group).collect(),
+            additional_key_exchange: Vec::new(),
             encryption: tunnel.ike.encryption.iter().copied().map(ike_cipher).collect(),
             integrity: tunnel.ike.integrity.iter().copied().map(integrity).collect(),
             prf: tunnel.ike.prf.iter().copied().map(prf).collect(),
         },
         esp: EspProposal {
             encryption: tunnel.esp.encryption.iter().copied().map(esp_cipher).collect(),
+            integrity: Vec::new(),
+            key_exchange: Vec::new(),
             esn: tunnel.esp.esn,
         },
         local_selectors: offered(&tunnel.local_prefixes),
@@ -49,12 +52,27 @@ fn admin(state: AdminState) -> Admin {
     }
 }
 
-/// The suite as the data plane takes it.
-pub fn suite(cipher: EspCipher) -> aead::Suite {
+/// The suite as the data plane takes it; `None` is impossible: IKE chooses an integrity algorithm with each cipher that
+/// needs one, and with no other.
+pub fn suite(cipher: EspCipher, integrity: Option<ike::Integrity>) -> Option<aead::Suite> {
+    use aead::AesKey::{Aes128, Aes192, Aes256};
+    let cbc = |key| {
+        Some(aead::Suite::AesCbc(
+            key,
+            match integrity? {
+                ike::Integrity::HmacSha256 => aead::Integrity::HmacSha256,
+                ike::Integrity::HmacSha384 => aead::Integrity::HmacSha384,
+            },
+        ))
+    };
     match cipher {
-        EspCipher::Aes128Gcm16 => aead::Suite::Aes128Gcm16,
-        EspCipher::Aes192Gcm16 => aead::Suite::Aes192Gcm16,
-        EspCipher::Aes256Gcm16 => aead::Suite::Aes256Gcm16,
+        EspCipher::Aes128Cbc => cbc(Aes128),
+        EspCipher::Aes192Cbc => cbc(Aes192),
+        EspCipher::Aes256Cbc => cbc(Aes256),
+        EspCipher::Aes128Gcm16 => Some(aead::Suite::Aes128Gcm16),
+        EspCipher::Aes192Gcm16 => Some(aead::Suite::Aes192Gcm16),
+        EspCipher::Aes256Gcm16 => Some(aead::Suite::Aes256Gcm16),
+        EspCipher::ChaCha20Poly1305 => Some(aead::Suite::ChaCha20Poly1305),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::algorithm::EspCipher;
+use crate::algorithm::{EspCipher, Integrity};
 use crate::config::TunnelId;
 use crate::selector::TrafficSelector;
 
@@ -21,6 +21,8 @@ pub struct ChildSa {
     pub outbound_spi: u32,
     /// The cipher of both directions.
     pub cipher: EspCipher,
+    /// The integrity algorithm of both directions; `None` with an AEAD.
+    pub integrity: Option<Integrity>,
     /// Opens what we receive.
     pub inbound_key: EspKey,
     /// Seals what we send.
@@ -50,24 +52,43 @@ pub struct UdpEncapsulation {
     pub remote_port: u16,
 }
 
-/// One direction's key and salt: wiped when dropped, never formatted.
+/// One direction's keys and salt: wiped when dropped, never formatted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EspKey {
     key: Zeroizing<Vec<u8>>,
+    /// Where in `key` the integrity key begins.
+    integrity_at: usize,
     salt: Zeroizing<[u8; 4]>,
 }
 
 impl EspKey {
-    pub(crate) fn new(key: &[u8], salt: [u8; 4]) -> Self {
-        Self { key: Zeroizing::new(key.to_vec()), salt: Zeroizing::new(salt) }
+    /// From one direction's share of KEYMAT. RFC 7296 §2.17: the cipher's key, then that of the integrity
+    /// algorithm; RFC 4106 §8.1: an AEAD's salt is the end of its key.
+    pub(crate) fn from_material(material: &[u8], cipher: EspCipher) -> Self {
+        let (key, salt) = match material.split_last_chunk::<4>() {
+            Some((key, salt)) if cipher.is_aead() => (key, *salt),
+            _ => (material, [0; 4]),
+        };
+        let integrity_at = cipher.key_bytes().min(key.len());
+        Self { key: Zeroizing::new(key.to_vec()), integrity_at, salt: Zeroizing::new(salt) }
     }
 
-    /// The AES key: 16, 24 or 32 bytes.
+    /// The cipher's key, and behind it that of the integrity algorithm where there is one.
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
-    /// The salt: the first four bytes of every nonce (RFC 4106 §4).
+    /// The cipher's key alone.
+    pub fn encryption(&self) -> &[u8] {
+        self.key.get(..self.integrity_at).unwrap_or_default()
+    }
+
+    /// The integrity algorithm's key; empty with an AEAD.
+    pub fn integrity(&self) -> &[u8] {
+        self.key.get(self.integrity_at..).unwrap_or_default()
+    }
+
+    /// The salt: the first four bytes of every nonce of an AEAD (RFC 4106 §4, RFC 7634 §2); zeros with CBC.
     pub fn salt(&self) -> &[u8; 4] {
         &self.salt
     }
@@ -75,7 +96,7 @@ impl EspKey {
 
 impl fmt::Debug for EspKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EspKey({} bits, redacted)", self.key.len() * 8)
+        write!(f, "EspKey({} bits, redacted)", self.integrity_at * 8)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::algorithm::{EspCipher, IkeCipher, Integrity, KeGroup, PrfAlgorithm};
+use crate::algorithm::{ADDITIONAL_KEY_EXCHANGES, EspCipher, IkeCipher, Integrity, KeGroup, PrfAlgorithm};
 use crate::identity::Identity;
 use crate::selector::TrafficSelector;
 
@@ -65,18 +65,24 @@ impl TunnelConfig {
     /// Checks what the types alone cannot rule out.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let cbc = self.ike.encryption.iter().any(|c| !c.is_aead());
+        let esp_cbc = self.esp.encryption.iter().any(|c| !c.is_aead());
         let empty = [
             ("psk", self.psk.is_empty()),
             ("ike.key_exchange", self.ike.key_exchange.is_empty()),
+            ("ike.additional_key_exchange", self.ike.additional_key_exchange.iter().any(Vec::is_empty)),
             ("ike.encryption", self.ike.encryption.is_empty()),
             ("ike.prf", self.ike.prf.is_empty()),
             ("ike.integrity", cbc && self.ike.integrity.is_empty()),
             ("esp.encryption", self.esp.encryption.is_empty()),
+            ("esp.integrity", esp_cbc && self.esp.integrity.is_empty()),
             ("local_selectors", self.local_selectors.is_empty()),
             ("remote_selectors", self.remote_selectors.is_empty()),
         ];
         if let Some((field, _)) = empty.into_iter().find(|(_, bad)| *bad) {
             return Err(ConfigError::Empty(field));
+        }
+        if self.ike.additional_key_exchange.len() > ADDITIONAL_KEY_EXCHANGES {
+            return Err(ConfigError::TooManyKeyExchanges);
         }
         if self.local_selectors.len() > MAX_SELECTORS || self.remote_selectors.len() > MAX_SELECTORS {
             return Err(ConfigError::TooManySelectors);
@@ -111,6 +117,9 @@ pub enum Startup {
 pub struct IkeProposal {
     /// Key exchange groups; the first one's public value goes into the first message.
     pub key_exchange: Vec<KeGroup>,
+    /// What each additional key exchange may use, in the order in which they are made (RFC 9370); at most
+    /// [`ADDITIONAL_KEY_EXCHANGES`]. The peer has to agree to each of them.
+    pub additional_key_exchange: Vec<Vec<KeGroup>>,
     /// Ciphers.
     pub encryption: Vec<IkeCipher>,
     /// Integrity algorithms, used with CBC ciphers only.
@@ -124,6 +133,10 @@ pub struct IkeProposal {
 pub struct EspProposal {
     /// Ciphers.
     pub encryption: Vec<EspCipher>,
+    /// Integrity algorithms, used with CBC ciphers only.
+    pub integrity: Vec<Integrity>,
+    /// Groups for a key exchange of each child SA that is not the IKE SA's first (RFC 7296 §1.3.1); empty: none.
+    pub key_exchange: Vec<KeGroup>,
     /// Offer and prefer extended sequence numbers; plain ones stay acceptable, as many peers have no others.
     pub esn: bool,
 }
@@ -194,6 +207,9 @@ pub enum ConfigError {
         /// The tunnel that has them.
         by: TunnelId,
     },
+    /// More than [`ADDITIONAL_KEY_EXCHANGES`].
+    #[error("ike.additional_key_exchange has more than {ADDITIONAL_KEY_EXCHANGES} rounds")]
+    TooManyKeyExchanges,
     /// The two addresses are of different families.
     #[error("{local} and {remote} are not of one address family")]
     AddressFamilies {

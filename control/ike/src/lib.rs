@@ -44,7 +44,9 @@ mod timing;
 mod tunnel;
 
 pub use action::Action;
-pub use algorithm::{EspCipher, EspSuite, IkeCipher, IkeSuite, Integrity, KeGroup, PrfAlgorithm};
+pub use algorithm::{
+    ADDITIONAL_KEY_EXCHANGES, EspCipher, EspSuite, IkeCipher, IkeSuite, Integrity, KeGroup, PrfAlgorithm,
+};
 pub use child::{ChildSa, EspKey, SpiAllocator, UdpEncapsulation};
 pub use config::{
     Admin, ConfigError, EspProposal, IkeProposal, MAX_SELECTORS, Psk, Retry, Startup, TunnelConfig, TunnelId,

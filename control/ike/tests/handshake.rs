@@ -30,11 +30,17 @@ fn every_suite_and_group_comes_up() {
             for end in [&mut a, &mut b] {
                 end.ike = IkeProposal {
                     key_exchange: vec![group],
+                    additional_key_exchange: Vec::new(),
                     encryption: vec![cipher],
                     integrity: vec![integrity],
                     prf: vec![prf],
                 };
-                end.esp = EspProposal { encryption: vec![esp], esn: n % 2 == 0 };
+                end.esp = EspProposal {
+                    encryption: vec![esp],
+                    integrity: Vec::new(),
+                    key_exchange: Vec::new(),
+                    esn: n % 2 == 0,
+                };
             }
             let mut pair = Pair::configured(1, a, b);
             pair.run(1);

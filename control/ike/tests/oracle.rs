@@ -99,11 +99,13 @@ fn recorded_handshakes() {
             let mut config = config(local, remote, startup);
             config.ike = IkeProposal {
                 key_exchange: vec![group],
+                additional_key_exchange: Vec::new(),
                 encryption: vec![cipher],
                 integrity: vec![Integrity::HmacSha384],
                 prf: vec![prf],
             };
-            config.esp = EspProposal { encryption: vec![esp], esn: true };
+            config.esp =
+                EspProposal { encryption: vec![esp], integrity: Vec::new(), key_exchange: Vec::new(), esn: true };
             config
         };
         b.on(now, |e, ctx| e.configure(TUNNEL, of(B, A, Startup::Respond), ctx).unwrap());

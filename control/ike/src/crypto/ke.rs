@@ -93,6 +93,16 @@ impl KeSecret {
     }
 }
 
+impl KeSecret {
+    /// The responder's whole part: what to answer the initiator's public value with, and the shared secret;
+    /// `None` if that value is not valid for the group.
+    pub(crate) fn respond(group: KeGroup, peer: &[u8], rng: &mut dyn CryptoRng) -> Option<(Vec<u8>, Shared)> {
+        let secret = Self::generate(group, rng);
+        let shared = secret.agree(peer)?;
+        Some((secret.public(), shared))
+    }
+}
+
 impl fmt::Debug for KeSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeSecret({}, redacted)", self.group())

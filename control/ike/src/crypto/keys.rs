@@ -19,15 +19,34 @@ pub(crate) struct SaKeys {
 }
 
 impl SaKeys {
-    /// Derives the keys from g^ir, the nonces and the SPIs.
+    /// The first keys: from g^ir, the nonces and the SPIs.
     pub(crate) fn derive(suite: IkeSuite, shared: &[u8], nonces: (&[u8], &[u8]), spis: (u64, u64)) -> Self {
-        let prf = suite.prf;
+        // RFC 7296 §2.14: SKEYSEED = prf(Ni | Nr, g^ir).
         let nonce_key = Zeroizing::new([nonces.0, nonces.1].concat());
-        let seed = prf.compute(&nonce_key, &[shared]);
+        Self::expand(suite, &suite.prf.compute(&nonce_key, &[shared]), nonces, spis)
+    }
+
+    /// The keys of an IKE SA that follows another one, whose PRF and SK_d these are; the nonces and SPIs
+    /// are those of the new one. RFC 9370 §2.2.2 derives by the same formula after each additional key exchange.
+    pub(crate) fn rekey(
+        suite: IkeSuite,
+        old_prf: PrfAlgorithm,
+        old_sk_d: &[u8],
+        shared: &[u8],
+        nonces: (&[u8], &[u8]),
+        spis: (u64, u64),
+    ) -> Self {
+        // RFC 7296 §2.18: SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr), with the old SA's PRF.
+        Self::expand(suite, &old_prf.compute(old_sk_d, &[shared, nonces.0, nonces.1]), nonces, spis)
+    }
+
+    /// RFC 7296 §2.14: {SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr).
+    fn expand(suite: IkeSuite, seed: &[u8], nonces: (&[u8], &[u8]), spis: (u64, u64)) -> Self {
+        let prf = suite.prf;
         let (d, a, e) =
             (prf.output_bytes(), suite.integrity.map_or(0, |i| i.key_bytes()), suite.encryption.material_bytes());
         let (spi_i, spi_r) = (spis.0.to_be_bytes(), spis.1.to_be_bytes());
-        let material = prf.expand(&seed, &[nonces.0, nonces.1, &spi_i, &spi_r], 3 * d + 2 * a + 2 * e);
+        let material = prf.expand(seed, &[nonces.0, nonces.1, &spi_i, &spi_r], 3 * d + 2 * a + 2 * e);
         let mut rest: &[u8] = &material;
         let mut cut = |length: usize| {
             let (head, tail) = rest.split_at_checked(length).unwrap_or((rest, &[]));
@@ -59,14 +78,18 @@ pub(crate) fn auth_proof(
     prf.compute(&key, &[message, nonce, &id])
 }
 
-/// The child SA's keys: initiator to responder, then responder to initiator (RFC 7296 §2.17).
-pub(crate) fn child_keys(prf: PrfAlgorithm, sk_d: &[u8], nonces: (&[u8], &[u8]), suite: EspSuite) -> (EspKey, EspKey) {
-    let key_bytes = suite.encryption.key_bytes();
-    let material = prf.expand(sk_d, &[nonces.0, nonces.1], 2 * (key_bytes + 4));
-    let one = |bytes: &[u8]| {
-        let (key, salt) = bytes.split_last_chunk::<4>().unwrap_or((bytes, &[0; 4]));
-        EspKey::new(key, *salt)
-    };
-    let (first, second) = material.split_at(key_bytes + 4);
-    (one(first), one(second))
+/// The child SA's keys: initiator to responder, then responder to initiator. `shared` is g^ir of the child's own
+/// key exchange, if it had one (RFC 7296 §2.17).
+pub(crate) fn child_keys(
+    prf: PrfAlgorithm,
+    sk_d: &[u8],
+    shared: Option<&[u8]>,
+    nonces: (&[u8], &[u8]),
+    suite: EspSuite,
+) -> (EspKey, EspKey) {
+    let cipher = suite.encryption;
+    let one = cipher.key_bytes() + cipher.salt_bytes() + suite.integrity.map_or(0, |i| i.key_bytes());
+    let material = prf.expand(sk_d, &[shared.unwrap_or_default(), nonces.0, nonces.1], 2 * one);
+    let (first, second) = material.split_at_checked(one).unwrap_or((&material, &[]));
+    (EspKey::from_material(first, cipher), EspKey::from_material(second, cipher))
 }

@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(proposals[0].spi, [0xc0, 0xff, 0xee, 0x01]);
         assert_eq!(
             proposals[0].transforms,
-            [Transform::cipher(20, 16), Transform::cipher(20, 32), Transform::plain(ESN, 0)]
+            [Transform::cipher(20, Some(128)), Transform::cipher(20, Some(256)), Transform::plain(ESN, 0)]
         );
         assert_eq!(proposals[0].transforms[0].kind, ENCR);
         let prefix = |text: &str| TrafficSelector::prefix(text.parse().unwrap(), 16).unwrap();

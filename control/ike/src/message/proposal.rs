@@ -9,6 +9,8 @@ pub(crate) const PRF: u8 = 2;
 pub(crate) const INTEG: u8 = 3;
 pub(crate) const KE: u8 = 4;
 pub(crate) const ESN: u8 = 5;
+/// The first of the seven types of additional key exchanges (RFC 9370 §2.2.1).
+pub(crate) const ADDITIONAL_KE: u8 = 6;
 
 /// One proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,9 +95,9 @@ impl Transform {
         Self { kind, id, key_bits: None, strange: false }
     }
 
-    /// A cipher with its key length.
-    pub(crate) fn cipher(id: u16, key_bytes: usize) -> Self {
-        Self { kind: ENCR, id, key_bits: Some((key_bytes * 8) as u16), strange: false }
+    /// A cipher, with its key length unless it has only one.
+    pub(crate) fn cipher(id: u16, key_bits: Option<u16>) -> Self {
+        Self { kind: ENCR, id, key_bits, strange: false }
     }
 
     fn parse(body: &[u8]) -> Result<Self, ParseError> {

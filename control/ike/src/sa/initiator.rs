@@ -96,7 +96,7 @@ impl IkeSa {
         if let Some(cookie) = &opening.cookie {
             chain.push_notify(notify_kind::COOKIE, cookie);
         }
-        chain.push_proposals(&env.config.ike.offer());
+        chain.push_proposals(&env.config.ike.offer(None));
         chain.push_key_exchange(opening.secret.group().id(), &opening.secret.public());
         chain.push(kind::NONCE, &self.nonces.0);
         push_detection(&mut chain, (self.spi, 0), self.path, env.config.force_encapsulation);
@@ -204,7 +204,8 @@ impl IkeSa {
         let proposals = payloads.proposals.as_ref().ok_or(broken(Violation::Missing("SA")))?;
         let (group, public) = payloads.key_exchange.ok_or(broken(Violation::Missing("KE")))?;
         let nonce = payloads.nonce.ok_or(broken(Violation::Missing("Nonce")))?;
-        let suite = config.ike.chosen(proposals).ok_or(broken(Violation::Proposal))?;
+        // RFC 7296 §3.3.1: only a rekey's proposal carries an SPI.
+        let Some((suite, None)) = config.ike.chosen(proposals) else { return Err(broken(Violation::Proposal)) };
         if suite.key_exchange != opening.secret.group() || group != suite.key_exchange.id() {
             return Err(broken(Violation::KeyExchange));
         }
@@ -249,7 +250,7 @@ impl IkeSa {
             chain.push_notify(notify_kind::INITIAL_CONTACT, &[]);
         }
         chain.push_auth(AUTH_SHARED_KEY, &proof);
-        chain.push_proposals(&config.esp.offer(spi));
+        chain.push_proposals(&config.esp.offer(spi, false));
         chain.push(kind::TS_I, &selectors_body(&config.local_selectors));
         chain.push(kind::TS_R, &selectors_body(&config.remote_selectors));
         let init_response = init_response.to_vec();
@@ -327,7 +328,7 @@ impl IkeSa {
             return Err(Refusal::delete(refused(Exchange::IkeAuth, error, config)));
         }
         let proposals = payloads.proposals.as_ref().ok_or(broken(Violation::Missing("SA")))?;
-        let (esp, outbound_spi) = config.esp.chosen(proposals).ok_or(broken(Violation::Proposal))?;
+        let (esp, outbound_spi) = config.esp.chosen(proposals, false).ok_or(broken(Violation::Proposal))?;
         if outbound_spi < 256 {
             return Err(broken(Violation::Spi));
         }
@@ -360,8 +361,10 @@ impl IkeSa {
         let encapsulation = self.encapsulation(path);
         let inbound_spi = self.child.map_or(0, |c| c.inbound_spi);
         self.child = Some(Child { inbound_spi, outbound_spi, suite: Some(esp), encapsulation, installed: false });
-        let keys =
-            self.secure.as_ref().map(|s| child_keys(s.suite.prf, &s.keys.d, (&self.nonces.0, &self.nonces.1), esp));
+        let keys = self
+            .secure
+            .as_ref()
+            .map(|s| child_keys(s.suite.prf, &s.keys.d, None, (&self.nonces.0, &self.nonces.1), esp));
         let (to_responder, to_initiator) = keys.expect("an SA is established only after its keys are derived");
         let (outbound_key, inbound_key) =
             if self.initiator { (to_responder, to_initiator) } else { (to_initiator, to_responder) };
@@ -370,6 +373,7 @@ impl IkeSa {
             inbound_spi,
             outbound_spi,
             cipher: esp.encryption,
+            integrity: esp.integrity,
             inbound_key,
             outbound_key,
             esn: esp.esn,

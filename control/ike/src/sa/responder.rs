@@ -53,8 +53,7 @@ impl IkeSa {
             Ok(judged) => judged,
             Err(refused) => return *refused,
         };
-        let secret = KeSecret::generate(suite.key_exchange, env.ctx.rng);
-        let Some(shared) = secret.agree(public) else {
+        let Some((answer, shared)) = KeSecret::respond(suite.key_exchange, public, env.ctx.rng) else {
             return syntax(Violation::KeyExchange);
         };
         let placeholder = HalfOpen { init_request: datagram.to_vec(), init_response: Vec::new() };
@@ -73,7 +72,7 @@ impl IkeSa {
 
         let mut chain = Chain::new();
         chain.push_proposals(&[chosen]);
-        chain.push_key_exchange(suite.key_exchange.id(), &secret.public());
+        chain.push_key_exchange(suite.key_exchange.id(), &answer);
         chain.push(kind::NONCE, &sa.nonces.1);
         push_detection(&mut chain, sa.spis(), path, force);
         let answer = chain.into_datagram(sa.header(header.exchange, true, 0));
@@ -204,7 +203,7 @@ fn judge_init<'a>(payloads: &Payloads<'a>, config: &TunnelConfig) -> Result<Judg
     let proposals = payloads.proposals.as_ref().ok_or_else(|| missing("SA"))?;
     let (group, public) = payloads.key_exchange.ok_or_else(|| missing("KE"))?;
     let nonce = payloads.nonce.ok_or_else(|| missing("Nonce"))?;
-    let Some((suite, chosen)) = config.ike.choose(proposals, group) else {
+    let Some((suite, chosen, _)) = config.ike.choose(proposals, group) else {
         return Err(Box::new(Accepted::Refused {
             notify: notify_kind::NO_PROPOSAL_CHOSEN,
             data: Vec::new(),
@@ -231,7 +230,7 @@ fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> AgreedChild {
     let offered = payloads.proposals.as_ref().ok_or_else(|| broken(Violation::Missing("SA")))?;
     let theirs = payloads.selectors_initiator.as_ref().ok_or(broken(Violation::Missing("TSi")))?;
     let ours = payloads.selectors_responder.as_ref().ok_or(broken(Violation::Missing("TSr")))?;
-    let (esp, number, outbound_spi) = config.esp.choose(offered).ok_or_else(|| {
+    let (esp, number, outbound_spi) = config.esp.choose(offered, None).ok_or_else(|| {
         let reason = DownReason::NoProposalChosen {
             protocol: Protocol::Esp,
             ours: config.esp.describe(),

@@ -53,11 +53,17 @@ impl End {
             startup: Startup::Initiate,
             ike: IkeProposal {
                 key_exchange: vec![KeGroup::X25519],
+                additional_key_exchange: Vec::new(),
                 encryption: vec![IkeCipher::Aes128Gcm16],
                 integrity: Vec::new(),
                 prf: vec![PrfAlgorithm::HmacSha256],
             },
-            esp: EspProposal { encryption: vec![EspCipher::Aes128Gcm16], esn: true },
+            esp: EspProposal {
+                encryption: vec![EspCipher::Aes128Gcm16],
+                integrity: Vec::new(),
+                key_exchange: Vec::new(),
+                esn: true,
+            },
             local_selectors: vec![TrafficSelector::ANY_IPV4],
             remote_selectors: vec![TrafficSelector::ANY_IPV4],
             force_encapsulation: false,

@@ -37,11 +37,17 @@ pub fn config(local: &str, remote: &str, startup: Startup) -> TunnelConfig {
         startup,
         ike: IkeProposal {
             key_exchange: vec![KeGroup::X25519, KeGroup::Ecp256],
+            additional_key_exchange: Vec::new(),
             encryption: vec![IkeCipher::Aes128Gcm16, IkeCipher::Aes128Cbc],
             integrity: vec![Integrity::HmacSha256],
             prf: vec![PrfAlgorithm::HmacSha256],
         },
-        esp: EspProposal { encryption: vec![EspCipher::Aes128Gcm16], esn: true },
+        esp: EspProposal {
+            encryption: vec![EspCipher::Aes128Gcm16],
+            integrity: Vec::new(),
+            key_exchange: Vec::new(),
+            esn: true,
+        },
         local_selectors: vec![behind(local)],
         remote_selectors: vec![behind(remote)],
         force_encapsulation: false,

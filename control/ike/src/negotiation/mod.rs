@@ -1,0 +1,76 @@
+//! What we offer, what we choose from an offer, and whether an answer fits it (RFC 7296 §2.7, §3.3).
+
+mod esp;
+mod ike;
+#[cfg(test)]
+mod tests;
+
+use crate::algorithm::{IkeCipher, Integrity, KeGroup, PrfAlgorithm};
+use crate::message::{ADDITIONAL_KE, ENCR, ESN, INTEG, KE, PRF, Proposal, Transform};
+
+/// An offer in words: algorithms by the names of the configuration, unknown ones by number.
+pub(crate) fn describe(proposals: &[Proposal]) -> String {
+    let words = |p: &Proposal| {
+        let shown: Vec<String> = p.transforms.iter().take(MAX_WORDS).map(transform_name).collect();
+        let more = if p.transforms.len() > MAX_WORDS { "-..." } else { "" };
+        format!("{}{more}", shown.join("-"))
+    };
+    proposals.iter().take(8).map(words).collect::<Vec<_>>().join(", ")
+}
+
+fn transform_name(t: &Transform) -> String {
+    let name = match t.kind {
+        ENCR => IkeCipher::ALL.iter().find(|c| c.id() == t.id && c.key_bits() == t.key_bits).map(ToString::to_string),
+        PRF => PrfAlgorithm::ALL.iter().find(|p| p.id() == t.id).map(ToString::to_string),
+        INTEG => Integrity::ALL.iter().find(|i| i.id() == t.id).map(ToString::to_string),
+        KE => KeGroup::from_id(t.id).map(|g| g.to_string()),
+        ESN => Some(if t.id == 1 { "esn".into() } else { "noesn".into() }),
+        _ => None,
+    };
+    name.unwrap_or_else(|| {
+        let kind = match t.kind {
+            ENCR => "encr",
+            PRF => "prf",
+            INTEG => "integ",
+            KE => "ke",
+            _ => "transform",
+        };
+        match t.key_bits {
+            Some(bits) => format!("{kind}{}_{bits}", t.id),
+            None => format!("{kind}{}", t.id),
+        }
+    })
+}
+
+/// Some peers write that there is nothing, others leave it out.
+fn is_none(t: &Transform) -> bool {
+    t.id == 0 && (matches!(t.kind, INTEG | KE) || t.kind >= ADDITIONAL_KE)
+}
+
+fn only_known(proposal: &Proposal, known: impl Fn(u8) -> bool) -> bool {
+    proposal.transforms.iter().all(|t| known(t.kind))
+}
+
+/// What one proposal has on offer.
+struct Offers<'a>(&'a Proposal);
+
+impl Offers<'_> {
+    fn has(&self, kind: u8) -> bool {
+        self.0.transforms.iter().any(|t| t.kind == kind)
+    }
+
+    fn plain(&self, kind: u8, id: u16) -> bool {
+        self.0.transforms.contains(&Transform::plain(kind, id))
+    }
+
+    fn cipher(&self, id: u16, key_bits: Option<u16>) -> bool {
+        self.0.transforms.contains(&Transform::cipher(id, key_bits))
+    }
+
+    /// Whether it can be taken without a transform of this type.
+    fn none_is_fine(&self, kind: u8) -> bool {
+        !self.has(kind) || self.plain(kind, 0)
+    }
+}
+
+const MAX_WORDS: usize = 24;
