@@ -26,8 +26,10 @@ pub struct Associations {
     pool: SlotPool,
     /// Handed out by SPI, not installed yet.
     reserved: BTreeMap<u32, Slots>,
-    /// In the order of installation: of one tunnel's the last is used for sending.
+    /// In the order of installation.
     children: Vec<Child>,
+    /// The children that each tunnel sends on, by inbound SPI, the one that is tried first at the end.
+    sending: BTreeMap<TunnelId, Vec<u32>>,
     /// RFC 4301 §4.4.2.1 keeps them with SAs; here they survive these.
     pub path_mtus: PathMtus,
 }
@@ -62,6 +64,7 @@ impl Associations {
             pool: SlotPool::new(SLOTS),
             reserved: BTreeMap::new(),
             children: Vec::new(),
+            sending: BTreeMap::new(),
             path_mtus: PathMtus::default(),
         }
     }
@@ -111,10 +114,25 @@ impl Associations {
         }
     }
 
-    /// Takes a child out; its slots go back with [`Associations::give`] once no worker uses them.
-    pub fn remove(&mut self, inbound_spi: u32) -> Option<Child> {
+    /// Sends on a child from now on, and no longer on the one in whose place it stands.
+    pub fn send_on(&mut self, tunnel: TunnelId, inbound_spi: u32, instead_of: Option<u32>) {
+        let sending = self.sending.entry(tunnel).or_default();
+        sending.retain(|spi| *spi != inbound_spi && Some(*spi) != instead_of);
+        sending.push(inbound_spi);
+    }
+
+    /// Takes a child out, and tells whether it was sent on; its slots go back with [`Associations::give`] once no worker
+    /// uses them.
+    pub fn remove(&mut self, inbound_spi: u32) -> Option<(Child, bool)> {
         let position = self.children.iter().position(|child| child.sa.inbound_spi == inbound_spi)?;
-        Some(self.children.remove(position))
+        let child = self.children.remove(position);
+        let tunnel = child.sa.tunnel;
+        let sending = self.sending.get_mut(&tunnel);
+        let sent = sending.is_some_and(|spis| spis.extract_if(.., |spi| *spi == inbound_spi).count() > 0);
+        if self.sending.get(&tunnel).is_some_and(Vec::is_empty) {
+            self.sending.remove(&tunnel);
+        }
+        Some((child, sent))
     }
 
     /// Sends a child's ESP to other ports from now on.
@@ -125,14 +143,14 @@ impl Associations {
     }
 
     /// Children that have reached a limit of theirs since this was asked last. `now` tells what slots have counted.
-    pub fn reached(&mut self, now: impl Fn(Slots) -> Traffic) -> Vec<(TunnelId, Reached)> {
+    pub fn reached(&mut self, now: impl Fn(Slots) -> Traffic) -> Vec<(TunnelId, u32, Reached)> {
         let reach = |child: &mut Child| {
             let mut traffic = Traffic::NONE;
             traffic.add_since(&now(child.slots), &child.baseline);
             let packets = traffic.packets_in.max(traffic.packets_out);
             let reached = child.volumes.reached(packets, traffic.bytes_in.max(traffic.bytes_out))?;
             let before = child.told.replace(reached.degree);
-            (before < Some(reached.degree)).then_some((child.sa.tunnel, reached))
+            (before < Some(reached.degree)).then_some((child.sa.tunnel, child.sa.inbound_spi, reached))
         };
         self.children.iter_mut().filter(|child| child.volumes.limited()).filter_map(reach).collect()
     }
@@ -150,7 +168,13 @@ impl Associations {
 
     /// The child that a tunnel sends through.
     pub fn sending(&self, tunnel: TunnelId) -> Option<&Child> {
-        self.children.iter().rev().find(|child| child.sa.tunnel == tunnel)
+        let spi = self.sending.get(&tunnel)?.last()?;
+        self.children.iter().find(|child| child.sa.inbound_spi == *spi)
+    }
+
+    /// Tunnels that send.
+    pub fn up(&self) -> impl Iterator<Item = TunnelId> {
+        self.sending.keys().copied()
     }
 
     /// The keys of both directions of all children.

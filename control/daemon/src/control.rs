@@ -312,6 +312,7 @@ impl Control {
                 self.transmit(local, remote, datagram, Instant::now() + WAIT_FOR_NEIGHBOUR);
             }
             Action::InstallChild(sa) => self.install(*sa),
+            Action::UseChild { tunnel, inbound_spi, instead_of } => self.send_on(tunnel, inbound_spi, instead_of),
             Action::RemoveChild { tunnel: _, inbound_spi } => self.remove(inbound_spi),
             Action::MoveChild { tunnel, inbound_spi, encapsulation } => {
                 self.associations.relocate(inbound_spi, encapsulation);
@@ -336,8 +337,8 @@ impl Control {
         }
     }
 
-    /// Inbound first, and only once every worker can open what the peer seals may the peer learn that it is up: what IKE
-    /// wants sent comes out of it after this.
+    /// Only once every worker can open what the peer seals may the peer learn of it: what IKE wants sent comes out of it
+    /// after this.
     fn install(&mut self, sa: ChildSa) {
         let (tunnel, spi) = (sa.tunnel, sa.inbound_spi);
         let Some(index) = self.ids.index(tunnel) else { return };
@@ -353,24 +354,34 @@ impl Control {
         self.snapshot.inbound = self.picture().inbound();
         self.publish();
         if !self.dataplane.wait_observed() {
-            tracing::warn!(tunnel = self.name(tunnel), "a worker is slow: it may miss the tunnel's first packets");
+            tracing::warn!(tunnel = self.name(tunnel), "a worker is slow: it may miss the child SA's first packets");
         }
-        self.snapshot.tunnels = self.picture().tunnels();
-        self.snapshot.gateways = self.picture().gateways();
-        self.publish();
-        self.dataplane.wait_observed();
+    }
+
+    /// The peer is ready for what is sealed with this child. Nothing else waits for it, for the child in whose place it
+    /// stands is good for some time yet; but a peer that is told that that one is gone gets nothing of it any more.
+    fn send_on(&mut self, tunnel: TunnelId, inbound_spi: u32, instead_of: Option<u32>) {
+        self.associations.send_on(tunnel, inbound_spi, instead_of);
+        self.publish_sending();
     }
 
     /// Outbound first: nothing is sealed any more when the peer is told, and what it still sends is opened until then.
     fn remove(&mut self, inbound_spi: u32) {
-        let Some(child) = self.associations.remove(inbound_spi) else { return };
+        let Some((child, sent)) = self.associations.remove(inbound_spi) else { return };
+        if sent {
+            self.publish_sending();
+        }
+        self.snapshot.inbound = self.picture().inbound();
+        let version = self.publish();
+        self.leaving.push_back((version, child));
+    }
+
+    /// Another child is sent on, or none, and every worker has seen it.
+    fn publish_sending(&mut self) {
         self.snapshot.tunnels = self.picture().tunnels();
         self.snapshot.gateways = self.picture().gateways();
         self.publish();
         self.dataplane.wait_observed();
-        self.snapshot.inbound = self.picture().inbound();
-        let version = self.publish();
-        self.leaving.push_back((version, child));
     }
 
     /// Slots whose snapshot no worker reads any more are free, and what was counted in them is final.

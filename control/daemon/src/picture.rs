@@ -111,7 +111,7 @@ impl Picture<'_> {
     /// Border gateways with their routes: depend on the children and the resources.
     pub fn gateways(&self) -> SlotTable<Gateway> {
         let up: BTreeSet<gateway::TunnelIndex> =
-            self.associations.children().iter().filter_map(|child| self.ids.index(child.sa.tunnel)).collect();
+            self.associations.up().filter_map(|tunnel| self.ids.index(tunnel)).collect();
         let made = |(gateway, resource): (usize, &gateway::BorderGateway)| {
             let (mut routes, mut numbers, mut prefixes) = (Vec::new(), BTreeMap::new(), Vec::new());
             for route in gateway::valid_routes(self.resources, gateway::GatewayIndex(gateway as u32), &up) {

@@ -12,7 +12,7 @@ use crate::control::{Control, own};
 use crate::failure::Failure;
 use crate::kernel::Netlink;
 use crate::traffic::Traffic;
-use crate::volume::Reached;
+use crate::volume::{Degree, Reached};
 
 /// Sequence numbers below the last at which an SA is replaced: more than can be used until that is done.
 const RESERVE: u64 = 1 << 28;
@@ -49,17 +49,27 @@ impl Control {
         }
         let dataplane = &self.dataplane;
         let reached = self.associations.reached(|slots| Traffic::of(dataplane.handles(), slots));
-        for (tunnel, reached) in reached {
+        for (tunnel, inbound_spi, reached) in reached {
             let Reached { degree, name, carried, limit } = reached;
-            let degree = degree.name();
-            tracing::info!(
-                tunnel = self.name(tunnel),
-                limit = name,
-                of = limit,
-                carried,
-                "{degree} limit reached: setting it up anew"
-            );
-            self.set_up_anew(tunnel);
+            let name_of = self.name(tunnel);
+            match degree {
+                Degree::Soft => {
+                    tracing::info!(tunnel = name_of, limit = name, of = limit, carried, "soft limit reached: rekeying");
+                    self.with_ike(|endpoint, context| endpoint.rekey_child(tunnel, inbound_spi, context));
+                }
+                // One that another has taken the place of may carry what is still under way.
+                Degree::Hard if self.associations.sending(tunnel).is_none_or(|c| c.sa.inbound_spi != inbound_spi) => {}
+                Degree::Hard => {
+                    tracing::info!(
+                        tunnel = name_of,
+                        limit = name,
+                        of = limit,
+                        carried,
+                        "hard limit reached: setting it up anew"
+                    );
+                    self.set_up_anew(tunnel);
+                }
+            }
         }
     }
 

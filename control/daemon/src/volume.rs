@@ -47,16 +47,6 @@ impl Volumes {
     }
 }
 
-impl Degree {
-    /// In words.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Soft => "soft",
-            Self::Hard => "hard",
-        }
-    }
-}
-
 fn reached(name: &'static str, carried: u64, limit: Option<u64>) -> Option<Reached> {
     let limit = limit?;
     let degree = if carried >= limit {

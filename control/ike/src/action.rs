@@ -20,9 +20,17 @@ pub enum Action {
         /// The UDP payload.
         datagram: Vec<u8>,
     },
-    /// Install both directions. Of several children of one tunnel the one installed last is used
-    /// for sending; all of them receive until they are removed.
+    /// Install a child. It receives from now on, until it is removed, and sends when [`Action::UseChild`] says so.
     InstallChild(Box<ChildSa>),
+    /// The peer receives on a child: send on it what its selectors select, from now on.
+    UseChild {
+        /// The tunnel.
+        tunnel: TunnelId,
+        /// Which child.
+        inbound_spi: u32,
+        /// The child in whose place it stands, which sends no longer.
+        instead_of: Option<u32>,
+    },
     /// Remove both directions; the SPI is free again when that is done.
     RemoveChild {
         /// The tunnel.

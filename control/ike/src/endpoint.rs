@@ -236,6 +236,31 @@ impl Endpoint {
         })
     }
 
+    /// Replaces a tunnel's IKE SA by CREATE_CHILD_SA, now; its child SAs go on.
+    pub fn rekey_ike(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {
+        self.with_current(tunnel, ctx, IkeSa::rekey);
+    }
+
+    /// Replaces all child SAs of a tunnel, now.
+    pub fn rekey_children(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {
+        self.with_current(tunnel, ctx, IkeSa::rekey_children);
+    }
+
+    /// Replaces one child SA of a tunnel, as when it has carried nearly what it may.
+    pub fn rekey_child(&mut self, tunnel: TunnelId, inbound_spi: u32, ctx: &mut Context<'_>) {
+        self.with_current(tunnel, ctx, |sa| sa.rekey_child(inbound_spi));
+    }
+
+    fn with_current(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>, ask: impl FnOnce(&mut IkeSa)) {
+        self.event += 1;
+        let Some(spi) = self.tunnels.get(&tunnel).and_then(|known| known.current) else { return };
+        self.with_sa(spi, ctx, |sa, env| {
+            ask(sa);
+            sa.pursue(env);
+            Verdict::Continue
+        });
+    }
+
     /// All configured tunnels, in order.
     pub fn tunnels(&self) -> impl Iterator<Item = TunnelId> + '_ {
         self.tunnels.keys().copied()
@@ -251,19 +276,24 @@ impl Endpoint {
         self.sas.len()
     }
 
-    /// Begins an attempt of ours.
+    /// Begins an attempt of ours, unless the tunnel is up, being set up, or not wanted.
     fn begin(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        known.retry_at = None;
+        if known.config.admin == Admin::Up && known.current.is_none() && known.attempt.is_none() {
+            self.start(tunnel, ctx);
+        }
+    }
+
+    /// Begins an attempt of ours.
+    fn start(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {
         let spi = self.fresh_spi(ctx);
         let event = self.event;
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
-        known.retry_at = None;
-        if known.config.admin == Admin::Down || known.current.is_some() || known.attempt.is_some() {
-            return;
-        }
         known.counters.attempts += 1;
         known.attempt = Some(spi);
-        let mut env =
-            Env { config: &known.config, counters: &mut known.counters, ctx, event, alone: true, out: Vec::new() };
+        let alone = known.current.is_none();
+        let mut env = Env { config: &known.config, counters: &mut known.counters, ctx, event, alone, out: Vec::new() };
         let sa = IkeSa::initiate(tunnel, spi, &mut env);
         self.actions.extend(env.out);
         self.store(sa);
@@ -297,6 +327,32 @@ impl Endpoint {
             Verdict::Established { child, initial_contact } => {
                 self.on_established(sa, child, initial_contact, out, ctx);
             }
+            Verdict::Rekeyed(successor) => {
+                self.actions.extend(out);
+                self.store(sa);
+                self.succeed(spi, *successor, ctx);
+            }
+            Verdict::Spare(spare) => {
+                self.actions.extend(out);
+                self.store(sa);
+                self.store(*spare);
+            }
+            Verdict::Yielded { to, estate, loser } => {
+                self.actions.extend(out);
+                self.store(sa);
+                if let Some(loser) = loser {
+                    self.store(*loser);
+                }
+                if let Some(mut successor) = self.take(to) {
+                    successor.inherit(estate);
+                    self.succeed(spi, successor, ctx);
+                }
+            }
+            Verdict::Renew(reason) => {
+                self.actions.extend(out);
+                self.store(sa);
+                self.renew(tunnel, spi, reason, ctx);
+            }
             Verdict::Ended(reason) => {
                 self.actions.extend(out);
                 self.store(sa);
@@ -314,6 +370,33 @@ impl Endpoint {
                     self.actions.extend(action);
                 }
             }
+        }
+    }
+
+    /// An IKE SA has taken another one's place, with its children.
+    fn succeed(&mut self, old: u64, mut successor: IkeSa, ctx: &mut Context<'_>) {
+        let (tunnel, spi) = (successor.tunnel, successor.spi);
+        if let Some(known) = self.tunnels.get_mut(&tunnel) {
+            if known.current == Some(old) {
+                known.current = Some(spi);
+            } else {
+                // A newer one is in use: this one goes as the old one would have.
+                successor.retire_at = Some(ctx.now + REPLACED_GRACE);
+            }
+        }
+        self.store(successor);
+        self.with_sa(spi, ctx, |sa, env| {
+            sa.pursue(env);
+            Verdict::Continue
+        });
+    }
+
+    /// The peer does not rekey: sets another IKE SA up while the old one goes on, if that is ours to do.
+    fn renew(&mut self, tunnel: TunnelId, spi: u64, reason: DownReason, ctx: &mut Context<'_>) {
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        known.reason = reason;
+        if known.current == Some(spi) && known.config.startup == Startup::Initiate && known.attempt.is_none() {
+            self.start(tunnel, ctx);
         }
     }
 
@@ -355,7 +438,7 @@ impl Endpoint {
             self.store(sa);
             debug_assert_ne!(old_spi, spi);
             self.with_sa(spi, ctx, |sa, env| {
-                sa.drop_child(env);
+                sa.drop_children(env);
                 if sa.retire_at.is_none() {
                     sa.delete(env);
                 }
@@ -364,13 +447,17 @@ impl Endpoint {
             return;
         }
         let suites = sa.suites();
+        let replaced = known.current.and_then(|old| self.sas.get(&old)).and_then(IkeSa::sending);
         let was_up = known.current.replace(spi).is_some();
         let attempt = known.attempt;
         sa.child_installed();
         let ours = sa.initiator;
         self.store(sa);
+        let inbound_spi = child.inbound_spi;
         self.actions.push_back(Action::InstallChild(child));
         self.actions.extend(out);
+        // After our answer, so that the peer is ready for what follows it.
+        self.actions.push_back(Action::UseChild { tunnel, inbound_spi, instead_of: replaced });
         if !was_up && let Some((ike, esp)) = suites {
             if let Some(known) = self.tunnels.get_mut(&tunnel) {
                 known.go_up(now);

@@ -72,7 +72,7 @@ fn write(payloads: &Payloads<'_>) -> Chain {
         }
     }
     for notify in &payloads.notifies {
-        chain.push_notify(notify.kind, notify.data);
+        chain.push_notify_about(notify.protocol, notify.spi, notify.kind, notify.data);
     }
     for delete in &payloads.deletes {
         match delete {

@@ -223,6 +223,8 @@ impl DownReason {
 /// An exchange, as far as reasons name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exchange {
+    /// Another child SA, or a rekey.
+    CreateChildSa,
     /// The second pair of messages.
     IkeAuth,
     /// The first pair of messages.
@@ -236,6 +238,7 @@ pub enum Exchange {
 impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::CreateChildSa => "CREATE_CHILD_SA",
             Self::IkeAuth => "IKE_AUTH",
             Self::IkeSaInit => "IKE_SA_INIT",
             Self::Informational => "INFORMATIONAL",

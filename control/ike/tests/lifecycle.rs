@@ -100,18 +100,68 @@ fn a_peer_that_dies_is_noticed() {
 }
 
 #[test]
-fn lifetimes_end_in_a_new_start() {
-    for (ike, child, which, seconds) in [(14400, 60, Lifetime::Child, 60), (90, 3600, Lifetime::Ike, 90)] {
-        let mut a = config(A, B, Startup::Initiate);
-        a.ike_lifetime = Duration::from_secs(ike);
-        a.child_lifetime = Duration::from_secs(child);
-        let mut pair = Pair::configured(6, a, config(B, A, Startup::Respond));
-        pair.run(seconds + 2);
-        pair.assert_joined();
-        assert_eq!(pair.a.reason(), DownReason::LifetimeExpired { lifetime: which, seconds });
-        assert_eq!(pair.a.ups(), 2);
-        assert_eq!(pair.b.downs(), ["peer_deleted"]);
+fn both_kinds_of_sa_are_replaced_before_their_life_is_over() {
+    let (mut a, mut b) = (config(A, B, Startup::Initiate), config(B, A, Startup::Respond));
+    for end in [&mut a, &mut b] {
+        end.ike_lifetime = Duration::from_secs(200);
+        end.child_lifetime = Duration::from_secs(60);
     }
+    let mut pair = Pair::configured(6, a, b);
+    pair.run(1);
+    let first = pair.a.child().inbound_spi;
+    pair.run(1000);
+    pair.settle();
+    pair.assert_joined();
+    assert_ne!(pair.a.child().inbound_spi, first);
+    assert_eq!((pair.a.ups(), pair.b.ups()), (1, 1));
+    assert!(pair.a.downs().is_empty() && pair.b.downs().is_empty());
+    // Those that were replaced last may still repeat their last answer.
+    assert!(pair.a.endpoint.sa_count() + pair.b.endpoint.sa_count() <= 4);
+}
+
+#[test]
+fn rekeying_on_demand_keeps_the_tunnel_up() {
+    for seed in 0..20 {
+        let mut pair = up(seed);
+        for round in 0..4 {
+            let first = (pair.a.child().inbound_spi, pair.b.child().inbound_spi);
+            match round {
+                0 => pair.on_a(|e, ctx| e.rekey_children(TUNNEL, ctx)),
+                1 => pair.on_b(|e, ctx| e.rekey_children(TUNNEL, ctx)),
+                2 => {
+                    // Both at once.
+                    pair.on_a(|e, ctx| e.rekey_children(TUNNEL, ctx));
+                    pair.on_b(|e, ctx| e.rekey_children(TUNNEL, ctx));
+                }
+                _ => {
+                    pair.on_a(|e, ctx| e.rekey_ike(TUNNEL, ctx));
+                    pair.on_b(|e, ctx| e.rekey_ike(TUNNEL, ctx));
+                }
+            }
+            pair.settle();
+            pair.assert_joined();
+            let second = (pair.a.child().inbound_spi, pair.b.child().inbound_spi);
+            assert_eq!(first.0 == second.0, round == 3, "seed {seed}, round {round}");
+            assert_eq!(first.1 == second.1, round == 3);
+        }
+        pair.run(100);
+        pair.assert_joined();
+        assert_eq!((pair.a.endpoint.sa_count(), pair.b.endpoint.sa_count()), (1, 1), "seed {seed}");
+        assert_eq!((pair.a.ups(), pair.b.ups()), (1, 1));
+        assert!(pair.a.downs().is_empty() && pair.b.downs().is_empty());
+    }
+}
+
+#[test]
+fn the_keys_of_a_rekeyed_ike_sa_are_used_at_once() {
+    let mut pair = up(3);
+    pair.on_a(|e, ctx| e.rekey_ike(TUNNEL, ctx));
+    pair.settle();
+    let before = pair.a.child().inbound_spi;
+    pair.on_b(|e, ctx| e.rekey_children(TUNNEL, ctx));
+    pair.settle();
+    pair.assert_joined();
+    assert_ne!(pair.a.child().inbound_spi, before);
 }
 
 #[test]

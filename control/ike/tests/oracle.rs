@@ -59,7 +59,7 @@ impl End {
             match action {
                 Action::Transmit { datagram, .. } => sent.push(datagram),
                 Action::InstallChild(child) => self.child = Some(child),
-                other => assert!(matches!(other, Action::Up { .. }), "{other:?}"),
+                other => assert!(matches!(other, Action::Up { .. } | Action::UseChild { .. }), "{other:?}"),
             }
         }
         sent

@@ -60,8 +60,14 @@ impl Chain {
 
     /// Adds a Notify payload about the IKE SA as a whole.
     pub(crate) fn push_notify(&mut self, notify: u16, data: &[u8]) {
-        let mut body = vec![protocol::NONE, 0];
+        self.push_notify_about(protocol::NONE, &[], notify, data);
+    }
+
+    /// Adds a Notify payload about the SA with this SPI.
+    pub(crate) fn push_notify_about(&mut self, protocol: u8, spi: &[u8], notify: u16, data: &[u8]) {
+        let mut body = vec![protocol, spi.len() as u8];
         body.extend_from_slice(&notify.to_be_bytes());
+        body.extend_from_slice(spi);
         body.extend_from_slice(data);
         self.push(kind::NOTIFY, &body);
     }

@@ -3,9 +3,13 @@
 use super::ParseError;
 use super::reader::Reader;
 
-/// A notification; its protocol and SPI say nothing that we need.
+/// A notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Notify<'a> {
+    /// 0 if it is about the IKE SA as a whole.
+    pub(crate) protocol: u8,
+    /// Of the SA that it is about; empty if it is about the IKE SA as a whole.
+    pub(crate) spi: &'a [u8],
     pub(crate) kind: u16,
     pub(crate) data: &'a [u8],
 }
@@ -13,11 +17,11 @@ pub(crate) struct Notify<'a> {
 impl<'a> Notify<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(body);
-        let _protocol = reader.u8()?;
+        let protocol = reader.u8()?;
         let spi_bytes = reader.u8()?;
         let kind = reader.u16()?;
-        reader.take(usize::from(spi_bytes))?;
-        Ok(Self { kind, data: reader.rest() })
+        let spi = reader.take(usize::from(spi_bytes))?;
+        Ok(Self { protocol, spi, kind, data: reader.rest() })
     }
 
     /// RFC 7296 §3.10.1: types below 16384 are errors, the rest are status.
@@ -37,6 +41,8 @@ pub(crate) mod kind {
     pub(crate) const NO_ADDITIONAL_SAS: u16 = 35;
     pub(crate) const TS_UNACCEPTABLE: u16 = 38;
     pub(crate) const TEMPORARY_FAILURE: u16 = 43;
+    pub(crate) const CHILD_SA_NOT_FOUND: u16 = 44;
+    pub(crate) const REKEY_SA: u16 = 16393;
     pub(crate) const INITIAL_CONTACT: u16 = 16384;
     pub(crate) const NAT_DETECTION_SOURCE_IP: u16 = 16388;
     pub(crate) const NAT_DETECTION_DESTINATION_IP: u16 = 16389;
@@ -62,7 +68,7 @@ pub(crate) fn name(kind: u16) -> &'static str {
         kind::TS_UNACCEPTABLE => "TS_UNACCEPTABLE",
         39 => "INVALID_SELECTORS",
         kind::TEMPORARY_FAILURE => "TEMPORARY_FAILURE",
-        44 => "CHILD_SA_NOT_FOUND",
+        kind::CHILD_SA_NOT_FOUND => "CHILD_SA_NOT_FOUND",
         _ => "not known here",
     }
 }

@@ -6,6 +6,21 @@ use crate::config::EspProposal;
 use crate::message::{ENCR, ESN, INTEG, KE, Proposal, Transform, protocol};
 
 impl EspProposal {
+    /// Nothing but a suite that was agreed on before, for its successor. What is configured for key exchange stays: the
+    /// first child of an IKE SA has none of its own.
+    pub(crate) fn only(&self, suite: EspSuite) -> Self {
+        let mut key_exchange = self.key_exchange.clone();
+        if let Some(group) = suite.key_exchange {
+            key_exchange.sort_by_key(|other| *other != group);
+        }
+        Self {
+            encryption: vec![suite.encryption],
+            integrity: suite.integrity.into_iter().collect(),
+            key_exchange,
+            esn: suite.esn,
+        }
+    }
+
     /// Our SA payload. RFC 7296 §1.2: IKE_AUTH has no key exchange for the child, so `key_exchange` is for
     /// CREATE_CHILD_SA alone. AEAD and CBC ciphers need a proposal each, as in [`crate::IkeProposal`].
     pub(crate) fn offer(&self, spi: u32, key_exchange: bool) -> Vec<Proposal> {

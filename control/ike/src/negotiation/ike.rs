@@ -6,6 +6,17 @@ use crate::config::IkeProposal;
 use crate::message::{ADDITIONAL_KE, ENCR, INTEG, KE, PRF, Proposal, Transform, protocol};
 
 impl IkeProposal {
+    /// Nothing but a suite that was agreed on before, for its successor.
+    pub(crate) fn only(&self, suite: IkeSuite) -> Self {
+        Self {
+            key_exchange: vec![suite.key_exchange],
+            additional_key_exchange: Vec::new(),
+            encryption: vec![suite.encryption],
+            integrity: suite.integrity.into_iter().collect(),
+            prf: vec![suite.prf],
+        }
+    }
+
     /// Our SA payload, with our new SPI in a rekey. RFC 5282 §8: an AEAD stands without integrity, so AEAD
     /// and CBC ciphers need a proposal each; the class of the most wanted cipher comes first.
     pub(crate) fn offer(&self, spi: Option<u64>) -> Vec<Proposal> {

@@ -1,7 +1,9 @@
-//! INFORMATIONAL exchanges of an established SA: deletes, errors, liveness (RFC 7296 §1.4).
+//! What an established SA is asked and answered: CREATE_CHILD_SA, deletes, errors, liveness (RFC 7296 §1.3, §1.4).
 
+use super::children::{ChildState, Wanted};
+use super::exchange::{Purpose, Request};
 use super::{Env, IkeSa, Path, Phase, Verdict};
-use crate::message::{Chain, Delete, ExchangeType, Header, Payloads, notify_kind};
+use crate::message::{Chain, Delete, ExchangeType, Header, Payloads, notify_kind, protocol};
 use crate::reason::{DownReason, Exchange, Protocol};
 
 impl IkeSa {
@@ -24,18 +26,25 @@ impl IkeSa {
             self.answer_notify(header, datagram, (notify.0, &notify.1), path, env);
             return Verdict::Continue;
         }
-        match header.exchange {
+        // With a window of one, another request shows that the peer has our last answer.
+        let waiting = self.waiting();
+        let verdict = match header.exchange {
             ExchangeType::Informational => self.on_informational(header, datagram, &payloads, path, env),
-            // GAP(RFC 7296 §1.3): rekeying and further children are later work.
             ExchangeType::CreateChildSa => {
-                self.answer_notify(header, datagram, (notify_kind::NO_ADDITIONAL_SAS, &[]), path, env);
-                Verdict::Continue
+                let for_ike = payloads.proposals.iter().flatten().any(|p| p.protocol == protocol::IKE);
+                if for_ike {
+                    self.on_ike_rekey_request(header, datagram, &payloads, path, env)
+                } else {
+                    self.on_creation_request(header, datagram, &payloads, path, env)
+                }
             }
             ExchangeType::IkeSaInit | ExchangeType::IkeAuth | ExchangeType::Other(_) => {
                 self.answer_notify(header, datagram, (notify_kind::INVALID_SYNTAX, &[]), path, env);
                 Verdict::Continue
             }
-        }
+        };
+        self.use_waiting(&waiting, env);
+        verdict
     }
 
     fn on_informational(
@@ -46,37 +55,73 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let closing = self.is_closing();
         let failed = payloads.notify(notify_kind::AUTHENTICATION_FAILED).is_some();
         if failed || payloads.deletes.contains(&Delete::Ike) {
-            // RFC 7296 §1.4.1: a deleted IKE SA takes its child with it, and is answered emptily.
+            // RFC 7296 §1.4.1: a deleted IKE SA takes its children with it, and is answered emptily.
             self.answer(header, datagram, &Chain::new(), path, env);
-            self.close_after_answer(env);
-            let reason = if failed {
-                DownReason::AuthenticationRejected { local_id: env.config.local_id.clone() }
-            } else {
-                DownReason::PeerDeleted(Protocol::Ike)
-            };
-            return ended(closing, reason);
+            return self.on_deleted(failed, env);
         }
-        let child = self.child.filter(|child| {
-            payloads.deletes.iter().any(|d| match d {
-                Delete::Esp(spis) => spis.contains(&child.outbound_spi),
-                Delete::Ike | Delete::Other => false,
-            })
+        let closing = self.is_closing();
+        let named = payloads.deletes.iter().flat_map(|delete| match delete {
+            Delete::Esp(spis) => spis.as_slice(),
+            Delete::Ike | Delete::Other => &[],
         });
+        // A peer has no more children than we have; what it repeats or makes up is skipped.
         let mut chain = Chain::new();
-        let Some(child) = child else {
-            // A liveness check, a status, or a child that is gone already.
-            self.answer(header, datagram, &chain, path, env);
-            return Verdict::Continue;
-        };
-        // RFC 7296 §1.4.1: the other direction's SPI goes back.
-        chain.push_delete_esp(child.inbound_spi);
+        let mut deleted = false;
+        for outbound_spi in named {
+            let Some((inbound_spi, state)) = self.child_of_peer(*outbound_spi).map(|c| (c.inbound_spi, c.state)) else {
+                continue;
+            };
+            // RFC 7296 §1.4.1, §2.25.1: the other direction's SPI goes back, unless our own Delete names it.
+            if state != ChildState::Deleting {
+                chain.push_delete_esp(inbound_spi);
+            }
+            deleted |= self.on_child_deleted(inbound_spi, state, env);
+        }
         self.answer(header, datagram, &chain, path, env);
-        // Without its only child the IKE SA is of no use.
-        self.delete(env);
-        ended(closing, DownReason::PeerDeleted(Protocol::Esp))
+        if deleted && !self.has_children() && self.creation().is_none() {
+            // Without a child the IKE SA is of no use.
+            self.delete(env);
+            return ended(closing, DownReason::PeerDeleted(Protocol::Esp));
+        }
+        Verdict::Continue
+    }
+
+    /// The peer has deleted a child: true if nothing has taken its place.
+    fn on_child_deleted(&mut self, inbound_spi: u32, state: ChildState, env: &mut Env<'_, '_>) -> bool {
+        self.tasks.retain(|task| task.what != Wanted::RekeyChild(inbound_spi));
+        let successor = match state {
+            ChildState::Replaced { by } => Some(by),
+            ChildState::Live | ChildState::Redundant { .. } | ChildState::Deleting | ChildState::Lingering { .. } => {
+                None
+            }
+        };
+        if let Some(successor) = successor.filter(|by| self.child(*by).is_some_and(|c| c.state == ChildState::Live)) {
+            self.use_child(successor, Some(inbound_spi), env);
+        }
+        self.let_linger(inbound_spi, env);
+        state == ChildState::Live
+    }
+
+    /// The peer has deleted this SA, and has its answer.
+    fn on_deleted(&mut self, failed: bool, env: &mut Env<'_, '_>) -> Verdict {
+        let closing = self.is_closing();
+        // RFC 7296 §2.25.2: we forget that we were replacing it; what the peer has made in its place stays.
+        if let Some(Purpose::RekeyIke(ours)) = self.request.as_ref().map(|request| &request.purpose)
+            && let Some(rival) = ours.rival.as_ref().filter(|_| !failed)
+        {
+            let (to, estate) = (rival.spi, self.bequeath());
+            self.close_after_answer(env);
+            return Verdict::Yielded { to, estate, loser: None };
+        }
+        self.close_after_answer(env);
+        let reason = if failed {
+            DownReason::AuthenticationRejected { local_id: env.config.local_id.clone() }
+        } else {
+            DownReason::PeerDeleted(Protocol::Ike)
+        };
+        ended(closing, reason)
     }
 
     pub(super) fn on_response(
@@ -87,13 +132,48 @@ impl IkeSa {
         env: &mut Env<'_, '_>,
     ) -> Verdict {
         let Some((first, plain)) = self.open(header, datagram, env.counters) else { return Verdict::Continue };
-        if Payloads::parse(first, &plain).is_err() {
-            env.counters.malformed += 1;
-        }
         self.heard(path, env);
-        self.request = None;
-        if self.is_closing() {
-            self.discard(env);
+        let Some(Request { purpose, .. }) = self.request.take() else { return Verdict::Continue };
+        let payloads = match Payloads::parse(first, &plain) {
+            Ok(payloads) => payloads,
+            Err(error) => {
+                env.counters.malformed += 1;
+                return self.on_broken_response(purpose, error, env);
+            }
+        };
+        match purpose {
+            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeAuth => Verdict::Continue,
+            Purpose::Close => {
+                self.discard(env);
+                Verdict::Continue
+            }
+            Purpose::DeleteChild(inbound_spi) => {
+                self.let_linger(inbound_spi, env);
+                Verdict::Continue
+            }
+            Purpose::CreateChild(creation) => self.on_creation_response(*creation, &payloads, env),
+            Purpose::RekeyIke(rekey) => self.on_ike_rekey_response(*rekey, &payloads, env),
+        }
+    }
+
+    /// An answer that nothing can be done with.
+    fn on_broken_response(
+        &mut self,
+        purpose: Purpose,
+        error: crate::message::ParseError,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        match purpose {
+            Purpose::Close => self.discard(env),
+            Purpose::DeleteChild(inbound_spi) => self.let_linger(inbound_spi, env),
+            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeAuth => {}
+            Purpose::CreateChild(creation) => {
+                env.ctx.spis.release(self.tunnel, creation.inbound_spi);
+                return Verdict::Renew(DownReason::Malformed { exchange: Exchange::CreateChildSa, error });
+            }
+            Purpose::RekeyIke(_) => {
+                return Verdict::Renew(DownReason::Malformed { exchange: Exchange::CreateChildSa, error });
+            }
         }
         Verdict::Continue
     }
@@ -105,20 +185,7 @@ impl IkeSa {
         self.follow(path, env);
     }
 
-    fn answer_notify(
-        &mut self,
-        header: Header,
-        datagram: &[u8],
-        (notify, data): (u16, &[u8]),
-        path: Path,
-        env: &mut Env<'_, '_>,
-    ) {
-        let mut chain = Chain::new();
-        chain.push_notify(notify, data);
-        self.answer(header, datagram, &chain, path, env);
-    }
-
-    fn is_closing(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         matches!(self.phase, Phase::Closing)
     }
 }

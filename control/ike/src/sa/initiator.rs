@@ -1,17 +1,20 @@
 //! The initiator's half of IKE_SA_INIT and IKE_AUTH (RFC 7296 §1.2).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::authentication::{AUTH_SHARED_KEY, Refusal, Tell, refused};
+use super::children::{Agreed, Wanted};
+use super::create_child::accepted_selectors;
+use super::exchange::Purpose;
 use super::nat::{IKE_PORT, NAT_T_PORT, Nat, push_detection};
-use super::{Child, Env, IkeSa, Path, Phase, Secure, Verdict};
-use crate::algorithm::{EspSuite, KeGroup};
+use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
+use crate::algorithm::KeGroup;
 use crate::child::ChildSa;
 use crate::config::{TunnelConfig, TunnelId};
 use crate::crypto::{KeSecret, Protection, SaKeys, child_keys};
 use crate::message::{Chain, ExchangeType, HEADER_BYTES, Header, Notify, Payloads, kind, notify_kind, selectors_body};
 use crate::reason::{DownReason, End, Exchange, Protocol, Violation};
-use crate::selector::TrafficSelector;
 
 /// What the initiator keeps between IKE_SA_INIT and its answer.
 #[derive(Debug)]
@@ -76,12 +79,17 @@ impl IkeSa {
             nat: Nat::default(),
             nonces: (Vec::new(), Vec::new()),
             secure: None,
-            child: None,
+            reserved: None,
+            children: Vec::new(),
+            sending: None,
+            tasks: VecDeque::new(),
+            replaced: false,
             request: None,
             next_id: 0,
             expected_id: 0,
             answered: None,
-            lifetimes: None,
+            rekey_at: None,
+            lives_until: None,
             expires: None,
             last_heard: env.ctx.now,
             last_sent: env.ctx.now,
@@ -102,7 +110,7 @@ impl IkeSa {
         push_detection(&mut chain, (self.spi, 0), self.path, env.config.force_encapsulation);
         self.next_id = 0;
         let datagram = chain.into_datagram(self.header(ExchangeType::IkeSaInit, false, 0));
-        self.send_datagram(ExchangeType::IkeSaInit, Exchange::IkeSaInit, datagram, env);
+        self.send_datagram(ExchangeType::IkeSaInit, Purpose::IkeSaInit, datagram, env);
     }
 
     pub(super) fn on_init_response(&mut self, header: Header, datagram: &[u8], env: &mut Env<'_, '_>) -> Verdict {
@@ -239,7 +247,7 @@ impl IkeSa {
             self.phase = Phase::Over;
             return Verdict::Ended(DownReason::LocalResources);
         };
-        self.child = Some(Child::reserved(spi));
+        self.reserved = Some(spi);
         let init_request = self.request.take().map(|r| r.datagram).unwrap_or_default();
         let proof = self.our_proof(config, &init_request);
         // There is no IDr: it would only ask the peer to be someone. Without it the peer says who it
@@ -256,7 +264,7 @@ impl IkeSa {
         let init_response = init_response.to_vec();
         self.phase = Phase::Authenticating(Box::new(Authenticating { init_response }));
         self.next_id = 1;
-        self.send_request(ExchangeType::IkeAuth, Exchange::IkeAuth, &chain, env);
+        self.send_request(ExchangeType::IkeAuth, Purpose::IkeAuth, &chain, env);
         Verdict::Continue
     }
 
@@ -277,12 +285,13 @@ impl IkeSa {
                 self.agree_child_as_initiator(&payloads, env.config)
             });
         match outcome {
-            Ok((esp, outbound_spi, selectors)) => {
+            Ok(agreed) => {
                 self.follow(path, env);
-                Verdict::Established {
-                    child: self.establish(esp, outbound_spi, selectors, self.path, env),
-                    initial_contact: false,
+                let child = self.establish(agreed, env);
+                if self.missing_selectors(env.config).is_some() {
+                    self.want(Wanted::CreateChild, None);
                 }
+                Verdict::Established { child, initial_contact: false }
             }
             Err(refusal) => {
                 match refusal.tell {
@@ -328,74 +337,34 @@ impl IkeSa {
             return Err(Refusal::delete(refused(Exchange::IkeAuth, error, config)));
         }
         let proposals = payloads.proposals.as_ref().ok_or(broken(Violation::Missing("SA")))?;
-        let (esp, outbound_spi) = config.esp.chosen(proposals, false).ok_or(broken(Violation::Proposal))?;
+        let (suite, outbound_spi) = config.esp.chosen(proposals, false).ok_or(broken(Violation::Proposal))?;
         if outbound_spi < 256 {
             return Err(broken(Violation::Spi));
         }
-        let local = payloads.selectors_initiator.clone().ok_or(broken(Violation::Missing("TSi")))?;
-        let remote = payloads.selectors_responder.clone().ok_or(broken(Violation::Missing("TSr")))?;
-        let within = |theirs: &[TrafficSelector], ours: &[TrafficSelector]| {
-            !theirs.is_empty() && theirs.iter().all(|t| ours.iter().any(|o| o.contains(t)))
-        };
-        if !within(&local, &config.local_selectors) || !within(&remote, &config.remote_selectors) {
-            return Err(broken(Violation::Selectors));
-        }
-        Ok((esp, outbound_spi, (local, remote)))
+        let proposed = (config.local_selectors.clone(), config.remote_selectors.clone());
+        let selectors = accepted_selectors(payloads, &proposed).map_err(broken)?;
+        Ok(Agreed { suite, outbound_spi, selectors })
     }
 
     /// Both ends are authenticated and agree on the child.
-    pub(super) fn establish(
-        &mut self,
-        esp: EspSuite,
-        outbound_spi: u32,
-        (local_selectors, remote_selectors): (Vec<TrafficSelector>, Vec<TrafficSelector>),
-        path: Path,
-        env: &mut Env<'_, '_>,
-    ) -> Box<ChildSa> {
-        let now = env.ctx.now;
+    pub(super) fn establish(&mut self, agreed: Agreed, env: &mut Env<'_, '_>) -> Box<ChildSa> {
         self.phase = Phase::Established;
         self.expires = None;
         self.established = Some(env.event);
-        self.last_heard = now;
-        self.lifetimes = Some((now + env.config.ike_lifetime, now + env.config.child_lifetime));
-        let encapsulation = self.encapsulation(path);
-        let inbound_spi = self.child.map_or(0, |c| c.inbound_spi);
-        self.child = Some(Child { inbound_spi, outbound_spi, suite: Some(esp), encapsulation, installed: false });
+        self.last_heard = env.ctx.now;
+        self.set_lifetime(env);
         let keys = self
             .secure
             .as_ref()
-            .map(|s| child_keys(s.suite.prf, &s.keys.d, None, (&self.nonces.0, &self.nonces.1), esp));
+            .map(|s| child_keys(s.suite.prf, &s.keys.d, None, (&self.nonces.0, &self.nonces.1), agreed.suite));
         let (to_responder, to_initiator) = keys.expect("an SA is established only after its keys are derived");
-        let (outbound_key, inbound_key) =
-            if self.initiator { (to_responder, to_initiator) } else { (to_initiator, to_responder) };
-        Box::new(ChildSa {
-            tunnel: self.tunnel,
-            inbound_spi,
-            outbound_spi,
-            cipher: esp.encryption,
-            integrity: esp.integrity,
-            inbound_key,
-            outbound_key,
-            esn: esp.esn,
-            local: path.local.ip(),
-            remote: path.remote.ip(),
-            encapsulation,
-            local_selectors,
-            remote_selectors,
-            lifetime: env.config.child_lifetime,
-        })
+        let keys = if self.initiator { (to_initiator, to_responder) } else { (to_responder, to_initiator) };
+        let inbound_spi = self.reserved.take().unwrap_or_default();
+        let (child, sa) = self.make_child(inbound_spi, agreed, keys, env);
+        self.children.push(child);
+        Box::new(sa)
     }
 }
-
-impl Child {
-    /// Nothing but our SPI.
-    pub(super) fn reserved(inbound_spi: u32) -> Self {
-        Self { inbound_spi, outbound_spi: 0, suite: None, encapsulation: None, installed: false }
-    }
-}
-
-/// The suite, the peer's SPI, and the selectors behind us and behind the peer.
-pub(super) type Agreed = (EspSuite, u32, (Vec<TrafficSelector>, Vec<TrafficSelector>));
 
 pub(super) fn violation(exchange: Exchange, violation: Violation) -> DownReason {
     DownReason::PeerProtocolViolation { exchange, violation }

@@ -1,32 +1,37 @@
-//! One IKE SA: its exchanges, its window of one message, its timers.
+//! One IKE SA: what it is, what it does when a message comes or its time has come.
 
 mod authentication;
+mod children;
+mod create_child;
+mod exchange;
 mod informational;
 mod initiator;
 mod nat;
+mod rekey;
 mod responder;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
-
 use crate::action::Action;
 use crate::algorithm::{EspSuite, IkeSuite};
-use crate::child::{ChildSa, UdpEncapsulation};
+use crate::child::ChildSa;
 use crate::config::{TunnelConfig, TunnelId};
 use crate::crypto::{Protection, SaKeys};
 use crate::endpoint::Context;
-use crate::message::{Chain, Encrypted, ExchangeType, Header, Payloads};
+use crate::message::{Chain, ExchangeType, Header};
 use crate::reason::{DownReason, Exchange, Lifetime};
 use crate::status::TunnelCounters;
+use children::{Child, Task, Wanted};
+use exchange::{Answered, Purpose, Request};
 use initiator::{Authenticating, Opening};
 use nat::Nat;
 use responder::HalfOpen;
 
+pub(crate) use children::Estate;
 pub(crate) use nat::NAT_T_PORT;
 pub(crate) use responder::Accepted;
 
@@ -52,14 +57,24 @@ pub(crate) struct IkeSa {
     /// The initiator's nonce, the responder's nonce.
     nonces: (Vec<u8>, Vec<u8>),
     secure: Option<Secure>,
-    child: Option<Child>,
+    /// The inbound SPI of the first child, until that is agreed on.
+    reserved: Option<u32>,
+    children: Vec<Child>,
+    /// The inbound SPI of the child we send on.
+    sending: Option<u32>,
+    /// What to ask the peer for when the window is open.
+    tasks: VecDeque<Task>,
+    /// The peer has another SA in this one's place, and deletes this one.
+    replaced: bool,
     request: Option<Request>,
     /// The next request of ours.
     next_id: u32,
     /// The next request of the peer's.
     expected_id: u32,
     answered: Option<Answered>,
-    lifetimes: Option<(Instant, Instant)>,
+    /// When it is to be replaced, once, and when it may not be used any longer.
+    rekey_at: Option<Instant>,
+    lives_until: Option<Instant>,
     /// When an SA that is not established goes away by itself.
     expires: Option<Instant>,
     last_heard: Instant,
@@ -105,6 +120,21 @@ pub(crate) enum Verdict {
         /// The peer says that it has no other SA with us.
         initial_contact: bool,
     },
+    /// Another SA takes its place and has its children.
+    Rekeyed(Box<IkeSa>),
+    /// The peer has made another SA in its place, and so do we: which of the two stays is not known yet.
+    Spare(Box<IkeSa>),
+    /// The SA that the peer has made in its place stays.
+    Yielded {
+        /// Ours.
+        to: u64,
+        /// What that takes over.
+        estate: Estate,
+        /// The one that we have made, if there is one: it is being deleted.
+        loser: Option<Box<IkeSa>>,
+    },
+    /// It goes on, but cannot be rekeyed: another one has to be set up before its life is over.
+    Renew(DownReason),
     /// It is over, or as good as over.
     Ended(DownReason),
     /// A half-open SA was never completed.
@@ -136,42 +166,34 @@ struct Secure {
     protection: Protection,
 }
 
-/// The child SA, as far as its end needs it.
-#[derive(Clone, Copy, Debug)]
-struct Child {
-    inbound_spi: u32,
-    /// 0 until agreed.
-    outbound_spi: u32,
-    suite: Option<EspSuite>,
-    encapsulation: Option<UdpEncapsulation>,
-    installed: bool,
-}
+impl Env<'_, '_> {
+    /// A fresh SPI for an IKE SA. Of 2^64 a second one like it does not come up.
+    fn fresh_spi(&mut self) -> u64 {
+        loop {
+            let spi = self.ctx.rng.next_u64();
+            if spi != 0 {
+                return spi;
+            }
+        }
+    }
 
-/// Our request that is not answered yet.
-#[derive(Debug)]
-struct Request {
-    id: u32,
-    wire: ExchangeType,
-    exchange: Exchange,
-    datagram: Vec<u8>,
-    sent: Instant,
-    again: Instant,
-    interval: Duration,
-}
+    /// When to replace what lives so long: before its end by a margin and, so that the two ends do not do so at once, by
+    /// up to another one (RFC 7296 §2.8).
+    fn rekey_after(&mut self, lifetime: Duration) -> Duration {
+        let margin = (lifetime / 10).min(LONGEST_MARGIN);
+        lifetime - margin - self.part_of(margin)
+    }
 
-/// The answer to the peer's last request.
-#[derive(Debug)]
-struct Answered {
-    /// RFC 7296 §2.1: a retransmission is the same bytes, so their digest tells it from anything else.
-    digest: [u8; 32],
-    datagram: Vec<u8>,
-}
+    /// How long to wait before what the peer had no time for is asked again.
+    fn retry_after(&mut self) -> Duration {
+        let interval = self.config.retry.retransmit;
+        interval + self.part_of(interval)
+    }
 
-/// Why an SK payload stayed closed.
-enum Closed {
-    Malformed,
-    BadIntegrity,
-    Unprotected,
+    /// A random part of it.
+    fn part_of(&mut self, time: Duration) -> Duration {
+        time.mul_f64(f64::from(self.ctx.rng.next_u32()) / f64::from(u32::MAX))
+    }
 }
 
 impl IkeSa {
@@ -195,6 +217,12 @@ impl IkeSa {
 
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, env: &mut Env<'_, '_>) -> Verdict {
+        let verdict = self.do_what_is_due(env);
+        self.pursue(env);
+        verdict
+    }
+
+    fn do_what_is_due(&mut self, env: &mut Env<'_, '_>) -> Verdict {
         let now = env.ctx.now;
         if self.expires.is_some_and(|at| at <= now) {
             return self.expire(env);
@@ -209,19 +237,24 @@ impl IkeSa {
             self.delete(env);
             return Verdict::Continue;
         }
-        if let Some((ike, child)) = self.lifetimes
-            && now >= ike.min(child)
-        {
-            let (lifetime, length) = if child <= ike {
-                (Lifetime::Child, env.config.child_lifetime)
-            } else {
-                (Lifetime::Ike, env.config.ike_lifetime)
-            };
+        if self.lives_until.is_some_and(|at| at <= now) {
             self.delete(env);
-            return Verdict::Ended(DownReason::LifetimeExpired { lifetime, seconds: length.as_secs() });
+            let seconds = env.config.ike_lifetime.as_secs();
+            return Verdict::Ended(DownReason::LifetimeExpired { lifetime: Lifetime::Ike, seconds });
         }
-        if self.liveness_due(env.config).is_some_and(|at| at <= now) {
-            self.send_request(ExchangeType::Informational, Exchange::Liveness, &Chain::new(), env);
+        if let Some(over) = self.tend_children(env) {
+            self.want_child_deleted(over);
+            if !self.has_children() {
+                self.delete(env);
+                let seconds = env.config.child_lifetime.as_secs();
+                return Verdict::Ended(DownReason::LifetimeExpired { lifetime: Lifetime::Child, seconds });
+            }
+        }
+        if self.rekey_at.take_if(|at| *at <= now).is_some() {
+            self.rekey();
+        }
+        if self.liveness_due(env.config).is_some_and(|at| at <= now) && self.tasks.is_empty() {
+            self.send_request(ExchangeType::Informational, Purpose::Liveness, &Chain::new(), env);
         }
         if self.keepalive_due().is_some_and(|at| at <= now) {
             self.last_sent = now;
@@ -229,6 +262,26 @@ impl IkeSa {
             env.out.push(Action::Transmit { local: self.path.local, remote: self.path.remote, datagram: vec![0xff] });
         }
         Verdict::Continue
+    }
+
+    /// Asks the peer for what is on the list, one thing at a time.
+    pub(crate) fn pursue(&mut self, env: &mut Env<'_, '_>) {
+        while self.is_established() && !self.replaced && self.request.is_none() {
+            let due = |task: &Task| task.not_before.is_none_or(|at| at <= env.ctx.now);
+            let Some(at) = self.tasks.iter().position(due) else { return };
+            match self.tasks.remove(at).map(|task| task.what) {
+                Some(Wanted::RekeyIke) => self.begin_ike_rekey(env),
+                Some(Wanted::RekeyChild(inbound_spi)) => self.begin_child_rekey(inbound_spi, env),
+                Some(Wanted::CreateChild) => self.begin_further_child(env),
+                Some(Wanted::DeleteChild(inbound_spi)) => {
+                    let mut chain = Chain::new();
+                    chain.push_delete_esp(inbound_spi);
+                    let purpose = Purpose::DeleteChild(inbound_spi);
+                    self.send_request(ExchangeType::Informational, purpose, &chain, env);
+                }
+                None => return,
+            }
+        }
     }
 
     /// Deletes an established SA and says so to the peer.
@@ -240,25 +293,9 @@ impl IkeSa {
 
     /// Forgets the SA without a word.
     pub(crate) fn discard(&mut self, env: &mut Env<'_, '_>) {
-        self.drop_child(env);
+        self.forget_request(env);
+        self.drop_children(env);
         self.phase = Phase::Over;
-    }
-
-    /// Ends the child SA: an installed one is removed, another one gives its SPI back.
-    pub(crate) fn drop_child(&mut self, env: &mut Env<'_, '_>) {
-        let Some(child) = self.child.take() else { return };
-        if child.installed {
-            env.out.push(Action::RemoveChild { tunnel: self.tunnel, inbound_spi: child.inbound_spi });
-        } else {
-            env.ctx.spis.release(self.tunnel, child.inbound_spi);
-        }
-    }
-
-    /// The endpoint has emitted the child's installation.
-    pub(crate) fn child_installed(&mut self) {
-        if let Some(child) = &mut self.child {
-            child.installed = true;
-        }
     }
 
     /// Authenticated traffic of the peer's was seen.
@@ -266,29 +303,22 @@ impl IkeSa {
         self.last_heard = self.last_heard.max(now);
     }
 
-    /// Sends the last answer again if this is the request it answered.
-    pub(crate) fn repeat_answer(&self, datagram: &[u8], path: Path, env: &mut Env<'_, '_>) {
-        match &self.answered {
-            Some(answered) if answered.digest == digest(datagram) => {
-                env.counters.retransmitted += 1;
-                env.out.push(path.transmit(&answered.datagram));
-            }
-            Some(_) | None => env.counters.unexpected += 1,
-        }
-    }
-
     /// When [`IkeSa::handle_timeout`] has something to do.
     pub(crate) fn deadline(&self, config: &TunnelConfig) -> Option<Instant> {
         let request = self.request.as_ref().map(|r| r.again.min(r.sent + config.retry.give_up));
+        let tasks = || self.tasks.iter().filter_map(|task| task.not_before).min();
         let established = if self.is_established() {
             [
                 self.retire_at,
-                self.lifetimes.map(|(ike, child)| ike.min(child)),
+                self.rekey_at,
+                self.lives_until,
                 self.liveness_due(config),
                 self.keepalive_due(),
+                self.children_deadline(),
+                self.request.is_none().then(tasks).flatten(),
             ]
         } else {
-            [None; 4]
+            [None; 7]
         };
         established.into_iter().chain([request, self.expires]).flatten().min()
     }
@@ -316,11 +346,11 @@ impl IkeSa {
     }
 
     pub(crate) fn suites(&self) -> Option<(IkeSuite, EspSuite)> {
-        Some((self.secure.as_ref()?.suite, self.child?.suite?))
+        Some((self.secure.as_ref()?.suite, self.sending_child().or(self.children.last())?.suite()))
     }
 
     pub(crate) fn encapsulated(&self) -> bool {
-        self.child.is_some_and(|c| c.encapsulation.is_some())
+        self.sending_child().is_some_and(Child::encapsulated)
     }
 
     /// The SPI of the end that began the SA; both ends know it.
@@ -333,7 +363,11 @@ impl IkeSa {
         match (&self.phase, expected) {
             (Phase::Opening(_), true) => self.on_init_response(header, datagram, env),
             (Phase::Authenticating(_), true) => self.on_auth_response(header, datagram, path, env),
-            (Phase::Established | Phase::Closing, true) => self.on_response(header, datagram, path, env),
+            (Phase::Established | Phase::Closing, true) => {
+                let verdict = self.on_response(header, datagram, path, env);
+                self.pursue(env);
+                verdict
+            }
             (Phase::HalfOpen(_) | Phase::Closed | Phase::Over, true) | (_, false) => {
                 env.counters.unexpected += 1;
                 Verdict::Continue
@@ -354,7 +388,9 @@ impl IkeSa {
                 return self.on_auth_request(header, datagram, path, env);
             }
             (Phase::Established | Phase::Closing, _) => {
-                return self.on_request(header, datagram, path, env);
+                let verdict = self.on_request(header, datagram, path, env);
+                self.pursue(env);
+                return verdict;
             }
             (Phase::Opening(_) | Phase::Authenticating(_) | Phase::HalfOpen(_) | Phase::Closed | Phase::Over, _) => {}
         }
@@ -362,42 +398,9 @@ impl IkeSa {
         Verdict::Continue
     }
 
-    /// Sends our request again, or gives it up.
-    fn repeat_request(&mut self, env: &mut Env<'_, '_>) -> Option<Verdict> {
-        let now = env.ctx.now;
-        let request = self.request.as_mut()?;
-        if now >= request.sent + env.config.retry.give_up {
-            let silent = DownReason::PeerSilent {
-                exchange: request.exchange,
-                remote: self.path.remote.ip(),
-                seconds: now.saturating_duration_since(request.sent).as_secs(),
-            };
-            return Some(self.give_up(silent, env));
-        }
-        if now >= request.again {
-            request.interval = (request.interval * 2).min(env.config.retry.retransmit_cap).max(SHORTEST);
-            request.again = now + request.interval;
-            self.last_sent = now;
-            env.counters.retransmitted += 1;
-            env.out.push(self.path.transmit(&request.datagram));
-        }
-        None
-    }
-
-    fn give_up(&mut self, silent: DownReason, env: &mut Env<'_, '_>) -> Verdict {
-        self.request = None;
-        let phase = std::mem::replace(&mut self.phase, Phase::Over);
-        self.drop_child(env);
-        match phase {
-            Phase::Opening(opening) => Verdict::Ended(opening.remembered.unwrap_or(silent)),
-            Phase::Authenticating(_) | Phase::Established => Verdict::Ended(silent),
-            Phase::HalfOpen(_) | Phase::Closing | Phase::Closed | Phase::Over => Verdict::Continue,
-        }
-    }
-
     fn expire(&mut self, env: &mut Env<'_, '_>) -> Verdict {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
-        self.drop_child(env);
+        self.drop_children(env);
         match phase {
             Phase::HalfOpen(_) => Verdict::Abandoned(DownReason::PeerSilent {
                 exchange: Exchange::IkeAuth,
@@ -415,95 +418,36 @@ impl IkeSa {
 
     /// Ends the SA with a last request of ours.
     fn close_with(&mut self, chain: &Chain, env: &mut Env<'_, '_>) {
-        self.drop_child(env);
-        self.request = None;
+        self.forget_request(env);
+        self.drop_children(env);
         self.phase = Phase::Closing;
-        self.send_request(ExchangeType::Informational, Exchange::Informational, chain, env);
+        self.send_request(ExchangeType::Informational, Purpose::Close, chain, env);
     }
 
     /// Ends the SA, keeping the last answer for a peer that has not got it.
     fn close_after_answer(&mut self, env: &mut Env<'_, '_>) {
-        self.drop_child(env);
-        self.request = None;
+        self.forget_request(env);
+        self.drop_children(env);
         self.phase = Phase::Closed;
         self.expires = Some(env.ctx.now + env.config.retry.give_up);
     }
 
-    /// Sends a protected request.
-    fn send_request(&mut self, wire: ExchangeType, exchange: Exchange, chain: &Chain, env: &mut Env<'_, '_>) {
-        let header = self.header(wire, false, self.next_id);
-        let Some(secure) = &mut self.secure else { return };
-        let datagram = secure.protection.seal(header, chain, env.ctx.rng);
-        self.send_datagram(wire, exchange, datagram, env);
+    /// Another SA is in this one's place, and the peer is to delete this one.
+    fn await_deletion(&mut self, env: &mut Env<'_, '_>) {
+        self.replaced = true;
+        self.retire_at = Some(env.ctx.now + env.config.retry.give_up);
     }
 
-    fn send_datagram(&mut self, wire: ExchangeType, exchange: Exchange, datagram: Vec<u8>, env: &mut Env<'_, '_>) {
-        let now = env.ctx.now;
-        env.counters.sent += 1;
-        env.out.push(self.path.transmit(&datagram));
-        self.last_sent = now;
-        let interval = env.config.retry.retransmit.max(SHORTEST);
-        let id = self.next_id;
-        self.request = Some(Request { id, wire, exchange, datagram, sent: now, again: now + interval, interval });
-        self.next_id = self.next_id.wrapping_add(1);
-    }
-
-    /// Answers a request in protected form and remembers the answer.
-    fn answer(&mut self, header: Header, request: &[u8], chain: &Chain, path: Path, env: &mut Env<'_, '_>) {
-        let answer = self.header(header.exchange, true, header.message_id);
-        let Some(secure) = &mut self.secure else { return };
-        let datagram = secure.protection.seal(answer, chain, env.ctx.rng);
-        env.counters.sent += 1;
-        // RFC 7296 §2.11: an answer goes back to where the request came from.
-        env.out.push(path.transmit(&datagram));
-        self.last_sent = env.ctx.now;
-        self.expected_id = header.message_id.wrapping_add(1);
-        self.answered = Some(Answered { digest: digest(request), datagram });
-    }
-
-    fn header(&self, exchange: ExchangeType, response: bool, message_id: u32) -> Header {
-        let (initiator_spi, responder_spi) = self.spis();
-        Header {
-            initiator_spi,
-            responder_spi,
-            next_payload: 0,
-            exchange,
-            from_initiator: self.initiator,
-            response,
-            message_id,
-        }
-    }
-
-    fn spis(&self) -> (u64, u64) {
-        if self.initiator { (self.spi, self.peer_spi) } else { (self.peer_spi, self.spi) }
-    }
-
-    /// Opens a protected message: the first payload's type and the payloads.
-    fn open(&self, header: Header, datagram: &[u8], counters: &mut TunnelCounters) -> Option<(u8, Zeroizing<Vec<u8>>)> {
-        // RFC 7296 §2.21.4: nothing is believed of a message that stays closed. It is counted.
-        match self.try_open(header, datagram) {
-            Ok(opened) => return Some(opened),
-            Err(Closed::Malformed) => counters.malformed += 1,
-            Err(Closed::BadIntegrity) => counters.bad_integrity += 1,
-            Err(Closed::Unprotected) => counters.unprotected_errors += 1,
-        }
-        None
-    }
-
-    fn try_open(&self, header: Header, datagram: &[u8]) -> Result<(u8, Zeroizing<Vec<u8>>), Closed> {
-        let bytes = datagram.get(crate::message::HEADER_BYTES..).ok_or(Closed::Malformed)?;
-        let outer = Payloads::parse(header.next_payload, bytes).map_err(|_| Closed::Malformed)?;
-        let (Some(encrypted), Some(secure)) = (outer.encrypted, self.secure.as_ref()) else {
-            return Err(Closed::Unprotected);
-        };
-        let Encrypted { first, .. } = encrypted;
-        let plain = secure.protection.open(datagram, &encrypted).map_err(|_| Closed::BadIntegrity)?;
-        Ok((first, plain))
+    /// Its life begins.
+    fn set_lifetime(&mut self, env: &mut Env<'_, '_>) {
+        let lifetime = env.config.ike_lifetime;
+        self.rekey_at = Some(env.ctx.now + env.rekey_after(lifetime));
+        self.lives_until = Some(env.ctx.now + lifetime);
     }
 
     fn liveness_due(&self, config: &TunnelConfig) -> Option<Instant> {
         let interval = config.liveness.filter(|i| !i.is_zero())?;
-        self.request.is_none().then(|| self.last_heard + interval)
+        (self.request.is_none() && !self.replaced).then(|| self.last_heard + interval)
     }
 
     fn keepalive_due(&self) -> Option<Instant> {
@@ -511,11 +455,7 @@ impl IkeSa {
     }
 }
 
-fn digest(datagram: &[u8]) -> [u8; 32] {
-    Sha256::digest(datagram).into()
-}
-
 /// RFC 3948 §4: the keepalive interval.
 const NAT_KEEPALIVE: Duration = Duration::from_secs(20);
-/// No configuration makes us repeat a request faster.
-const SHORTEST: Duration = Duration::from_millis(10);
+/// The longest margin between the replacement of an SA and its end.
+const LONGEST_MARGIN: Duration = Duration::from_secs(540);

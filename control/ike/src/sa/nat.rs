@@ -70,8 +70,8 @@ impl IkeSa {
             return;
         }
         self.path = path;
-        let Some(child) = &mut self.child else { return };
-        if let Some(encapsulation) = &mut child.encapsulation {
+        for child in &mut self.children {
+            let Some(encapsulation) = &mut child.encapsulation else { continue };
             encapsulation.remote_port = path.remote.port();
             if child.installed {
                 env.out.push(Action::MoveChild {

@@ -1,9 +1,12 @@
 //! The responder's half of IKE_SA_INIT and IKE_AUTH (RFC 7296 §1.2).
 
 use super::authentication::{AUTH_SHARED_KEY, Refusal, Tell};
-use super::initiator::{Agreed, NONCE_BYTES};
+use super::children::Agreed;
+use super::create_child::{agree_selectors, agree_suite};
+use super::exchange::{Answered, digest};
+use super::initiator::NONCE_BYTES;
 use super::nat::{Nat, push_detection};
-use super::{Answered, Child, Env, IkeSa, Path, Phase, Secure, Verdict, digest};
+use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::IkeSuite;
 use crate::config::{EspProposal, TunnelConfig, TunnelId};
 use crate::crypto::{KeSecret, Protection, SaKeys};
@@ -11,7 +14,6 @@ use crate::identity::Identity;
 use crate::message::{Chain, Header, Payloads, Proposal, kind, notify_kind, selectors_body};
 use crate::negotiation::describe;
 use crate::reason::{DownReason, End, Exchange, Protocol, Violation};
-use crate::selector::{list, narrow};
 
 /// What the responder keeps between IKE_SA_INIT and IKE_AUTH.
 #[derive(Debug)]
@@ -121,15 +123,14 @@ impl IkeSa {
         chain.push(kind::ID_R, &env.config.local_id.to_payload());
         chain.push_auth(AUTH_SHARED_KEY, &self.our_proof(env.config, &init_response));
         match child {
-            Ok((number, (esp, outbound_spi, (local, remote)))) => {
-                let inbound_spi = self.child.map_or(0, |c| c.inbound_spi);
-                chain.push_proposals(&[EspProposal::answer(number, esp, inbound_spi)]);
+            Ok((number, agreed)) => {
+                let inbound_spi = self.reserved.unwrap_or_default();
+                chain.push_proposals(&[EspProposal::answer(number, agreed.suite, inbound_spi)]);
                 // TSi is the initiator's side, which is the peer's.
-                chain.push(kind::TS_I, &selectors_body(&remote));
-                chain.push(kind::TS_R, &selectors_body(&local));
+                chain.push(kind::TS_I, &selectors_body(&agreed.selectors.1));
+                chain.push(kind::TS_R, &selectors_body(&agreed.selectors.0));
                 self.answer(header, datagram, &chain, path, env);
-                let child = self.establish(esp, outbound_spi, (local, remote), path, env);
-                Verdict::Established { child, initial_contact }
+                Verdict::Established { child: self.establish(agreed, env), initial_contact }
             }
             // RFC 7296 §1.2: the IKE SA comes up without its child. It is of no use to us, so we
             // delete it once the initiator has been told why.
@@ -179,7 +180,7 @@ impl IkeSa {
                 .spis
                 .allocate(self.tunnel)
                 .ok_or((notify_kind::TEMPORARY_FAILURE, DownReason::LocalResources))?;
-            self.child = Some(Child::reserved(spi));
+            self.reserved = Some(spi);
             Ok(agreed)
         });
         Ok(child)
@@ -226,33 +227,9 @@ fn judge_init<'a>(payloads: &Payloads<'a>, config: &TunnelConfig) -> Result<Judg
 }
 
 fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> AgreedChild {
-    let broken = |v| (notify_kind::INVALID_SYNTAX, super::initiator::violation(Exchange::IkeAuth, v));
-    let offered = payloads.proposals.as_ref().ok_or_else(|| broken(Violation::Missing("SA")))?;
-    let theirs = payloads.selectors_initiator.as_ref().ok_or(broken(Violation::Missing("TSi")))?;
-    let ours = payloads.selectors_responder.as_ref().ok_or(broken(Violation::Missing("TSr")))?;
-    let (esp, number, outbound_spi) = config.esp.choose(offered, None).ok_or_else(|| {
-        let reason = DownReason::NoProposalChosen {
-            protocol: Protocol::Esp,
-            ours: config.esp.describe(),
-            theirs: Some(describe(offered)),
-        };
-        (notify_kind::NO_PROPOSAL_CHOSEN, reason)
-    })?;
-    if outbound_spi < 256 {
-        return Err(broken(Violation::Spi));
-    }
-    let remote = narrow(theirs, &config.remote_selectors);
-    let local = narrow(ours, &config.local_selectors);
-    if remote.is_empty() || local.is_empty() {
-        let wanted = format!("{} behind us and {} behind itself", list(ours), list(theirs));
-        let reason = DownReason::SelectorsRefused {
-            local: list(&config.local_selectors),
-            remote: list(&config.remote_selectors),
-            theirs: Some(wanted),
-        };
-        return Err((notify_kind::TS_UNACCEPTABLE, reason));
-    }
-    Ok((number, (esp, outbound_spi, (local, remote))))
+    let (suite, number, outbound_spi) = agree_suite(payloads, config)?;
+    let selectors = agree_selectors(payloads, config)?;
+    Ok((number, Agreed { suite, outbound_spi, selectors }))
 }
 
 fn syntax(violation: Violation) -> Accepted {

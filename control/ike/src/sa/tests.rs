@@ -12,9 +12,10 @@ use crate::algorithm::{EspCipher, IkeCipher, KeGroup, PrfAlgorithm};
 use crate::child::SpiAllocator;
 use crate::config::{Admin, EspProposal, IkeProposal, Psk, Retry, Startup};
 use crate::identity::Identity;
-use crate::message::{Delete, HEADER_BYTES, ParseError, kind, notify_kind};
+use crate::message::{Delete, HEADER_BYTES, ParseError, Payloads, kind, notify_kind};
 use crate::reason::Protocol;
 use crate::selector::TrafficSelector;
+use zeroize::Zeroizing;
 
 const A: &str = "192.0.2.1";
 const B: &str = "198.51.100.2";
@@ -109,14 +110,14 @@ impl End {
 
     fn ask(&mut self, exchange: ExchangeType, chain: &Chain) -> Vec<u8> {
         let send = |sa: &mut Option<Box<IkeSa>>, env: &mut Env<'_, '_>| {
-            sa.as_mut().unwrap().send_request(exchange, Exchange::Informational, chain, env);
+            sa.as_mut().unwrap().send_request(exchange, Purpose::Close, chain, env);
         };
         self.with(send).1.remove(0)
     }
 
     fn opened(&self, datagram: &[u8]) -> (u8, Zeroizing<Vec<u8>>) {
         let header = Header::parse(datagram).unwrap();
-        self.sa.as_ref().unwrap().try_open(header, datagram).ok().expect("the message opens")
+        self.sa.as_ref().unwrap().open(header, datagram, &mut TunnelCounters::default()).expect("the message opens")
     }
 }
 
@@ -190,11 +191,15 @@ fn an_answer_without_proof_asks_for_eap() {
 }
 
 #[test]
-fn rekeying_is_declined_and_the_sa_stays() {
+fn what_cannot_be_created_is_refused_by_name() {
     let (mut a, mut b) = established();
     let (kinds, verdict) = notifies(&mut a, &mut b, ExchangeType::CreateChildSa, &Chain::new());
-    assert_eq!(kinds, [notify_kind::NO_ADDITIONAL_SAS]);
+    assert_eq!(kinds, [notify_kind::INVALID_SYNTAX]);
     assert!(matches!(verdict, Verdict::Continue) && b.sa.as_ref().unwrap().is_established());
+    let mut chain = Chain::new();
+    chain.push_notify_about(3, &[0, 0, 0x99, 0x99], notify_kind::REKEY_SA, &[]);
+    let (kinds, _) = notifies(&mut a, &mut b, ExchangeType::CreateChildSa, &chain);
+    assert_eq!(kinds, [notify_kind::CHILD_SA_NOT_FOUND]);
 }
 
 #[test]

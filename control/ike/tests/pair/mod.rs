@@ -88,8 +88,8 @@ pub struct Side {
     pub rng: ChaCha8Rng,
     pub spis: Spis,
     pub installed: BTreeMap<u32, ChildSa>,
-    /// Inbound SPIs in the order of installation: the last one sends.
-    pub order: Vec<u32>,
+    /// The inbound SPI of the child that sends.
+    pub sending: Option<u32>,
     /// Everything but transmissions, in order.
     pub events: Vec<Action>,
     /// Every datagram sent, without the marker.
@@ -103,7 +103,7 @@ impl Side {
             rng: ChaCha8Rng::seed_from_u64(seed),
             spis: Spis::default(),
             installed: BTreeMap::new(),
-            order: Vec::new(),
+            sending: None,
             events: Vec::new(),
             sent: Vec::new(),
         }
@@ -128,7 +128,7 @@ impl Side {
 
     /// The child that sends.
     pub fn child(&self) -> &ChildSa {
-        &self.installed[self.order.last().expect("a child is installed")]
+        &self.installed[&self.sending.expect("a child sends")]
     }
 
     /// Every reason the tunnel has been down for, in order.
@@ -155,12 +155,15 @@ impl Side {
                 }
                 Action::InstallChild(child) => {
                     assert!(self.spis.live.contains(&child.inbound_spi));
-                    self.order.push(child.inbound_spi);
                     assert!(self.installed.insert(child.inbound_spi, (**child).clone()).is_none());
+                }
+                Action::UseChild { inbound_spi, .. } => {
+                    assert!(self.installed.contains_key(inbound_spi), "sends on what is not installed");
+                    self.sending = Some(*inbound_spi);
                 }
                 Action::RemoveChild { inbound_spi, .. } => {
                     assert!(self.installed.remove(inbound_spi).is_some(), "removed twice");
-                    self.order.retain(|spi| spi != inbound_spi);
+                    self.sending.take_if(|spi| spi == inbound_spi);
                     assert!(self.spis.live.remove(inbound_spi));
                 }
                 Action::MoveChild { inbound_spi, encapsulation, .. } => {
@@ -276,6 +279,18 @@ impl Pair {
             self.step();
         }
         panic!("the machine spins");
+    }
+
+    /// Until what was replaced is gone on both ends.
+    pub fn settle(&mut self) {
+        self.run(1);
+        for _ in 0..100 {
+            if self.a.installed.len() <= 1 && self.b.installed.len() <= 1 {
+                return;
+            }
+            self.run(1);
+        }
+        panic!("a: {} children, b: {}", self.a.installed.len(), self.b.installed.len());
     }
 
     pub fn both_up(&self) -> bool {

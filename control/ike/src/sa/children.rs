@@ -1,0 +1,368 @@
+//! The child SAs of one IKE SA, from their agreement to the last packet they receive (RFC 7296 §1.4.1, §2.8).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::{Env, IkeSa};
+use crate::action::Action;
+use crate::algorithm::EspSuite;
+use crate::child::{ChildSa, EspKey, UdpEncapsulation};
+use crate::selector::TrafficSelector;
+
+/// What both ends agreed on.
+#[derive(Clone, Debug)]
+pub(super) struct Agreed {
+    pub(super) suite: EspSuite,
+    /// The peer's SPI.
+    pub(super) outbound_spi: u32,
+    /// What lies behind us, what lies behind the peer.
+    pub(super) selectors: (Vec<TrafficSelector>, Vec<TrafficSelector>),
+}
+
+/// A child SA, as far as its IKE SA needs it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(super) inbound_spi: u32,
+    pub(super) agreed: Agreed,
+    pub(super) encapsulation: Option<UdpEncapsulation>,
+    pub(super) state: ChildState,
+    /// The dataplane has it.
+    pub(super) installed: bool,
+    /// When to begin its replacement.
+    rekey_at: Option<Instant>,
+    /// When it may not be used any longer.
+    expires: Instant,
+    /// The peer began it, and has not yet shown that it has our answer: then at the latest we send on it.
+    use_at: Option<Instant>,
+}
+
+/// What is to become of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChildState {
+    /// It carries traffic.
+    Live,
+    /// The peer has replaced it by the child with this inbound SPI, and is about to delete it.
+    Replaced { by: u32 },
+    /// A collision made two in place of one, and the peer is to delete this one (RFC 7296 §2.8.1), until then.
+    Redundant { until: Instant },
+    /// Our Delete waits or is sent.
+    Deleting,
+    /// Deleted for both ends; what was on its way is still received until then.
+    Lingering { until: Instant },
+}
+
+/// What an IKE SA leaves to the one that takes its place (RFC 7296 §2.8).
+#[derive(Debug, Default)]
+pub(crate) struct Estate {
+    children: Vec<Child>,
+    tasks: VecDeque<Task>,
+    sending: Option<u32>,
+}
+
+/// Something to ask the peer for, as soon as the window is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) what: Wanted,
+    pub(super) not_before: Option<Instant>,
+}
+
+/// What to ask the peer for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    RekeyIke,
+    /// By inbound SPI.
+    RekeyChild(u32),
+    DeleteChild(u32),
+    /// One more child, for selectors that none has.
+    CreateChild,
+}
+
+impl IkeSa {
+    /// Both ends agree on a child: gives it to the dataplane, which receives on it at once.
+    pub(super) fn install_child(
+        &mut self,
+        inbound_spi: u32,
+        agreed: Agreed,
+        (inbound_key, outbound_key): (EspKey, EspKey),
+        env: &mut Env<'_, '_>,
+    ) {
+        let (child, sa) = self.make_child(inbound_spi, agreed, (inbound_key, outbound_key), env);
+        self.children.push(Child { installed: true, ..child });
+        env.out.push(Action::InstallChild(Box::new(sa)));
+    }
+
+    /// The child as this IKE SA and as the dataplane see it.
+    pub(super) fn make_child(
+        &self,
+        inbound_spi: u32,
+        agreed: Agreed,
+        (inbound_key, outbound_key): (EspKey, EspKey),
+        env: &mut Env<'_, '_>,
+    ) -> (Child, ChildSa) {
+        let lifetime = env.config.child_lifetime;
+        let encapsulation = self.encapsulation(self.path);
+        let sa = ChildSa {
+            tunnel: self.tunnel,
+            inbound_spi,
+            outbound_spi: agreed.outbound_spi,
+            cipher: agreed.suite.encryption,
+            integrity: agreed.suite.integrity,
+            esn: agreed.suite.esn,
+            inbound_key,
+            outbound_key,
+            local: self.path.local.ip(),
+            remote: self.path.remote.ip(),
+            encapsulation,
+            local_selectors: agreed.selectors.0.clone(),
+            remote_selectors: agreed.selectors.1.clone(),
+            lifetime,
+        };
+        let child = Child {
+            inbound_spi,
+            agreed,
+            encapsulation,
+            state: ChildState::Live,
+            installed: false,
+            rekey_at: Some(env.ctx.now + env.rekey_after(lifetime)),
+            expires: env.ctx.now + lifetime,
+            use_at: None,
+        };
+        (child, sa)
+    }
+
+    /// Sends on this child from now on, and on `instead_of` no longer.
+    pub(super) fn use_child(&mut self, inbound_spi: u32, instead_of: Option<u32>, env: &mut Env<'_, '_>) {
+        let Some(child) = self.child_mut(inbound_spi) else { return };
+        child.use_at = None;
+        self.sending = Some(inbound_spi);
+        env.out.push(Action::UseChild { tunnel: self.tunnel, inbound_spi, instead_of });
+    }
+
+    /// The peer may not have our answer yet: a child it began is sent on when it shows that it has, or at the latest
+    /// after some time.
+    pub(super) fn use_child_later(&mut self, inbound_spi: u32, now: Instant) {
+        if let Some(child) = self.child_mut(inbound_spi) {
+            child.use_at = Some(now + PATIENCE);
+        }
+    }
+
+    /// The peer has asked once more what was answered already.
+    pub(super) fn postpone_use(&mut self, now: Instant) {
+        for use_at in self.children.iter_mut().filter_map(|child| child.use_at.as_mut()) {
+            *use_at = now + PATIENCE;
+        }
+    }
+
+    /// Children that wait for the peer to show that it has our last answer.
+    pub(super) fn waiting(&self) -> Vec<u32> {
+        self.children.iter().filter(|child| child.use_at.is_some()).map(|child| child.inbound_spi).collect()
+    }
+
+    /// The peer has shown it: sends on those of them that are still wanted.
+    pub(super) fn use_waiting(&mut self, waiting: &[u32], env: &mut Env<'_, '_>) {
+        for inbound_spi in waiting {
+            let wanted = self.child(*inbound_spi).is_some_and(|c| c.state == ChildState::Live && c.use_at.is_some());
+            if wanted {
+                self.use_child(*inbound_spi, self.predecessor(*inbound_spi), env);
+            }
+        }
+    }
+
+    /// A child is deleted for both ends: what is on its way is received for a while yet.
+    pub(super) fn let_linger(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
+        let until = env.ctx.now + LINGER;
+        let Some(child) = self.child_mut(inbound_spi) else { return };
+        if child.installed {
+            child.state = ChildState::Lingering { until };
+            child.use_at = None;
+        } else {
+            self.remove_child(inbound_spi, env);
+        }
+        self.send_on_another(inbound_spi, env);
+    }
+
+    /// Takes a child out at once.
+    pub(super) fn remove_child(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
+        let Some(at) = self.children.iter().position(|child| child.inbound_spi == inbound_spi) else { return };
+        let child = self.children.remove(at);
+        if child.installed {
+            env.out.push(Action::RemoveChild { tunnel: self.tunnel, inbound_spi });
+        } else {
+            env.ctx.spis.release(self.tunnel, inbound_spi);
+        }
+        self.send_on_another(inbound_spi, env);
+    }
+
+    /// Ends all children; an SPI that was set aside for one goes back.
+    pub(crate) fn drop_children(&mut self, env: &mut Env<'_, '_>) {
+        if let Some(inbound_spi) = self.reserved.take() {
+            env.ctx.spis.release(self.tunnel, inbound_spi);
+        }
+        self.sending = None;
+        self.tasks.clear();
+        for inbound_spi in self.children.iter().map(|child| child.inbound_spi).collect::<Vec<_>>() {
+            self.remove_child(inbound_spi, env);
+        }
+    }
+
+    /// The endpoint has had the first child installed.
+    pub(crate) fn child_installed(&mut self) {
+        for child in &mut self.children {
+            child.installed = true;
+            self.sending = Some(child.inbound_spi);
+        }
+    }
+
+    /// Leaves everything to the IKE SA that takes this one's place.
+    pub(super) fn bequeath(&mut self) -> Estate {
+        Estate {
+            children: std::mem::take(&mut self.children),
+            tasks: std::mem::take(&mut self.tasks),
+            sending: self.sending.take(),
+        }
+    }
+
+    /// Takes over from the IKE SA whose place this one takes.
+    pub(crate) fn inherit(&mut self, estate: Estate) {
+        self.retire_at = None;
+        self.replaced = false;
+        self.children.extend(estate.children);
+        self.tasks.extend(estate.tasks.into_iter().filter(|task| task.what != Wanted::RekeyIke));
+        self.sending = estate.sending;
+    }
+
+    /// Puts a task on the list, unless it is there.
+    pub(super) fn want(&mut self, what: Wanted, not_before: Option<Instant>) {
+        if !self.tasks.iter().any(|task| task.what == what) {
+            self.tasks.push_back(Task { what, not_before });
+        }
+    }
+
+    /// Deletes a child of ours as soon as the window is open.
+    pub(super) fn want_child_deleted(&mut self, inbound_spi: u32) {
+        if let Some(child) = self.child_mut(inbound_spi) {
+            child.state = ChildState::Deleting;
+            child.use_at = None;
+            self.want(Wanted::DeleteChild(inbound_spi), None);
+        }
+    }
+
+    /// Does what is due for children: the end of those that linger, use, rekeying. The child whose life is over, if any.
+    pub(super) fn tend_children(&mut self, env: &mut Env<'_, '_>) -> Option<u32> {
+        let now = env.ctx.now;
+        let gone: Vec<u32> = self.spis_where(|c| matches!(c.state, ChildState::Lingering { until } if until <= now));
+        for inbound_spi in gone {
+            self.remove_child(inbound_spi, env);
+        }
+        for inbound_spi in self.spis_where(|c| matches!(c.state, ChildState::Redundant { until } if until <= now)) {
+            self.want_child_deleted(inbound_spi);
+        }
+        let due = self.spis_where(|c| c.use_at.is_some_and(|at| at <= now));
+        self.use_waiting(&due, env);
+        for inbound_spi in self.spis_where(|c| c.state == ChildState::Live && c.rekey_at.is_some_and(|at| at <= now)) {
+            self.rekey_child(inbound_spi);
+        }
+        self.spis_where(|c| !matches!(c.state, ChildState::Lingering { .. }) && c.expires <= now).first().copied()
+    }
+
+    /// Wants a child replaced, unless that is under way.
+    pub(crate) fn rekey_child(&mut self, inbound_spi: u32) {
+        let Some(child) = self.child_mut(inbound_spi).filter(|child| child.state == ChildState::Live) else { return };
+        child.rekey_at = None;
+        if self.creation().is_none_or(|creation| creation.replaces != Some(inbound_spi)) {
+            self.want(Wanted::RekeyChild(inbound_spi), None);
+        }
+    }
+
+    /// Wants all children replaced.
+    pub(crate) fn rekey_children(&mut self) {
+        for inbound_spi in self.spis_where(|child| child.state == ChildState::Live) {
+            self.rekey_child(inbound_spi);
+        }
+    }
+
+    /// When [`IkeSa::tend_children`] has something to do.
+    pub(super) fn children_deadline(&self) -> Option<Instant> {
+        let each = |child: &Child| {
+            let state = match child.state {
+                ChildState::Live => child.rekey_at,
+                ChildState::Redundant { until } => Some(until),
+                ChildState::Lingering { until } => return Some(until),
+                ChildState::Replaced { .. } | ChildState::Deleting => None,
+            };
+            [state, child.use_at, Some(child.expires)].into_iter().flatten().min()
+        };
+        self.children.iter().filter_map(each).min()
+    }
+
+    /// Children that are there for both ends.
+    pub(super) fn has_children(&self) -> bool {
+        self.children.iter().any(|child| matches!(child.state, ChildState::Live | ChildState::Replaced { .. }))
+    }
+
+    pub(super) fn child(&self, inbound_spi: u32) -> Option<&Child> {
+        self.children.iter().find(|child| child.inbound_spi == inbound_spi)
+    }
+
+    pub(super) fn child_mut(&mut self, inbound_spi: u32) -> Option<&mut Child> {
+        self.children.iter_mut().find(|child| child.inbound_spi == inbound_spi)
+    }
+
+    /// The child with this SPI of the peer's; one that lingers is gone for both ends.
+    pub(super) fn child_of_peer(&self, outbound_spi: u32) -> Option<&Child> {
+        let there = |child: &&Child| !matches!(child.state, ChildState::Lingering { .. });
+        self.children.iter().filter(there).find(|child| child.agreed.outbound_spi == outbound_spi)
+    }
+
+    /// The inbound SPI of the child we send on.
+    pub(crate) fn sending(&self) -> Option<u32> {
+        self.sending
+    }
+
+    /// The child we send on.
+    pub(crate) fn sending_child(&self) -> Option<&Child> {
+        self.child(self.sending?)
+    }
+
+    /// The child that another one takes the place of.
+    fn predecessor(&self, inbound_spi: u32) -> Option<u32> {
+        let replaced = ChildState::Replaced { by: inbound_spi };
+        self.children.iter().find(|child| child.state == replaced).map(|child| child.inbound_spi)
+    }
+
+    /// The child we sent on is gone: another one that is live takes over.
+    fn send_on_another(&mut self, gone: u32, env: &mut Env<'_, '_>) {
+        if self.sending != Some(gone) {
+            return;
+        }
+        self.sending = None;
+        let live = |child: &&Child| child.state == ChildState::Live && child.installed;
+        if let Some(inbound_spi) = self.children.iter().rev().find(live).map(|child| child.inbound_spi) {
+            self.use_child(inbound_spi, Some(gone), env);
+        }
+    }
+
+    fn spis_where(&self, holds: impl Fn(&Child) -> bool) -> Vec<u32> {
+        self.children.iter().filter(|child| holds(child)).map(|child| child.inbound_spi).collect()
+    }
+}
+
+impl Child {
+    /// The suite and, over UDP, the ports.
+    pub(crate) fn suite(&self) -> EspSuite {
+        self.agreed.suite
+    }
+
+    pub(crate) fn encapsulated(&self) -> bool {
+        self.encapsulation.is_some()
+    }
+}
+
+/// The most children of one IKE SA, with those that linger: a peer that asks for more has no use for them.
+pub(super) const MAX_CHILDREN: usize = 32;
+/// How long a deleted child receives what was on its way.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long the peer is given to show that it has our answer. It repeats its request until it does.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the peer is given to delete what lost a collision.
+pub(super) const REDUNDANT: Duration = Duration::from_secs(30);

@@ -1,0 +1,467 @@
+//! CREATE_CHILD_SA for child SAs: a further one, or one in another's place (RFC 7296 §1.3.1, §1.3.3, §2.8.1, §2.25.1).
+
+use super::children::{Agreed, ChildState, MAX_CHILDREN, REDUNDANT, Wanted};
+use super::exchange::Purpose;
+use super::initiator::{NONCE_BYTES, violation};
+use super::{Env, IkeSa, Path, Verdict};
+use crate::algorithm::{EspSuite, KeGroup};
+use crate::child::EspKey;
+use crate::config::{EspProposal, TunnelConfig};
+use crate::crypto::{KeSecret, child_keys};
+use crate::message::{Chain, ExchangeType, Header, Payloads, kind, notify_kind, protocol, selectors_body};
+use crate::negotiation::describe;
+use crate::reason::{DownReason, Exchange, Protocol, Violation};
+use crate::selector::{TrafficSelector, list, narrow};
+
+/// What we keep between our request for a child and its answer.
+#[derive(Debug)]
+pub(super) struct ChildCreation {
+    /// The inbound SPI of the child that the new one takes the place of.
+    pub(super) replaces: Option<u32>,
+    pub(super) inbound_spi: u32,
+    selectors: (Vec<TrafficSelector>, Vec<TrafficSelector>),
+    proposal: EspProposal,
+    nonce: Vec<u8>,
+    secret: Option<KeSecret>,
+    tried: Vec<KeGroup>,
+    /// The peer has replaced the same child meanwhile.
+    pub(super) rival: Option<Rival>,
+}
+
+/// What the peer made in a collision.
+#[derive(Debug)]
+pub(super) struct Rival {
+    /// Of the child, as we receive it.
+    pub(super) inbound_spi: u32,
+    /// The lower one of its exchange's two nonces.
+    pub(super) nonce: Vec<u8>,
+}
+
+/// A refusal: the notification, and its data.
+type Refused = (u16, Vec<u8>);
+
+impl IkeSa {
+    /// Our request for a child, if one is under way.
+    pub(super) fn creation(&self) -> Option<&ChildCreation> {
+        match &self.request.as_ref()?.purpose {
+            Purpose::CreateChild(creation) => Some(creation),
+            Purpose::IkeSaInit
+            | Purpose::IkeAuth
+            | Purpose::Liveness
+            | Purpose::Close
+            | Purpose::DeleteChild(_)
+            | Purpose::RekeyIke(_) => None,
+        }
+    }
+
+    fn creation_mut(&mut self) -> Option<&mut ChildCreation> {
+        match &mut self.request.as_mut()?.purpose {
+            Purpose::CreateChild(creation) => Some(creation),
+            Purpose::IkeSaInit
+            | Purpose::IkeAuth
+            | Purpose::Liveness
+            | Purpose::Close
+            | Purpose::DeleteChild(_)
+            | Purpose::RekeyIke(_) => None,
+        }
+    }
+
+    /// Asks for a child in the place of another.
+    pub(super) fn begin_child_rekey(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
+        let Some(child) = self.child(inbound_spi).filter(|child| child.state == ChildState::Live) else { return };
+        // RFC 7296 §2.9.2: not narrower than before. The suite stays what it was.
+        let (suite, selectors) = (child.suite(), child.agreed.selectors.clone());
+        self.begin_creation(Some(inbound_spi), env.config.esp.only(suite), selectors, env);
+    }
+
+    /// Asks for a child with selectors that none has yet.
+    pub(super) fn begin_further_child(&mut self, env: &mut Env<'_, '_>) {
+        let Some(selectors) = self.missing_selectors(env.config) else { return };
+        self.begin_creation(None, env.config.esp.clone(), selectors, env);
+    }
+
+    fn begin_creation(
+        &mut self,
+        replaces: Option<u32>,
+        proposal: EspProposal,
+        selectors: (Vec<TrafficSelector>, Vec<TrafficSelector>),
+        env: &mut Env<'_, '_>,
+    ) {
+        let Some(inbound_spi) = env.ctx.spis.allocate(self.tunnel) else {
+            // There may be room later; the child's end of life comes in any case.
+            if let Some(old) = replaces {
+                self.want(Wanted::RekeyChild(old), Some(env.ctx.now + env.retry_after()));
+            }
+            return;
+        };
+        let mut nonce = vec![0; NONCE_BYTES];
+        env.ctx.rng.fill_bytes(&mut nonce);
+        let group = proposal.key_exchange.first().copied();
+        let secret = group.map(|group| KeSecret::generate(group, env.ctx.rng));
+        let tried = group.into_iter().collect();
+        self.send_creation(
+            ChildCreation { replaces, inbound_spi, selectors, proposal, nonce, secret, tried, rival: None },
+            env,
+        );
+    }
+
+    fn send_creation(&mut self, creation: ChildCreation, env: &mut Env<'_, '_>) {
+        let mut chain = Chain::new();
+        if let Some(old) = creation.replaces {
+            // RFC 7296 §1.3.3: the SPI that we receive with.
+            chain.push_notify_about(protocol::ESP, &old.to_be_bytes(), notify_kind::REKEY_SA, &[]);
+        }
+        chain.push_proposals(&creation.proposal.offer(creation.inbound_spi, true));
+        chain.push(kind::NONCE, &creation.nonce);
+        if let Some(secret) = &creation.secret {
+            chain.push_key_exchange(secret.group().id(), &secret.public());
+        }
+        chain.push(kind::TS_I, &selectors_body(&creation.selectors.0));
+        chain.push(kind::TS_R, &selectors_body(&creation.selectors.1));
+        self.send_request(ExchangeType::CreateChildSa, Purpose::CreateChild(Box::new(creation)), &chain, env);
+    }
+
+    /// The peer's answer to our request for a child.
+    pub(super) fn on_creation_response(
+        &mut self,
+        mut creation: ChildCreation,
+        payloads: &Payloads<'_>,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        if payloads.proposals.is_none()
+            && let Some(error) = payloads.error()
+        {
+            if let (notify_kind::INVALID_KE_PAYLOAD, &[high, low]) = (error.kind, error.data)
+                && let Some(group) = KeGroup::from_id(u16::from_be_bytes([high, low]))
+                && creation.proposal.key_exchange.contains(&group)
+                && !creation.tried.contains(&group)
+            {
+                creation.tried.push(group);
+                creation.secret = Some(KeSecret::generate(group, env.ctx.rng));
+                self.send_creation(creation, env);
+                return Verdict::Continue;
+            }
+            return self.on_creation_refused(&creation, error.kind, env);
+        }
+        match creation.judge(payloads) {
+            Ok((agreed, nonce, shared)) => {
+                self.complete_creation(&creation, agreed, nonce, shared.as_ref().map(|s| s.as_slice()), env)
+            }
+            Err(reason) => {
+                env.ctx.spis.release(self.tunnel, creation.inbound_spi);
+                // The peer has installed what we cannot use.
+                Verdict::Renew(violation(Exchange::CreateChildSa, reason))
+            }
+        }
+    }
+
+    fn complete_creation(
+        &mut self,
+        creation: &ChildCreation,
+        agreed: Agreed,
+        nonce: &[u8],
+        shared: Option<&[u8]>,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        let ours = creation.inbound_spi;
+        let Some((to_peer, from_peer)) = self.keys_of_child((&creation.nonce, nonce), agreed.suite, shared) else {
+            return Verdict::Continue;
+        };
+        let lowest = creation.nonce.as_slice().min(nonce);
+        // RFC 7296 §2.8.1: the child of the exchange with the lowest of four nonces goes.
+        if creation.rival.as_ref().is_some_and(|rival| lowest < rival.nonce.as_slice()) {
+            let (child, _) = self.make_child(ours, agreed, (from_peer, to_peer), env);
+            self.children.push(child);
+            self.want_child_deleted(ours);
+            return Verdict::Continue;
+        }
+        self.install_child(ours, agreed, (from_peer, to_peer), env);
+        if let Some(rival) = creation.rival.as_ref().and_then(|rival| self.child_mut(rival.inbound_spi)) {
+            rival.state = ChildState::Redundant { until: env.ctx.now + REDUNDANT };
+        }
+        // The peer has installed it before it answered.
+        self.use_child(ours, creation.replaces, env);
+        if let Some(old) = creation.replaces
+            && self.child(old).is_some_and(|old| !matches!(old.state, ChildState::Lingering { .. }))
+        {
+            self.want_child_deleted(old);
+        }
+        if self.missing_selectors(env.config).is_some() && creation.replaces.is_none() {
+            self.want(Wanted::CreateChild, None);
+        }
+        Verdict::Continue
+    }
+
+    fn on_creation_refused(&mut self, creation: &ChildCreation, notify: u16, env: &mut Env<'_, '_>) -> Verdict {
+        env.ctx.spis.release(self.tunnel, creation.inbound_spi);
+        let refused = DownReason::PeerRefused { exchange: Exchange::CreateChildSa, notify };
+        let Some(old) = creation.replaces else {
+            if self.has_children() {
+                // The peer has enough of them; those there are go on.
+                return Verdict::Continue;
+            }
+            self.delete(env);
+            return Verdict::Ended(refused);
+        };
+        if creation.rival.is_some() {
+            // The peer's own replacement is the one that stays.
+            return Verdict::Continue;
+        }
+        let there = self.child(old).is_some_and(|child| !matches!(child.state, ChildState::Lingering { .. }));
+        match notify {
+            // RFC 7296 §2.25: the peer is at something that ours would disturb.
+            notify_kind::TEMPORARY_FAILURE if there => {
+                self.want(Wanted::RekeyChild(old), Some(env.ctx.now + env.retry_after()));
+                Verdict::Continue
+            }
+            notify_kind::TEMPORARY_FAILURE | notify_kind::CHILD_SA_NOT_FOUND => {
+                self.remove_child(old, env);
+                if self.has_children() {
+                    return Verdict::Continue;
+                }
+                // RFC 7296 §2.25: then it is to be made from scratch.
+                self.begin_creation(None, env.config.esp.clone(), creation.selectors.clone(), env);
+                Verdict::Continue
+            }
+            // A peer that does not rekey: NO_ADDITIONAL_SAS, or that no longer accepts what it did.
+            _ => Verdict::Renew(refused),
+        }
+    }
+
+    /// The peer asks for a child.
+    pub(super) fn on_creation_request(
+        &mut self,
+        header: Header,
+        datagram: &[u8],
+        payloads: &Payloads<'_>,
+        path: Path,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        let replaced = payloads.notify(notify_kind::REKEY_SA).map(|notify| (notify.protocol, notify.spi));
+        let answered = self.may_be_created(replaced).and_then(|old| {
+            let (chain, spi, nonce) = self.create_for_peer(payloads, old, env)?;
+            Ok((old, chain, spi, nonce))
+        });
+        match answered {
+            Ok((old, chain, inbound_spi, nonce)) => {
+                self.answer(header, datagram, &chain, path, env);
+                if let Some(old) = old {
+                    if let Some(child) = self.child_mut(old) {
+                        child.state = ChildState::Replaced { by: inbound_spi };
+                    }
+                    if let Some(creation) = self.creation_mut().filter(|creation| creation.replaces == Some(old)) {
+                        creation.rival = Some(Rival { inbound_spi, nonce });
+                    }
+                    self.tasks.retain(|task| task.what != Wanted::RekeyChild(old));
+                }
+                self.use_child_later(inbound_spi, env.ctx.now);
+            }
+            Err((notify, data)) => {
+                let mut chain = Chain::new();
+                match (notify, replaced) {
+                    // RFC 7296 §3.10.1: it names the SPI that was asked for.
+                    (notify_kind::CHILD_SA_NOT_FOUND, Some((protocol, spi))) => {
+                        chain.push_notify_about(protocol, spi, notify, &data);
+                    }
+                    _ => chain.push_notify(notify, &data),
+                }
+                self.answer(header, datagram, &chain, path, env);
+            }
+        }
+        Verdict::Continue
+    }
+
+    /// RFC 7296 §2.25: whether this is the time for it; the child to be replaced.
+    fn may_be_created(&self, replaced: Option<(u8, &[u8])>) -> Result<Option<u32>, Refused> {
+        let busy = || (notify_kind::TEMPORARY_FAILURE, Vec::new());
+        if self.replaced || !self.is_established() || self.is_rekeying() {
+            return Err(busy());
+        }
+        if self.children.len() >= MAX_CHILDREN {
+            return Err((notify_kind::NO_ADDITIONAL_SAS, Vec::new()));
+        }
+        let Some((protocol, spi)) = replaced else { return Ok(None) };
+        let spi = <[u8; 4]>::try_from(spi).ok().filter(|_| protocol == protocol::ESP).map(u32::from_be_bytes);
+        let Some(old) = spi.and_then(|spi| self.child_of_peer(spi)) else {
+            return Err((notify_kind::CHILD_SA_NOT_FOUND, Vec::new()));
+        };
+        match old.state {
+            ChildState::Live => Ok(Some(old.inbound_spi)),
+            ChildState::Replaced { .. } | ChildState::Redundant { .. } | ChildState::Deleting => Err(busy()),
+            ChildState::Lingering { .. } => Err((notify_kind::CHILD_SA_NOT_FOUND, Vec::new())),
+        }
+    }
+
+    /// Agrees on a child and installs it: the answer, its inbound SPI, the lower one of the two nonces.
+    fn create_for_peer(
+        &mut self,
+        payloads: &Payloads<'_>,
+        replaced: Option<u32>,
+        env: &mut Env<'_, '_>,
+    ) -> Result<(Chain, u32, Vec<u8>), Refused> {
+        let syntax = (notify_kind::INVALID_SYNTAX, Vec::new());
+        let offered = payloads.proposals.as_ref().ok_or_else(|| syntax.clone())?;
+        let theirs = payloads.nonce.ok_or_else(|| syntax.clone())?;
+        let sent_group = payloads.key_exchange.map_or(0, |(group, _)| group);
+        // The suite stays what it was, if the peer still offers it.
+        let same = replaced.and_then(|old| self.child(old)).map(|old| env.config.esp.only(old.suite()));
+        let (suite, number, outbound_spi) = same
+            .and_then(|same| same.choose(offered, Some(sent_group)))
+            .or_else(|| env.config.esp.choose(offered, Some(sent_group)))
+            .ok_or((notify_kind::NO_PROPOSAL_CHOSEN, Vec::new()))?;
+        let selectors = agree_selectors(payloads, env.config).map_err(|(notify, _)| (notify, Vec::new()))?;
+        if outbound_spi < 256 {
+            return Err(syntax);
+        }
+        let exchanged = match (suite.key_exchange, payloads.key_exchange) {
+            (None, _) => None,
+            // RFC 7296 §1.3: name the group we want instead.
+            (Some(group), sent) if sent.is_none_or(|(sent, _)| sent != group.id()) => {
+                return Err((notify_kind::INVALID_KE_PAYLOAD, group.id().to_be_bytes().to_vec()));
+            }
+            (Some(group), sent) => {
+                let public = sent.map_or(&[][..], |(_, public)| public);
+                Some((group, KeSecret::respond(group, public, env.ctx.rng).ok_or_else(|| syntax.clone())?))
+            }
+        };
+        let inbound_spi = env.ctx.spis.allocate(self.tunnel).ok_or((notify_kind::NO_ADDITIONAL_SAS, Vec::new()))?;
+        let mut ours = vec![0; NONCE_BYTES];
+        env.ctx.rng.fill_bytes(&mut ours);
+        let shared = exchanged.as_ref().map(|(_, (_, shared))| shared.as_slice());
+        let Some((from_peer, to_peer)) = self.keys_of_child((theirs, &ours), suite, shared) else {
+            env.ctx.spis.release(self.tunnel, inbound_spi);
+            return Err(syntax);
+        };
+        let mut chain = Chain::new();
+        chain.push_proposals(&[EspProposal::answer(number, suite, inbound_spi)]);
+        chain.push(kind::NONCE, &ours);
+        if let Some((group, (public, _))) = &exchanged {
+            chain.push_key_exchange(group.id(), public);
+        }
+        // TSi is the initiator's side, which is the peer's.
+        chain.push(kind::TS_I, &selectors_body(&selectors.1));
+        chain.push(kind::TS_R, &selectors_body(&selectors.0));
+        let agreed = Agreed { suite, outbound_spi, selectors };
+        self.install_child(inbound_spi, agreed, (from_peer, to_peer), env);
+        Ok((chain, inbound_spi, theirs.min(&ours).to_vec()))
+    }
+
+    /// The keys of a child of this IKE SA: from the one who asked for it to the other, and back.
+    fn keys_of_child(
+        &self,
+        nonces: (&[u8], &[u8]),
+        suite: EspSuite,
+        shared: Option<&[u8]>,
+    ) -> Option<(EspKey, EspKey)> {
+        let secure = self.secure.as_ref()?;
+        Some(child_keys(secure.suite.prf, &secure.keys.d, shared, nonces, suite))
+    }
+
+    /// Selectors of ours that no child has anything of: what peers leave out that take one pair a child
+    /// (RFC 7296 §2.9).
+    pub(super) fn missing_selectors(
+        &self,
+        config: &TunnelConfig,
+    ) -> Option<(Vec<TrafficSelector>, Vec<TrafficSelector>)> {
+        if self.children.len() >= MAX_CHILDREN {
+            return None;
+        }
+        let meets = |one: &[TrafficSelector], other: &TrafficSelector| {
+            one.iter().any(|selector| selector.intersection(other).is_some())
+        };
+        let pairs = config.local_selectors.iter().flat_map(|l| config.remote_selectors.iter().map(move |r| (l, r)));
+        pairs
+            .filter(|(local, remote)| local.start().is_ipv4() == remote.start().is_ipv4())
+            .find(|(local, remote)| {
+                !self
+                    .children
+                    .iter()
+                    .any(|child| meets(&child.agreed.selectors.0, local) && meets(&child.agreed.selectors.1, remote))
+            })
+            .map(|(local, remote)| (vec![*local], vec![*remote]))
+    }
+}
+
+impl ChildCreation {
+    /// What the peer's answer agrees to: the child, the peer's nonce, the shared secret.
+    fn judge<'p>(&self, payloads: &Payloads<'p>) -> Result<Judged<'p>, Violation> {
+        let proposals = payloads.proposals.as_ref().ok_or(Violation::Missing("SA"))?;
+        let nonce = payloads.nonce.ok_or(Violation::Missing("Nonce"))?;
+        let (suite, outbound_spi) = self.proposal.chosen(proposals, true).ok_or(Violation::Proposal)?;
+        if outbound_spi < 256 {
+            return Err(Violation::Spi);
+        }
+        let shared = match suite.key_exchange {
+            None => None,
+            Some(group) => {
+                let (sent, public) = payloads.key_exchange.ok_or(Violation::Missing("KE"))?;
+                let secret = self.secret.as_ref().filter(|secret| secret.group() == group && sent == group.id());
+                Some(secret.and_then(|secret| secret.agree(public)).ok_or(Violation::KeyExchange)?)
+            }
+        };
+        let selectors = accepted_selectors(payloads, &self.selectors)?;
+        Ok((Agreed { suite, outbound_spi, selectors }, nonce, shared))
+    }
+}
+
+type Judged<'p> = (Agreed, &'p [u8], Option<zeroize::Zeroizing<Vec<u8>>>);
+
+/// As responder: narrows what the peer proposes, to what lies behind us and what lies behind it (RFC 7296 §2.9).
+pub(super) fn agree_selectors(
+    payloads: &Payloads<'_>,
+    config: &TunnelConfig,
+) -> Result<(Vec<TrafficSelector>, Vec<TrafficSelector>), (u16, DownReason)> {
+    let missing = |name| (notify_kind::INVALID_SYNTAX, violation(Exchange::IkeAuth, Violation::Missing(name)));
+    let theirs = payloads.selectors_initiator.as_ref().ok_or_else(|| missing("TSi"))?;
+    let ours = payloads.selectors_responder.as_ref().ok_or_else(|| missing("TSr"))?;
+    let remote = narrow(theirs, &config.remote_selectors);
+    let local = narrow(ours, &config.local_selectors);
+    if remote.is_empty() || local.is_empty() {
+        let wanted = format!("{} behind us and {} behind itself", list(ours), list(theirs));
+        let reason = DownReason::SelectorsRefused {
+            local: list(&config.local_selectors),
+            remote: list(&config.remote_selectors),
+            theirs: Some(wanted),
+        };
+        return Err((notify_kind::TS_UNACCEPTABLE, reason));
+    }
+    Ok((local, remote))
+}
+
+/// As initiator: what the peer made of our proposal has to lie within it.
+pub(super) fn accepted_selectors(
+    payloads: &Payloads<'_>,
+    proposed: &(Vec<TrafficSelector>, Vec<TrafficSelector>),
+) -> Result<(Vec<TrafficSelector>, Vec<TrafficSelector>), Violation> {
+    let local = payloads.selectors_initiator.clone().ok_or(Violation::Missing("TSi"))?;
+    let remote = payloads.selectors_responder.clone().ok_or(Violation::Missing("TSr"))?;
+    let within = |theirs: &[TrafficSelector], ours: &[TrafficSelector]| {
+        !theirs.is_empty() && theirs.iter().all(|t| ours.iter().any(|o| o.contains(t)))
+    };
+    if within(&local, &proposed.0) && within(&remote, &proposed.1) {
+        Ok((local, remote))
+    } else {
+        Err(Violation::Selectors)
+    }
+}
+
+/// As responder: the suite, the proposal's number and the peer's SPI out of an offer in IKE_AUTH.
+pub(super) fn agree_suite(
+    payloads: &Payloads<'_>,
+    config: &TunnelConfig,
+) -> Result<(EspSuite, u8, u32), (u16, DownReason)> {
+    let broken = |v| (notify_kind::INVALID_SYNTAX, violation(Exchange::IkeAuth, v));
+    let offered = payloads.proposals.as_ref().ok_or_else(|| broken(Violation::Missing("SA")))?;
+    let (suite, number, outbound_spi) = config.esp.choose(offered, None).ok_or_else(|| {
+        let reason = DownReason::NoProposalChosen {
+            protocol: Protocol::Esp,
+            ours: config.esp.describe(),
+            theirs: Some(describe(offered)),
+        };
+        (notify_kind::NO_PROPOSAL_CHOSEN, reason)
+    })?;
+    if outbound_spi < 256 {
+        return Err(broken(Violation::Spi));
+    }
+    Ok((suite, number, outbound_spi))
+}

@@ -1,0 +1,247 @@
+//! Rekeying the IKE SA itself (RFC 7296 §1.3.2, §2.8, §2.18, §2.25.2).
+
+use super::children::Wanted;
+use super::exchange::Purpose;
+use super::initiator::{NONCE_BYTES, violation};
+use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
+use crate::algorithm::{IkeSuite, KeGroup};
+use crate::config::IkeProposal;
+use crate::crypto::{KeSecret, Protection, SaKeys};
+use crate::message::{Chain, ExchangeType, Header, Payloads, kind, notify_kind};
+use crate::reason::{DownReason, Exchange, Violation};
+
+/// What we keep between our request for another IKE SA and its answer.
+#[derive(Debug)]
+pub(super) struct IkeRekey {
+    /// Ours, of the new SA.
+    spi: u64,
+    proposal: IkeProposal,
+    nonce: Vec<u8>,
+    secret: KeSecret,
+    tried: Vec<KeGroup>,
+    /// The peer has replaced this SA meanwhile.
+    pub(super) rival: Option<IkeRival>,
+}
+
+/// What the peer made in a collision.
+#[derive(Debug)]
+pub(super) struct IkeRival {
+    /// Ours, of the SA that the peer made.
+    pub(super) spi: u64,
+    /// The lower one of its exchange's two nonces.
+    nonce: Vec<u8>,
+}
+
+impl IkeSa {
+    /// Whether our request for another IKE SA is under way.
+    pub(super) fn is_rekeying(&self) -> bool {
+        matches!(self.request.as_ref().map(|request| &request.purpose), Some(Purpose::RekeyIke(_)))
+    }
+
+    /// Wants this SA replaced, unless that is under way.
+    pub(crate) fn rekey(&mut self) {
+        if !self.is_rekeying() && !self.replaced {
+            self.want(Wanted::RekeyIke, None);
+        }
+    }
+
+    /// Asks for an IKE SA in the place of this one.
+    pub(super) fn begin_ike_rekey(&mut self, env: &mut Env<'_, '_>) {
+        let Some(secure) = &self.secure else { return };
+        // The suite stays what it was.
+        let proposal = env.config.ike.only(secure.suite);
+        let group = secure.suite.key_exchange;
+        let mut nonce = vec![0; NONCE_BYTES];
+        env.ctx.rng.fill_bytes(&mut nonce);
+        let secret = KeSecret::generate(group, env.ctx.rng);
+        let rekey = IkeRekey { spi: env.fresh_spi(), proposal, nonce, secret, tried: vec![group], rival: None };
+        self.send_ike_rekey(rekey, env);
+    }
+
+    fn send_ike_rekey(&mut self, rekey: IkeRekey, env: &mut Env<'_, '_>) {
+        let mut chain = Chain::new();
+        chain.push_proposals(&rekey.proposal.offer(Some(rekey.spi)));
+        chain.push(kind::NONCE, &rekey.nonce);
+        chain.push_key_exchange(rekey.secret.group().id(), &rekey.secret.public());
+        self.send_request(ExchangeType::CreateChildSa, Purpose::RekeyIke(Box::new(rekey)), &chain, env);
+    }
+
+    /// The peer's answer to our request for another IKE SA.
+    pub(super) fn on_ike_rekey_response(
+        &mut self,
+        mut rekey: IkeRekey,
+        payloads: &Payloads<'_>,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        if payloads.proposals.is_none()
+            && let Some(error) = payloads.error()
+        {
+            return match (error.kind, error.data) {
+                (notify_kind::INVALID_KE_PAYLOAD, &[high, low])
+                    if let Some(group) = KeGroup::from_id(u16::from_be_bytes([high, low]))
+                        && env.config.ike.key_exchange.contains(&group)
+                        && !rekey.tried.contains(&group) =>
+                {
+                    rekey.tried.push(group);
+                    rekey.proposal.key_exchange = vec![group];
+                    rekey.secret = KeSecret::generate(group, env.ctx.rng);
+                    self.send_ike_rekey(rekey, env);
+                    Verdict::Continue
+                }
+                // The peer has rekeyed, and did not know of ours when it did.
+                _ if let Some(rival) = rekey.rival => self.yield_to(rival.spi, None, env),
+                (notify_kind::TEMPORARY_FAILURE, _) => {
+                    self.want(Wanted::RekeyIke, Some(env.ctx.now + env.retry_after()));
+                    Verdict::Continue
+                }
+                (notify, _) => Verdict::Renew(DownReason::PeerRefused { exchange: Exchange::CreateChildSa, notify }),
+            };
+        }
+        match rekey.judge(payloads) {
+            Ok((suite, peer_spi, nonce, shared)) => {
+                let lowest = rekey.nonce.as_slice().min(nonce).to_vec();
+                let Some(mut successor) =
+                    self.successor(true, (rekey.spi, peer_spi), suite, &shared, (&rekey.nonce, nonce), env)
+                else {
+                    return Verdict::Continue;
+                };
+                match rekey.rival {
+                    // RFC 7296 §2.8.2: the SA of the exchange with the lowest of four nonces goes.
+                    Some(rival) if lowest < rival.nonce => {
+                        successor.delete(env);
+                        self.yield_to(rival.spi, Some(successor), env)
+                    }
+                    Some(_) | None => {
+                        successor.inherit(self.bequeath());
+                        self.delete(env);
+                        Verdict::Rekeyed(successor)
+                    }
+                }
+            }
+            Err(broken) => Verdict::Renew(violation(Exchange::CreateChildSa, broken)),
+        }
+    }
+
+    /// The SA that the peer made is the one that stays; the peer deletes this one.
+    pub(super) fn yield_to(&mut self, spi: u64, loser: Option<Box<Self>>, env: &mut Env<'_, '_>) -> Verdict {
+        self.await_deletion(env);
+        Verdict::Yielded { to: spi, estate: self.bequeath(), loser }
+    }
+
+    /// The peer asks for an IKE SA in the place of this one.
+    pub(super) fn on_ike_rekey_request(
+        &mut self,
+        header: Header,
+        datagram: &[u8],
+        payloads: &Payloads<'_>,
+        path: Path,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        match self.rekey_for_peer(payloads, env) {
+            Ok((chain, mut successor, nonce)) => {
+                self.answer(header, datagram, &chain, path, env);
+                let rival = IkeRival { spi: successor.spi, nonce };
+                if let Some(Purpose::RekeyIke(ours)) = self.request.as_mut().map(|request| &mut request.purpose) {
+                    // Which of the two stays is known when ours is answered.
+                    ours.rival = Some(rival);
+                    successor.await_deletion(env);
+                    return Verdict::Spare(successor);
+                }
+                // RFC 7296 §2.8: the initiator deletes this one.
+                successor.inherit(self.bequeath());
+                self.await_deletion(env);
+                Verdict::Rekeyed(successor)
+            }
+            Err((notify, data)) => {
+                self.answer_notify(header, datagram, (notify, &data), path, env);
+                Verdict::Continue
+            }
+        }
+    }
+
+    fn rekey_for_peer(
+        &mut self,
+        payloads: &Payloads<'_>,
+        env: &mut Env<'_, '_>,
+    ) -> Result<(Chain, Box<Self>, Vec<u8>), (u16, Vec<u8>)> {
+        // RFC 7296 §2.25.2: not while we create, replace or close a child, nor when this SA is on its way out.
+        let rivalled = match self.request.as_ref().map(|request| &request.purpose) {
+            Some(Purpose::CreateChild(_) | Purpose::DeleteChild(_)) => true,
+            Some(Purpose::RekeyIke(ours)) => ours.rival.is_some(),
+            Some(Purpose::Liveness | Purpose::Close | Purpose::IkeSaInit | Purpose::IkeAuth) | None => false,
+        };
+        if rivalled || self.replaced || !self.is_established() {
+            return Err((notify_kind::TEMPORARY_FAILURE, Vec::new()));
+        }
+        let syntax = (notify_kind::INVALID_SYNTAX, Vec::new());
+        let offered = payloads.proposals.as_ref().ok_or_else(|| syntax.clone())?;
+        let theirs = payloads.nonce.ok_or_else(|| syntax.clone())?;
+        let (sent, public) = payloads.key_exchange.ok_or_else(|| syntax.clone())?;
+        let same = self.secure.as_ref().map(|secure| env.config.ike.only(secure.suite));
+        let (suite, mut chosen, peer_spi) = same
+            .and_then(|same| same.choose(offered, sent))
+            .or_else(|| env.config.ike.choose(offered, sent))
+            .ok_or((notify_kind::NO_PROPOSAL_CHOSEN, Vec::new()))?;
+        let peer_spi = peer_spi.filter(|spi| *spi != 0).ok_or_else(|| syntax.clone())?;
+        if suite.key_exchange.id() != sent {
+            return Err((notify_kind::INVALID_KE_PAYLOAD, suite.key_exchange.id().to_be_bytes().to_vec()));
+        }
+        let (ours_public, shared) =
+            KeSecret::respond(suite.key_exchange, public, env.ctx.rng).ok_or_else(|| syntax.clone())?;
+        let mut ours = vec![0; NONCE_BYTES];
+        env.ctx.rng.fill_bytes(&mut ours);
+        let spi = env.fresh_spi();
+        let successor = self
+            .successor(false, (spi, peer_spi), suite, &shared, (theirs, &ours), env)
+            .ok_or_else(|| syntax.clone())?;
+        let mut chain = Chain::new();
+        chosen.spi = spi.to_be_bytes().to_vec();
+        chain.push_proposals(&[chosen]);
+        chain.push(kind::NONCE, &ours);
+        chain.push_key_exchange(suite.key_exchange.id(), &ours_public);
+        Ok((chain, successor, theirs.min(&ours).to_vec()))
+    }
+
+    /// The IKE SA that takes this one's place, as yet without children. `nonces` are the exchange initiator's and the
+    /// responder's.
+    fn successor(
+        &self,
+        initiator: bool,
+        (spi, peer_spi): (u64, u64),
+        suite: IkeSuite,
+        shared: &[u8],
+        nonces: (&[u8], &[u8]),
+        env: &mut Env<'_, '_>,
+    ) -> Option<Box<Self>> {
+        let old = self.secure.as_ref()?;
+        let mut new = Self::new(self.tunnel, initiator, spi, self.path, Phase::Established, env);
+        new.peer_spi = peer_spi;
+        new.nat = self.nat;
+        new.begun = self.begun;
+        new.established = Some(env.event);
+        new.set_lifetime(env);
+        let spis = new.spis();
+        let keys = SaKeys::rekey(suite, old.suite.prf, &old.keys.d, shared, nonces, spis);
+        let protection = Protection::new(suite, &keys, initiator);
+        new.secure = Some(Secure { suite, keys, protection });
+        Some(Box::new(new))
+    }
+}
+
+impl IkeRekey {
+    /// What the peer's answer agrees to: the suite, the peer's SPI, its nonce, the shared secret.
+    fn judge<'p>(&self, payloads: &Payloads<'p>) -> Result<Judged<'p>, Violation> {
+        let proposals = payloads.proposals.as_ref().ok_or(Violation::Missing("SA"))?;
+        let nonce = payloads.nonce.ok_or(Violation::Missing("Nonce"))?;
+        let (group, public) = payloads.key_exchange.ok_or(Violation::Missing("KE"))?;
+        let (suite, peer_spi) = self.proposal.chosen(proposals).ok_or(Violation::Proposal)?;
+        let peer_spi = peer_spi.filter(|spi| *spi != 0).ok_or(Violation::Spi)?;
+        if suite.key_exchange != self.secret.group() || group != suite.key_exchange.id() {
+            return Err(Violation::KeyExchange);
+        }
+        let shared = self.secret.agree(public).ok_or(Violation::KeyExchange)?;
+        Ok((suite, peer_spi, nonce, shared))
+    }
+}
+
+type Judged<'p> = (IkeSuite, u64, &'p [u8], zeroize::Zeroizing<Vec<u8>>);
