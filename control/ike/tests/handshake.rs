@@ -411,3 +411,32 @@ fn inject_to_a(pair: &mut Pair, payload: &[u8]) {
     let at = |a: &str| std::net::SocketAddr::new(address(a), 500);
     pair.inject(true, at(B), at(A), payload);
 }
+
+#[test]
+fn a_message_too_large_for_a_datagram_goes_in_fragments_that_may_be_lost_one_by_one() {
+    let many = |of: &str| (0..MAX_SELECTORS as u16).map(|n| prefix(&format!("{of}:{n:x}::"), 48)).collect::<Vec<_>>();
+    for seed in 0..20 {
+        let (mut a, mut b) = (config(A, B, Startup::Initiate), config(B, A, Startup::Respond));
+        for end in [&mut a, &mut b] {
+            end.local_selectors.clear();
+            end.remote_selectors.clear();
+        }
+        a.local_selectors = many("2001:a");
+        a.remote_selectors = many("2001:b");
+        b.local_selectors = many("2001:b");
+        b.remote_selectors = many("2001:a");
+        let mut pair = Pair::new(seed);
+        pair.network.loss_percent = 20;
+        pair.network.duplicate_percent = 20;
+        pair.network.delay.1 *= 3;
+        pair.configure(a, b);
+        pair.run(25);
+        pair.network = Network::default();
+        pair.run(5);
+        pair.assert_joined();
+        assert_eq!(pair.a.child().local_selectors.len(), MAX_SELECTORS);
+        let fragments = pair.a.sent.iter().filter(|message| message[16] == 53).count();
+        assert!(fragments >= 3, "seed {seed}: {fragments} fragments");
+        assert!(pair.a.sent.iter().chain(&pair.b.sent).all(|message| message.len() <= 1228));
+    }
+}

@@ -48,20 +48,36 @@ impl Protection {
     }
 
     /// A whole message with `chain` inside an SK payload.
-    pub(crate) fn seal(&mut self, mut header: Header, chain: &Chain, rng: &mut dyn CryptoRng) -> Vec<u8> {
-        let plain = chain.bytes();
+    pub(crate) fn seal(&mut self, header: Header, chain: &Chain, rng: &mut dyn CryptoRng) -> Vec<u8> {
+        self.seal_part(header, chain.first(), chain.bytes(), None, rng)
+    }
+
+    /// A whole message, or one fragment of it with its number and their count (RFC 7383 §2.5).
+    pub(crate) fn seal_part(
+        &mut self,
+        mut header: Header,
+        first: u8,
+        plain: &[u8],
+        fragment: Option<(u16, u16)>,
+        rng: &mut dyn CryptoRng,
+    ) -> Vec<u8> {
         let (iv_bytes, icv_bytes) = (self.iv_bytes(), self.icv_bytes());
         let pad = match self.integrity {
             None => 0,
             Some(_) => (BLOCK - (plain.len() + 1) % BLOCK) % BLOCK,
         };
         let body = iv_bytes + plain.len() + pad + 1 + icv_bytes;
-        let length = HEADER_BYTES + 4 + body;
-        header.next_payload = kind::ENCRYPTED;
+        let payload = body + if fragment.is_some() { 8 } else { 4 };
+        let length = HEADER_BYTES + payload;
+        header.next_payload = if fragment.is_some() { kind::ENCRYPTED_FRAGMENT } else { kind::ENCRYPTED };
         let mut out = Vec::with_capacity(length);
         header.write(length, &mut out);
-        out.extend_from_slice(&[chain.first(), 0]);
-        out.extend_from_slice(&((body + 4) as u16).to_be_bytes());
+        out.extend_from_slice(&[first, 0]);
+        out.extend_from_slice(&(payload as u16).to_be_bytes());
+        if let Some((number, count)) = fragment {
+            out.extend_from_slice(&number.to_be_bytes());
+            out.extend_from_slice(&count.to_be_bytes());
+        }
         let aad = out.clone();
         let mut content = Zeroizing::new(plain.to_vec());
         content.resize(plain.len() + pad, 0);

@@ -57,6 +57,7 @@ pub(crate) mod kind {
     pub(crate) const ENCRYPTED: u8 = 46;
     pub(crate) const CONFIGURATION: u8 = 47;
     pub(crate) const EAP: u8 = 48;
+    pub(crate) const ENCRYPTED_FRAGMENT: u8 = 53;
 }
 
 /// Protocol ids (RFC 7296 §3.3.1).

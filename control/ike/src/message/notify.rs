@@ -47,6 +47,7 @@ pub(crate) mod kind {
     pub(crate) const NAT_DETECTION_SOURCE_IP: u16 = 16388;
     pub(crate) const NAT_DETECTION_DESTINATION_IP: u16 = 16389;
     pub(crate) const COOKIE: u16 = 16390;
+    pub(crate) const FRAGMENTATION_SUPPORTED: u16 = 16430;
 }
 
 /// A notify message type in words.

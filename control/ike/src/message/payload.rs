@@ -42,6 +42,8 @@ pub(crate) enum Delete {
 pub(crate) struct Encrypted<'a> {
     /// The type of the first payload inside.
     pub(crate) first: u8,
+    /// Of a fragment its number and their count (RFC 7383 §2.5); `None` if it is the whole message.
+    pub(crate) fragment: Option<(u16, u16)>,
     /// IV, ciphertext, check value.
     pub(crate) body: &'a [u8],
 }
@@ -62,7 +64,17 @@ impl<'a> Payloads<'a> {
             let body = reader.take(length)?;
             if current == kind::ENCRYPTED {
                 // RFC 7296 §3.14: the SK payload is the last one; its "next payload" is the first inside.
-                found.encrypted = Some(Encrypted { first: next, body });
+                found.encrypted = Some(Encrypted { first: next, fragment: None, body });
+                return if reader.is_empty() { Ok(found) } else { Err(ParseError::Length) };
+            }
+            if current == kind::ENCRYPTED_FRAGMENT {
+                let mut inner = Reader::new(body);
+                let (number, count) = (inner.u16()?, inner.u16()?);
+                if number == 0 || number > count {
+                    return Err(ParseError::Illegal(current));
+                }
+                let fragment = Some((number, count));
+                found.encrypted = Some(Encrypted { first: next, fragment, body: inner.rest() });
                 return if reader.is_empty() { Ok(found) } else { Err(ParseError::Length) };
             }
             found.sort(current, critical, body)?;

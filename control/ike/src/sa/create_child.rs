@@ -232,7 +232,7 @@ impl IkeSa {
     pub(super) fn on_creation_request(
         &mut self,
         header: Header,
-        datagram: &[u8],
+        digest: [u8; 32],
         payloads: &Payloads<'_>,
         path: Path,
         env: &mut Env<'_, '_>,
@@ -244,7 +244,7 @@ impl IkeSa {
         });
         match answered {
             Ok((old, chain, inbound_spi, nonce)) => {
-                self.answer(header, datagram, &chain, path, env);
+                self.answer(header, digest, &chain, path, env);
                 if let Some(old) = old {
                     if let Some(child) = self.child_mut(old) {
                         child.state = ChildState::Replaced { by: inbound_spi };
@@ -265,7 +265,7 @@ impl IkeSa {
                     }
                     _ => chain.push_notify(notify, &data),
                 }
-                self.answer(header, datagram, &chain, path, env);
+                self.answer(header, digest, &chain, path, env);
             }
         }
         Verdict::Continue

@@ -6,9 +6,10 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::create_child::ChildCreation;
+use super::fragmentation::{Reassembled, seal};
 use super::rekey::IkeRekey;
 use super::{Env, IkeSa, Path, Phase, Verdict};
-use crate::message::{Chain, Encrypted, ExchangeType, HEADER_BYTES, Header, Payloads};
+use crate::message::{Chain, ExchangeType, HEADER_BYTES, Header, Payloads};
 use crate::reason::{DownReason, Exchange};
 use crate::status::TunnelCounters;
 
@@ -18,7 +19,8 @@ pub(super) struct Request {
     pub(super) id: u32,
     pub(super) wire: ExchangeType,
     pub(super) purpose: Purpose,
-    pub(super) datagram: Vec<u8>,
+    /// One, or its fragments.
+    pub(super) datagrams: Vec<Vec<u8>>,
     pub(super) sent: Instant,
     pub(super) again: Instant,
     interval: Duration,
@@ -55,9 +57,10 @@ impl Purpose {
 /// The answer to the peer's last request.
 #[derive(Debug)]
 pub(super) struct Answered {
-    /// RFC 7296 §2.1: a retransmission is the same bytes, so their digest tells it from anything else.
+    /// RFC 7296 §2.1: a retransmission is the same bytes, so their digest tells it from anything else. Of a request in
+    /// fragments it is the first one's (RFC 7383 §2.6.1).
     pub(super) digest: [u8; 32],
-    pub(super) datagram: Vec<u8>,
+    pub(super) datagrams: Vec<Vec<u8>>,
 }
 
 /// Why an SK payload stayed closed.
@@ -73,7 +76,7 @@ impl IkeSa {
         match &self.answered {
             Some(answered) if answered.digest == digest(datagram) => {
                 env.counters.retransmitted += 1;
-                env.out.push(path.transmit(&answered.datagram));
+                env.out.extend(answered.datagrams.iter().map(|datagram| path.transmit(datagram)));
                 // The peer has not had our answer, so it cannot open yet what was agreed in it.
                 self.postpone_use(env.ctx.now);
             }
@@ -98,7 +101,7 @@ impl IkeSa {
             request.again = now + request.interval;
             self.last_sent = now;
             env.counters.retransmitted += 1;
-            env.out.push(self.path.transmit(&request.datagram));
+            env.out.extend(request.datagrams.iter().map(|datagram| self.path.transmit(datagram)));
         }
         None
     }
@@ -125,45 +128,52 @@ impl IkeSa {
     pub(super) fn send_request(&mut self, wire: ExchangeType, purpose: Purpose, chain: &Chain, env: &mut Env<'_, '_>) {
         let header = self.header(wire, false, self.next_id);
         let Some(secure) = &mut self.secure else { return };
-        let datagram = secure.protection.seal(header, chain, env.ctx.rng);
-        self.send_datagram(wire, purpose, datagram, env);
+        let datagrams = seal(&mut secure.protection, header, chain, self.fragmented, env.ctx.rng);
+        self.send_datagrams(wire, purpose, datagrams, env);
     }
 
-    pub(super) fn send_datagram(
+    pub(super) fn send_datagrams(
         &mut self,
         wire: ExchangeType,
         purpose: Purpose,
-        datagram: Vec<u8>,
+        datagrams: Vec<Vec<u8>>,
         env: &mut Env<'_, '_>,
     ) {
         let now = env.ctx.now;
         env.counters.sent += 1;
-        env.out.push(self.path.transmit(&datagram));
+        env.out.extend(datagrams.iter().map(|datagram| self.path.transmit(datagram)));
         self.last_sent = now;
         let interval = env.config.retry.retransmit.max(SHORTEST);
         let id = self.next_id;
-        self.request = Some(Request { id, wire, purpose, datagram, sent: now, again: now + interval, interval });
+        self.request = Some(Request { id, wire, purpose, datagrams, sent: now, again: now + interval, interval });
         self.next_id = self.next_id.wrapping_add(1);
     }
 
-    /// Answers a request in protected form and remembers the answer.
-    pub(super) fn answer(&mut self, header: Header, request: &[u8], chain: &Chain, path: Path, env: &mut Env<'_, '_>) {
+    /// Answers a request, which is known by its digest, in protected form, and remembers the answer.
+    pub(super) fn answer(
+        &mut self,
+        header: Header,
+        request: [u8; 32],
+        chain: &Chain,
+        path: Path,
+        env: &mut Env<'_, '_>,
+    ) {
         let answer = self.header(header.exchange, true, header.message_id);
         let Some(secure) = &mut self.secure else { return };
-        let datagram = secure.protection.seal(answer, chain, env.ctx.rng);
+        let datagrams = seal(&mut secure.protection, answer, chain, self.fragmented, env.ctx.rng);
         env.counters.sent += 1;
         // RFC 7296 §2.11: an answer goes back to where the request came from.
-        env.out.push(path.transmit(&datagram));
+        env.out.extend(datagrams.iter().map(|datagram| path.transmit(datagram)));
         self.last_sent = env.ctx.now;
         self.expected_id = header.message_id.wrapping_add(1);
-        self.answered = Some(Answered { digest: digest(request), datagram });
+        self.answered = Some(Answered { digest: request, datagrams });
     }
 
     /// Answers with nothing but a notification.
     pub(super) fn answer_notify(
         &mut self,
         header: Header,
-        request: &[u8],
+        request: [u8; 32],
         (notify, data): (u16, &[u8]),
         path: Path,
         env: &mut Env<'_, '_>,
@@ -191,16 +201,11 @@ impl IkeSa {
         if self.initiator { (self.spi, self.peer_spi) } else { (self.peer_spi, self.spi) }
     }
 
-    /// Opens a protected message: the first payload's type and the payloads.
-    pub(super) fn open(
-        &self,
-        header: Header,
-        datagram: &[u8],
-        counters: &mut TunnelCounters,
-    ) -> Option<(u8, Zeroizing<Vec<u8>>)> {
+    /// Opens a protected message; `None` if that cannot be done, or fragments of it are missing.
+    pub(super) fn open(&mut self, header: Header, datagram: &[u8], counters: &mut TunnelCounters) -> Option<Opened> {
         // RFC 7296 §2.21.4: nothing is believed of a message that stays closed. It is counted.
         match self.try_open(header, datagram) {
-            Ok(opened) => return Some(opened),
+            Ok(opened) => return opened,
             Err(Closed::Malformed) => counters.malformed += 1,
             Err(Closed::BadIntegrity) => counters.bad_integrity += 1,
             Err(Closed::Unprotected) => counters.unprotected_errors += 1,
@@ -208,16 +213,30 @@ impl IkeSa {
         None
     }
 
-    fn try_open(&self, header: Header, datagram: &[u8]) -> Result<(u8, Zeroizing<Vec<u8>>), Closed> {
+    fn try_open(&mut self, header: Header, datagram: &[u8]) -> Result<Option<Opened>, Closed> {
         let bytes = datagram.get(HEADER_BYTES..).ok_or(Closed::Malformed)?;
         let outer = Payloads::parse(header.next_payload, bytes).map_err(|_| Closed::Malformed)?;
         let (Some(encrypted), Some(secure)) = (outer.encrypted, self.secure.as_ref()) else {
             return Err(Closed::Unprotected);
         };
-        let Encrypted { first, .. } = encrypted;
         let plain = secure.protection.open(datagram, &encrypted).map_err(|_| Closed::BadIntegrity)?;
-        Ok((first, plain))
+        let (first, digest) = (encrypted.first, digest(datagram));
+        let Some(place) = encrypted.fragment else { return Ok(Some(Opened { first, plain, digest })) };
+        Ok(match self.reassembly.take(header, first, place, plain, digest) {
+            Reassembled::Waiting => None,
+            Reassembled::Complete(first, plain, digest) => Some(Opened { first, plain, digest }),
+        })
     }
+}
+
+/// A message that was authenticated.
+pub(super) struct Opened {
+    /// The first payload's type.
+    pub(super) first: u8,
+    /// The payloads.
+    pub(super) plain: Zeroizing<Vec<u8>>,
+    /// By which the same request is known again.
+    pub(super) digest: [u8; 32],
 }
 
 /// Tells one request from another.

@@ -1,20 +1,22 @@
 //! What an established SA is asked and answered: CREATE_CHILD_SA, deletes, errors, liveness (RFC 7296 §1.3, §1.4).
 
 use super::children::{ChildState, Wanted};
-use super::exchange::{Purpose, Request};
+use super::exchange::{Opened, Purpose, Request};
 use super::{Env, IkeSa, Path, Phase, Verdict};
 use crate::message::{Chain, Delete, ExchangeType, Header, Payloads, notify_kind, protocol};
 use crate::reason::{DownReason, Exchange, Protocol};
 
 impl IkeSa {
     pub(super) fn on_request(&mut self, header: Header, datagram: &[u8], path: Path, env: &mut Env<'_, '_>) -> Verdict {
-        let Some((first, plain)) = self.open(header, datagram, env.counters) else { return Verdict::Continue };
+        let Some(Opened { first, plain, digest }) = self.open(header, datagram, env.counters) else {
+            return Verdict::Continue;
+        };
         self.heard(path, env);
         let payloads = match Payloads::parse(first, &plain) {
             Ok(payloads) => payloads,
             // RFC 7296 §2.21.3: a protected message that does not parse ends the SA on both sides.
             Err(error) => {
-                self.answer_notify(header, datagram, (notify_kind::INVALID_SYNTAX, &[]), path, env);
+                self.answer_notify(header, digest, (notify_kind::INVALID_SYNTAX, &[]), path, env);
                 let closing = self.is_closing();
                 self.close_after_answer(env);
                 let exchange = Exchange::Informational;
@@ -23,23 +25,23 @@ impl IkeSa {
         };
         if let Some(payload) = payloads.unknown_critical {
             let notify = (notify_kind::UNSUPPORTED_CRITICAL_PAYLOAD, [payload]);
-            self.answer_notify(header, datagram, (notify.0, &notify.1), path, env);
+            self.answer_notify(header, digest, (notify.0, &notify.1), path, env);
             return Verdict::Continue;
         }
         // With a window of one, another request shows that the peer has our last answer.
         let waiting = self.waiting();
         let verdict = match header.exchange {
-            ExchangeType::Informational => self.on_informational(header, datagram, &payloads, path, env),
+            ExchangeType::Informational => self.on_informational(header, digest, &payloads, path, env),
             ExchangeType::CreateChildSa => {
                 let for_ike = payloads.proposals.iter().flatten().any(|p| p.protocol == protocol::IKE);
                 if for_ike {
-                    self.on_ike_rekey_request(header, datagram, &payloads, path, env)
+                    self.on_ike_rekey_request(header, digest, &payloads, path, env)
                 } else {
-                    self.on_creation_request(header, datagram, &payloads, path, env)
+                    self.on_creation_request(header, digest, &payloads, path, env)
                 }
             }
             ExchangeType::IkeSaInit | ExchangeType::IkeAuth | ExchangeType::Other(_) => {
-                self.answer_notify(header, datagram, (notify_kind::INVALID_SYNTAX, &[]), path, env);
+                self.answer_notify(header, digest, (notify_kind::INVALID_SYNTAX, &[]), path, env);
                 Verdict::Continue
             }
         };
@@ -50,7 +52,7 @@ impl IkeSa {
     fn on_informational(
         &mut self,
         header: Header,
-        datagram: &[u8],
+        digest: [u8; 32],
         payloads: &Payloads<'_>,
         path: Path,
         env: &mut Env<'_, '_>,
@@ -58,7 +60,7 @@ impl IkeSa {
         let failed = payloads.notify(notify_kind::AUTHENTICATION_FAILED).is_some();
         if failed || payloads.deletes.contains(&Delete::Ike) {
             // RFC 7296 §1.4.1: a deleted IKE SA takes its children with it, and is answered emptily.
-            self.answer(header, datagram, &Chain::new(), path, env);
+            self.answer(header, digest, &Chain::new(), path, env);
             return self.on_deleted(failed, env);
         }
         let closing = self.is_closing();
@@ -79,7 +81,7 @@ impl IkeSa {
             }
             deleted |= self.on_child_deleted(inbound_spi, state, env);
         }
-        self.answer(header, datagram, &chain, path, env);
+        self.answer(header, digest, &chain, path, env);
         if deleted && !self.has_children() && self.creation().is_none() {
             // Without a child the IKE SA is of no use.
             self.delete(env);
@@ -131,7 +133,9 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let Some((first, plain)) = self.open(header, datagram, env.counters) else { return Verdict::Continue };
+        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env.counters) else {
+            return Verdict::Continue;
+        };
         self.heard(path, env);
         let Some(Request { purpose, .. }) = self.request.take() else { return Verdict::Continue };
         let payloads = match Payloads::parse(first, &plain) {

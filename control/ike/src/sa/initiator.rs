@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use super::authentication::{AUTH_SHARED_KEY, Refusal, Tell, refused};
 use super::children::{Agreed, Wanted};
 use super::create_child::accepted_selectors;
-use super::exchange::Purpose;
+use super::exchange::{Opened, Purpose};
+use super::fragmentation::Reassembly;
 use super::nat::{IKE_PORT, NAT_T_PORT, Nat, push_detection};
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::KeGroup;
@@ -88,6 +89,8 @@ impl IkeSa {
             next_id: 0,
             expected_id: 0,
             answered: None,
+            fragmented: false,
+            reassembly: Reassembly::default(),
             rekey_at: None,
             lives_until: None,
             expires: None,
@@ -108,9 +111,10 @@ impl IkeSa {
         chain.push_key_exchange(opening.secret.group().id(), &opening.secret.public());
         chain.push(kind::NONCE, &self.nonces.0);
         push_detection(&mut chain, (self.spi, 0), self.path, env.config.force_encapsulation);
+        chain.push_notify(notify_kind::FRAGMENTATION_SUPPORTED, &[]);
         self.next_id = 0;
         let datagram = chain.into_datagram(self.header(ExchangeType::IkeSaInit, false, 0));
-        self.send_datagram(ExchangeType::IkeSaInit, Purpose::IkeSaInit, datagram, env);
+        self.send_datagrams(ExchangeType::IkeSaInit, Purpose::IkeSaInit, vec![datagram], env);
     }
 
     pub(super) fn on_init_response(&mut self, header: Header, datagram: &[u8], env: &mut Env<'_, '_>) -> Verdict {
@@ -239,6 +243,7 @@ impl IkeSa {
         let config = env.config;
         let spis = (header.initiator_spi, header.responder_spi);
         self.nat = Nat::detect(payloads, spis, self.path, config.force_encapsulation);
+        self.fragmented = payloads.notify(notify_kind::FRAGMENTATION_SUPPORTED).is_some();
         if self.nat.encapsulate {
             self.path.local.set_port(NAT_T_PORT);
             self.path.remote.set_port(NAT_T_PORT);
@@ -248,7 +253,7 @@ impl IkeSa {
             return Verdict::Ended(DownReason::LocalResources);
         };
         self.reserved = Some(spi);
-        let init_request = self.request.take().map(|r| r.datagram).unwrap_or_default();
+        let init_request = self.request.take().and_then(|r| r.datagrams.into_iter().next()).unwrap_or_default();
         let proof = self.our_proof(config, &init_request);
         // There is no IDr: it would only ask the peer to be someone. Without it the peer says who it
         // is, and an identity mismatch can be told from a wrong key.
@@ -275,7 +280,9 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let Some((first, plain)) = self.open(header, datagram, env.counters) else { return Verdict::Continue };
+        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env.counters) else {
+            return Verdict::Continue;
+        };
         env.counters.received += 1;
         self.request = None;
         let outcome = Payloads::parse(first, &plain)

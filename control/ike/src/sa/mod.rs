@@ -4,6 +4,7 @@ mod authentication;
 mod children;
 mod create_child;
 mod exchange;
+mod fragmentation;
 mod informational;
 mod initiator;
 mod nat;
@@ -27,6 +28,7 @@ use crate::reason::{DownReason, Exchange, Lifetime};
 use crate::status::TunnelCounters;
 use children::{Child, Task, Wanted};
 use exchange::{Answered, Purpose, Request};
+use fragmentation::Reassembly;
 use initiator::{Authenticating, Opening};
 use nat::Nat;
 use responder::HalfOpen;
@@ -72,6 +74,9 @@ pub(crate) struct IkeSa {
     /// The next request of the peer's.
     expected_id: u32,
     answered: Option<Answered>,
+    /// Both ends take messages in fragments.
+    fragmented: bool,
+    reassembly: Reassembly,
     /// When it is to be replaced, once, and when it may not be used any longer.
     rekey_at: Option<Instant>,
     lives_until: Option<Instant>,

@@ -132,14 +132,14 @@ impl IkeSa {
     pub(super) fn on_ike_rekey_request(
         &mut self,
         header: Header,
-        datagram: &[u8],
+        digest: [u8; 32],
         payloads: &Payloads<'_>,
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
         match self.rekey_for_peer(payloads, env) {
             Ok((chain, mut successor, nonce)) => {
-                self.answer(header, datagram, &chain, path, env);
+                self.answer(header, digest, &chain, path, env);
                 let rival = IkeRival { spi: successor.spi, nonce };
                 if let Some(Purpose::RekeyIke(ours)) = self.request.as_mut().map(|request| &mut request.purpose) {
                     // Which of the two stays is known when ours is answered.
@@ -153,7 +153,7 @@ impl IkeSa {
                 Verdict::Rekeyed(successor)
             }
             Err((notify, data)) => {
-                self.answer_notify(header, datagram, (notify, &data), path, env);
+                self.answer_notify(header, digest, (notify, &data), path, env);
                 Verdict::Continue
             }
         }
@@ -217,6 +217,7 @@ impl IkeSa {
         let mut new = Self::new(self.tunnel, initiator, spi, self.path, Phase::Established, env);
         new.peer_spi = peer_spi;
         new.nat = self.nat;
+        new.fragmented = self.fragmented;
         new.begun = self.begun;
         new.established = Some(env.event);
         new.set_lifetime(env);

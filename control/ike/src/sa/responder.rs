@@ -3,7 +3,7 @@
 use super::authentication::{AUTH_SHARED_KEY, Refusal, Tell};
 use super::children::Agreed;
 use super::create_child::{agree_selectors, agree_suite};
-use super::exchange::{Answered, digest};
+use super::exchange::{Answered, Opened, digest};
 use super::initiator::NONCE_BYTES;
 use super::nat::{Nat, push_detection};
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
@@ -77,13 +77,17 @@ impl IkeSa {
         chain.push_key_exchange(suite.key_exchange.id(), &answer);
         chain.push(kind::NONCE, &sa.nonces.1);
         push_detection(&mut chain, sa.spis(), path, force);
+        sa.fragmented = payloads.notify(notify_kind::FRAGMENTATION_SUPPORTED).is_some();
+        if sa.fragmented {
+            chain.push_notify(notify_kind::FRAGMENTATION_SUPPORTED, &[]);
+        }
         let answer = chain.into_datagram(sa.header(header.exchange, true, 0));
         env.counters.sent += 1;
         env.out.push(path.transmit(&answer));
         if let Phase::HalfOpen(half_open) = &mut sa.phase {
             half_open.init_response = answer.clone();
         }
-        sa.answered = Some(Answered { digest: digest(datagram), datagram: answer });
+        sa.answered = Some(Answered { digest: digest(datagram), datagrams: vec![answer] });
         sa.expected_id = 1;
         sa.expires = Some(env.ctx.now + env.config.retry.give_up);
         Accepted::Begun(Box::new(sa))
@@ -96,7 +100,9 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let Some((first, plain)) = self.open(header, datagram, env.counters) else { return Verdict::Continue };
+        let Some(Opened { first, plain, digest }) = self.open(header, datagram, env.counters) else {
+            return Verdict::Continue;
+        };
         env.counters.received += 1;
         let outcome = Payloads::parse(first, &plain)
             .map_err(|error| Refusal::syntax(Exchange::IkeAuth, error))
@@ -112,7 +118,7 @@ impl IkeSa {
                 if let Tell::Notify(notify, data) = &refusal.tell {
                     chain.push_notify(*notify, data);
                 }
-                self.answer(header, datagram, &chain, path, env);
+                self.answer(header, digest, &chain, path, env);
                 self.close_after_answer(env);
                 return Verdict::Ended(refusal.reason);
             }
@@ -129,14 +135,14 @@ impl IkeSa {
                 // TSi is the initiator's side, which is the peer's.
                 chain.push(kind::TS_I, &selectors_body(&agreed.selectors.1));
                 chain.push(kind::TS_R, &selectors_body(&agreed.selectors.0));
-                self.answer(header, datagram, &chain, path, env);
+                self.answer(header, digest, &chain, path, env);
                 Verdict::Established { child: self.establish(agreed, env), initial_contact }
             }
             // RFC 7296 §1.2: the IKE SA comes up without its child. It is of no use to us, so we
             // delete it once the initiator has been told why.
             Err((notify, reason)) => {
                 chain.push_notify(notify, &[]);
-                self.answer(header, datagram, &chain, path, env);
+                self.answer(header, digest, &chain, path, env);
                 self.expires = None;
                 self.delete(env);
                 Verdict::Ended(reason)

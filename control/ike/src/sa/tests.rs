@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::authentication::AUTH_SHARED_KEY;
+use super::exchange::digest;
 use super::*;
 use crate::algorithm::{EspCipher, IkeCipher, KeGroup, PrfAlgorithm};
 use crate::child::SpiAllocator;
@@ -115,9 +116,10 @@ impl End {
         self.with(send).1.remove(0)
     }
 
-    fn opened(&self, datagram: &[u8]) -> (u8, Zeroizing<Vec<u8>>) {
+    fn opened(&mut self, datagram: &[u8]) -> (u8, Zeroizing<Vec<u8>>) {
         let header = Header::parse(datagram).unwrap();
-        self.sa.as_ref().unwrap().open(header, datagram, &mut TunnelCounters::default()).expect("the message opens")
+        let opened = self.sa.as_mut().unwrap().open(header, datagram, &mut TunnelCounters::default());
+        opened.map(|opened| (opened.first, opened.plain)).expect("the message opens")
     }
 }
 
@@ -169,7 +171,7 @@ fn the_initiator_finds_a_wrong_key_and_says_so() {
     let (path, mut chain) = (b.path, Chain::new());
     chain.push(kind::ID_R, &Identity::from_text(B).to_payload());
     chain.push_auth(AUTH_SHARED_KEY, &[7; 32]);
-    let (_, sent) = b.with(|sa, env| sa.as_mut().unwrap().answer(header, &request, &chain, path, env));
+    let (_, sent) = b.with(|sa, env| sa.as_mut().unwrap().answer(header, digest(&request), &chain, path, env));
     let (verdict, sent) = a.hear(&sent[0]);
     let Verdict::Ended(reason) = verdict else { panic!("{verdict:?}") };
     assert_eq!(reason, DownReason::WrongPsk { peer: Identity::from_text(B) });
@@ -184,7 +186,7 @@ fn an_answer_without_proof_asks_for_eap() {
     let header = Header::parse(&request).unwrap();
     let (path, mut chain) = (b.path, Chain::new());
     chain.push(kind::ID_R, &Identity::from_text(B).to_payload());
-    let (_, sent) = b.with(|sa, env| sa.as_mut().unwrap().answer(header, &request, &chain, path, env));
+    let (_, sent) = b.with(|sa, env| sa.as_mut().unwrap().answer(header, digest(&request), &chain, path, env));
     let (verdict, _) = a.hear(&sent[0]);
     let Verdict::Ended(reason) = verdict else { panic!("{verdict:?}") };
     assert_eq!(reason, DownReason::UnsupportedAuthentication { method: None });
@@ -237,7 +239,7 @@ fn a_deleted_child_is_answered_with_ours_and_takes_the_ike_sa_along() {
     let (verdict, sent) = b.hear(&request);
     let Verdict::Ended(reason) = verdict else { panic!("{verdict:?}") };
     assert_eq!(reason, DownReason::PeerDeleted(Protocol::Esp));
-    let deletes = |datagram: &[u8]| {
+    let mut deletes = |datagram: &[u8]| {
         let (first, plain) = a.opened(datagram);
         Payloads::parse(first, &plain).unwrap().deletes
     };
