@@ -227,6 +227,8 @@ pub enum Exchange {
     CreateChildSa,
     /// The second pair of messages.
     IkeAuth,
+    /// Additional key exchanges between the first and the second pair.
+    IkeIntermediate,
     /// The first pair of messages.
     IkeSaInit,
     /// Deletes and errors.
@@ -240,6 +242,7 @@ impl fmt::Display for Exchange {
         f.write_str(match self {
             Self::CreateChildSa => "CREATE_CHILD_SA",
             Self::IkeAuth => "IKE_AUTH",
+            Self::IkeIntermediate => "IKE_INTERMEDIATE",
             Self::IkeSaInit => "IKE_SA_INIT",
             Self::Informational => "INFORMATIONAL",
             Self::Liveness => "a liveness check",

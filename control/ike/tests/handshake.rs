@@ -440,3 +440,32 @@ fn a_message_too_large_for_a_datagram_goes_in_fragments_that_may_be_lost_one_by_
         assert!(pair.a.sent.iter().chain(&pair.b.sent).all(|message| message.len() <= 1228));
     }
 }
+
+#[test]
+fn additional_key_exchanges_over_loss() {
+    for seed in 0..10 {
+        let (mut a, mut b) = (config(A, B, Startup::Initiate), config(B, A, Startup::Respond));
+        a.ike.additional_key_exchange = vec![vec![KeGroup::Ecp384, KeGroup::Modp2048], vec![KeGroup::Ecp256]];
+        b.ike.additional_key_exchange = vec![vec![KeGroup::Modp2048], vec![KeGroup::Ecp256]];
+        let mut pair = Pair::new(seed);
+        pair.network.loss_percent = 20;
+        pair.network.duplicate_percent = 20;
+        pair.configure(a, b);
+        pair.run(25);
+        pair.network = Network::default();
+        pair.run(5);
+        pair.assert_joined();
+        let suite = pair.a.status().ike.unwrap();
+        assert_eq!(suite, pair.b.status().ike.unwrap());
+        assert_eq!(suite.additional[..3], [Some(KeGroup::Modp2048), Some(KeGroup::Ecp256), None]);
+    }
+}
+
+#[test]
+fn a_peer_without_the_additional_key_exchange_we_want_is_refused() {
+    let mut a = config(A, B, Startup::Initiate);
+    a.ike.additional_key_exchange = vec![vec![KeGroup::Ecp384]];
+    let mut pair = Pair::configured(3, a, config(B, A, Startup::Respond));
+    pair.run(1);
+    assert_eq!((pair.a.reason().code(), pair.b.reason().code()), ("no_proposal_chosen", "no_proposal_chosen"));
+}

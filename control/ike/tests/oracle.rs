@@ -82,6 +82,16 @@ fn recorded_handshakes() {
             include_str!("vectors/transcript-gcm.txt"),
             include_str!("vectors/derived-gcm.txt"),
         ),
+        // With a second key exchange in IKE_INTERMEDIATE.
+        (
+            "intermediate",
+            KeGroup::X25519,
+            IkeCipher::Aes256Gcm16,
+            PrfAlgorithm::HmacSha384,
+            EspCipher::Aes128Gcm16,
+            include_str!("vectors/transcript-intermediate.txt"),
+            include_str!("vectors/derived-intermediate.txt"),
+        ),
         (
             "cbc",
             KeGroup::Modp2048,
@@ -99,7 +109,11 @@ fn recorded_handshakes() {
             let mut config = config(local, remote, startup);
             config.ike = IkeProposal {
                 key_exchange: vec![group],
-                additional_key_exchange: Vec::new(),
+                additional_key_exchange: if name == "intermediate" {
+                    vec![vec![KeGroup::Modp2048]]
+                } else {
+                    Vec::new()
+                },
                 encryption: vec![cipher],
                 integrity: vec![Integrity::HmacSha384],
                 prf: vec![prf],
@@ -110,7 +124,7 @@ fn recorded_handshakes() {
         };
         b.on(now, |e, ctx| e.configure(TUNNEL, of(B, A, Startup::Respond), ctx).unwrap());
         let mut sent = a.on(now, |e, ctx| e.configure(TUNNEL, of(A, B, Startup::Initiate), ctx).unwrap());
-        for step in 0..3 {
+        for step in 0..if name == "intermediate" { 6 } else { 4 } {
             let message = sent[step].clone();
             let next = if step % 2 == 0 {
                 b.on(now, |e, ctx| e.handle_datagram(socket(B), socket(A), &message, ctx))
@@ -119,8 +133,6 @@ fn recorded_handshakes() {
             };
             sent.extend(next);
         }
-        let message = sent[3].clone();
-        a.on(now, |e, ctx| e.handle_datagram(socket(A), socket(B), &message, ctx));
 
         let lines: String = sent.iter().map(|m| hex(m) + "\n").collect();
         if std::env::var_os("BORDERGATE_RECORD").is_some() {

@@ -64,7 +64,7 @@ impl fmt::Debug for SaKeys {
 }
 
 /// The AUTH data for a pre-shared key (RFC 7296 §2.15): `message` is the signer's first message,
-/// `nonce` the other end's, `sk_p` and `id_body` the signer's.
+/// `nonce` the other end's, `sk_p` and `id_body` the signer's, `intermediate` what RFC 9242 adds.
 pub(crate) fn auth_proof(
     prf: PrfAlgorithm,
     psk: &[u8],
@@ -72,10 +72,11 @@ pub(crate) fn auth_proof(
     nonce: &[u8],
     sk_p: &[u8],
     id_body: &[u8],
+    intermediate: &[u8],
 ) -> Zeroizing<Vec<u8>> {
     let key = prf.compute(psk, &[b"Key Pad for IKEv2"]);
     let id = prf.compute(sk_p, &[id_body]);
-    prf.compute(&key, &[message, nonce, &id])
+    prf.compute(&key, &[message, nonce, &id, intermediate])
 }
 
 /// The child SA's keys: initiator to responder, then responder to initiator. `shared` is g^ir of the child's own

@@ -71,6 +71,7 @@ pub(crate) enum ExchangeType {
     IkeAuth,
     CreateChildSa,
     Informational,
+    IkeIntermediate,
     Other(u8),
 }
 
@@ -81,6 +82,7 @@ impl ExchangeType {
             35 => Self::IkeAuth,
             36 => Self::CreateChildSa,
             37 => Self::Informational,
+            43 => Self::IkeIntermediate,
             other => Self::Other(other),
         }
     }
@@ -91,6 +93,7 @@ impl ExchangeType {
             Self::IkeAuth => 35,
             Self::CreateChildSa => 36,
             Self::Informational => 37,
+            Self::IkeIntermediate => 43,
             Self::Other(other) => other,
         }
     }

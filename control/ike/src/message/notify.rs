@@ -48,6 +48,7 @@ pub(crate) mod kind {
     pub(crate) const NAT_DETECTION_DESTINATION_IP: u16 = 16389;
     pub(crate) const COOKIE: u16 = 16390;
     pub(crate) const FRAGMENTATION_SUPPORTED: u16 = 16430;
+    pub(crate) const INTERMEDIATE_EXCHANGE_SUPPORTED: u16 = 16438;
 }
 
 /// A notify message type in words.

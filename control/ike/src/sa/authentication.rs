@@ -35,7 +35,8 @@ impl IkeSa {
         let secure = self.secure.as_ref().ok_or(Refusal::silent(DownReason::Connecting))?;
         let (nonce, sk_p) =
             if self.initiator { (&self.nonces.0, &secure.keys.pr) } else { (&self.nonces.1, &secure.keys.pi) };
-        let expected = auth_proof(secure.suite.prf, config.psk.as_bytes(), signed, nonce, sk_p, id_body);
+        let expected =
+            auth_proof(secure.suite.prf, config.psk.as_bytes(), signed, nonce, sk_p, id_body, &self.rounds.octets());
         if bool::from(expected.as_slice().ct_eq(proof)) {
             Ok(())
         } else {
@@ -49,7 +50,7 @@ impl IkeSa {
         let (nonce, sk_p) =
             if self.initiator { (&self.nonces.1, &secure.keys.pi) } else { (&self.nonces.0, &secure.keys.pr) };
         let id = config.local_id.to_payload();
-        auth_proof(secure.suite.prf, config.psk.as_bytes(), signed, nonce, sk_p, &id)
+        auth_proof(secure.suite.prf, config.psk.as_bytes(), signed, nonce, sk_p, &id, &self.rounds.octets())
     }
 }
 

@@ -46,6 +46,7 @@ impl IkeSa {
         match &self.request.as_ref()?.purpose {
             Purpose::CreateChild(creation) => Some(creation),
             Purpose::IkeSaInit
+            | Purpose::IkeIntermediate(_)
             | Purpose::IkeAuth
             | Purpose::Liveness
             | Purpose::Close
@@ -58,6 +59,7 @@ impl IkeSa {
         match &mut self.request.as_mut()?.purpose {
             Purpose::CreateChild(creation) => Some(creation),
             Purpose::IkeSaInit
+            | Purpose::IkeIntermediate(_)
             | Purpose::IkeAuth
             | Purpose::Liveness
             | Purpose::Close

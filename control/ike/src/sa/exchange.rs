@@ -9,6 +9,7 @@ use super::create_child::ChildCreation;
 use super::fragmentation::{Reassembled, seal};
 use super::rekey::IkeRekey;
 use super::{Env, IkeSa, Path, Phase, Verdict};
+use crate::crypto::KeSecret;
 use crate::message::{Chain, ExchangeType, HEADER_BYTES, Header, Payloads};
 use crate::reason::{DownReason, Exchange};
 use crate::status::TunnelCounters;
@@ -30,6 +31,8 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) enum Purpose {
     IkeSaInit,
+    /// With the secret of the key exchange that it makes.
+    IkeIntermediate(Box<KeSecret>),
     IkeAuth,
     /// An empty INFORMATIONAL: is the peer alive?
     Liveness,
@@ -46,6 +49,7 @@ impl Purpose {
     fn exchange(&self) -> Exchange {
         match self {
             Self::IkeSaInit => Exchange::IkeSaInit,
+            Self::IkeIntermediate(_) => Exchange::IkeIntermediate,
             Self::IkeAuth => Exchange::IkeAuth,
             Self::Liveness => Exchange::Liveness,
             Self::Close | Self::DeleteChild(_) => Exchange::Informational,
@@ -112,7 +116,7 @@ impl IkeSa {
         self.drop_children(env);
         match phase {
             Phase::Opening(opening) => Verdict::Ended(opening.remembered.unwrap_or(silent)),
-            Phase::Authenticating(_) | Phase::Established => Verdict::Ended(silent),
+            Phase::Intermediate(_) | Phase::Authenticating(_) | Phase::Established => Verdict::Ended(silent),
             Phase::HalfOpen(_) | Phase::Closing | Phase::Closed | Phase::Over => Verdict::Continue,
         }
     }

@@ -40,7 +40,10 @@ impl IkeSa {
                     self.on_creation_request(header, digest, &payloads, path, env)
                 }
             }
-            ExchangeType::IkeSaInit | ExchangeType::IkeAuth | ExchangeType::Other(_) => {
+            ExchangeType::IkeSaInit
+            | ExchangeType::IkeIntermediate
+            | ExchangeType::IkeAuth
+            | ExchangeType::Other(_) => {
                 self.answer_notify(header, digest, (notify_kind::INVALID_SYNTAX, &[]), path, env);
                 Verdict::Continue
             }
@@ -146,7 +149,9 @@ impl IkeSa {
             }
         };
         match purpose {
-            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeAuth => Verdict::Continue,
+            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {
+                Verdict::Continue
+            }
             Purpose::Close => {
                 self.discard(env);
                 Verdict::Continue
@@ -170,7 +175,7 @@ impl IkeSa {
         match purpose {
             Purpose::Close => self.discard(env),
             Purpose::DeleteChild(inbound_spi) => self.let_linger(inbound_spi, env),
-            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeAuth => {}
+            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {}
             Purpose::CreateChild(creation) => {
                 env.ctx.spis.release(self.tunnel, creation.inbound_spi);
                 return Verdict::Renew(DownReason::Malformed { exchange: Exchange::CreateChildSa, error });

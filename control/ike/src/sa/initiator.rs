@@ -8,6 +8,7 @@ use super::children::{Agreed, Wanted};
 use super::create_child::accepted_selectors;
 use super::exchange::{Opened, Purpose};
 use super::fragmentation::Reassembly;
+use super::intermediate::Rounds;
 use super::nat::{IKE_PORT, NAT_T_PORT, Nat, push_detection};
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::KeGroup;
@@ -29,11 +30,13 @@ pub(super) struct Opening {
     pub(super) remembered: Option<DownReason>,
 }
 
-/// What the initiator keeps between IKE_AUTH and its answer.
+/// What the initiator keeps until IKE_AUTH is answered.
 #[derive(Debug)]
 pub(super) struct Authenticating {
     /// The answer to IKE_SA_INIT, which the peer's AUTH covers.
-    init_response: Vec<u8>,
+    pub(super) init_response: Vec<u8>,
+    /// Our first message, which our AUTH covers.
+    pub(super) init_request: Vec<u8>,
 }
 
 impl IkeSa {
@@ -80,6 +83,7 @@ impl IkeSa {
             nat: Nat::default(),
             nonces: (Vec::new(), Vec::new()),
             secure: None,
+            rounds: Rounds::default(),
             reserved: None,
             children: Vec::new(),
             sending: None,
@@ -112,6 +116,9 @@ impl IkeSa {
         chain.push(kind::NONCE, &self.nonces.0);
         push_detection(&mut chain, (self.spi, 0), self.path, env.config.force_encapsulation);
         chain.push_notify(notify_kind::FRAGMENTATION_SUPPORTED, &[]);
+        if env.config.ike.additional_key_exchange.iter().any(|groups| !groups.is_empty()) {
+            chain.push_notify(notify_kind::INTERMEDIATE_EXCHANGE_SUPPORTED, &[]);
+        }
         self.next_id = 0;
         let datagram = chain.into_datagram(self.header(ExchangeType::IkeSaInit, false, 0));
         self.send_datagrams(ExchangeType::IkeSaInit, Purpose::IkeSaInit, vec![datagram], env);
@@ -134,7 +141,7 @@ impl IkeSa {
             }
         }
         match self.accept_init(header, &payloads, env.config) {
-            Ok(()) => self.send_auth(header, &payloads, datagram, env),
+            Ok(()) => self.on_init_accepted(header, &payloads, datagram, env),
             Err(reason) => {
                 env.counters.unprotected_errors += 1;
                 self.remember(reason)
@@ -230,31 +237,40 @@ impl IkeSa {
         let keys = SaKeys::derive(suite, &shared, (&self.nonces.0, nonce), self.spis());
         let protection = Protection::new(suite, &keys, true);
         self.secure = Some(Secure { suite, keys, protection });
+        self.rounds = Rounds::of(suite);
+        if self.rounds.are_left() && payloads.notify(notify_kind::INTERMEDIATE_EXCHANGE_SUPPORTED).is_none() {
+            return Err(broken(Violation::Missing("INTERMEDIATE_EXCHANGE_SUPPORTED")));
+        }
         Ok(())
     }
 
-    fn send_auth(
+    fn on_init_accepted(
         &mut self,
         header: Header,
         payloads: &Payloads<'_>,
         init_response: &[u8],
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let config = env.config;
         let spis = (header.initiator_spi, header.responder_spi);
-        self.nat = Nat::detect(payloads, spis, self.path, config.force_encapsulation);
+        self.nat = Nat::detect(payloads, spis, self.path, env.config.force_encapsulation);
         self.fragmented = payloads.notify(notify_kind::FRAGMENTATION_SUPPORTED).is_some();
         if self.nat.encapsulate {
             self.path.local.set_port(NAT_T_PORT);
             self.path.remote.set_port(NAT_T_PORT);
         }
+        let init_request = self.request.take().and_then(|r| r.datagrams.into_iter().next()).unwrap_or_default();
+        let kept = Authenticating { init_response: init_response.to_vec(), init_request };
+        if self.rounds.are_left() { self.send_intermediate(kept, env) } else { self.send_auth(kept, env) }
+    }
+
+    pub(super) fn send_auth(&mut self, kept: Authenticating, env: &mut Env<'_, '_>) -> Verdict {
+        let config = env.config;
         let Some(spi) = env.ctx.spis.allocate(self.tunnel) else {
             self.phase = Phase::Over;
             return Verdict::Ended(DownReason::LocalResources);
         };
         self.reserved = Some(spi);
-        let init_request = self.request.take().and_then(|r| r.datagrams.into_iter().next()).unwrap_or_default();
-        let proof = self.our_proof(config, &init_request);
+        let proof = self.our_proof(config, &kept.init_request);
         // There is no IDr: it would only ask the peer to be someone. Without it the peer says who it
         // is, and an identity mismatch can be told from a wrong key.
         let mut chain = Chain::new();
@@ -266,9 +282,8 @@ impl IkeSa {
         chain.push_proposals(&config.esp.offer(spi, false));
         chain.push(kind::TS_I, &selectors_body(&config.local_selectors));
         chain.push(kind::TS_R, &selectors_body(&config.remote_selectors));
-        let init_response = init_response.to_vec();
-        self.phase = Phase::Authenticating(Box::new(Authenticating { init_response }));
-        self.next_id = 1;
+        self.phase = Phase::Authenticating(Box::new(kept));
+        self.next_id = self.rounds.auth_id();
         self.send_request(ExchangeType::IkeAuth, Purpose::IkeAuth, &chain, env);
         Verdict::Continue
     }

@@ -7,6 +7,7 @@ mod exchange;
 mod fragmentation;
 mod informational;
 mod initiator;
+mod intermediate;
 mod nat;
 mod rekey;
 mod responder;
@@ -30,6 +31,7 @@ use children::{Child, Task, Wanted};
 use exchange::{Answered, Purpose, Request};
 use fragmentation::Reassembly;
 use initiator::{Authenticating, Opening};
+use intermediate::Rounds;
 use nat::Nat;
 use responder::HalfOpen;
 
@@ -59,6 +61,7 @@ pub(crate) struct IkeSa {
     /// The initiator's nonce, the responder's nonce.
     nonces: (Vec<u8>, Vec<u8>),
     secure: Option<Secure>,
+    rounds: Rounds,
     /// The inbound SPI of the first child, until that is agreed on.
     reserved: Option<u32>,
     children: Vec<Child>,
@@ -150,6 +153,8 @@ pub(crate) enum Verdict {
 enum Phase {
     /// IKE_SA_INIT is sent.
     Opening(Box<Opening>),
+    /// IKE_INTERMEDIATE is sent.
+    Intermediate(Box<Authenticating>),
     /// IKE_AUTH is sent.
     Authenticating(Box<Authenticating>),
     /// IKE_SA_INIT is answered.
@@ -258,7 +263,7 @@ impl IkeSa {
         if self.rekey_at.take_if(|at| *at <= now).is_some() {
             self.rekey();
         }
-        if self.liveness_due(env.config).is_some_and(|at| at <= now) && self.tasks.is_empty() {
+        if self.liveness_due(env.config).is_some_and(|at| at <= now) {
             self.send_request(ExchangeType::Informational, Purpose::Liveness, &Chain::new(), env);
         }
         if self.keepalive_due().is_some_and(|at| at <= now) {
@@ -338,7 +343,7 @@ impl IkeSa {
 
     /// On its way to being established.
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self.phase, Phase::Opening(_) | Phase::Authenticating(_) | Phase::HalfOpen(_))
+        matches!(self.phase, Phase::Opening(_) | Phase::Intermediate(_) | Phase::Authenticating(_) | Phase::HalfOpen(_))
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -367,6 +372,7 @@ impl IkeSa {
         let expected = self.request.as_ref().is_some_and(|r| r.id == header.message_id && r.wire == header.exchange);
         match (&self.phase, expected) {
             (Phase::Opening(_), true) => self.on_init_response(header, datagram, env),
+            (Phase::Intermediate(_), true) => self.on_intermediate_response(header, datagram, env),
             (Phase::Authenticating(_), true) => self.on_auth_response(header, datagram, path, env),
             (Phase::Established | Phase::Closing, true) => {
                 let verdict = self.on_response(header, datagram, path, env);
@@ -389,7 +395,10 @@ impl IkeSa {
         }
         match (&self.phase, header.exchange) {
             _ if header.message_id != self.expected_id => {}
-            (Phase::HalfOpen(_), ExchangeType::IkeAuth) => {
+            (Phase::HalfOpen(_), ExchangeType::IkeIntermediate) if self.rounds.are_left() => {
+                return self.on_intermediate_request(header, datagram, path, env);
+            }
+            (Phase::HalfOpen(_), ExchangeType::IkeAuth) if !self.rounds.are_left() => {
                 return self.on_auth_request(header, datagram, path, env);
             }
             (Phase::Established | Phase::Closing, _) => {
@@ -397,7 +406,15 @@ impl IkeSa {
                 self.pursue(env);
                 return verdict;
             }
-            (Phase::Opening(_) | Phase::Authenticating(_) | Phase::HalfOpen(_) | Phase::Closed | Phase::Over, _) => {}
+            (
+                Phase::Opening(_)
+                | Phase::Intermediate(_)
+                | Phase::Authenticating(_)
+                | Phase::HalfOpen(_)
+                | Phase::Closed
+                | Phase::Over,
+                _,
+            ) => {}
         }
         env.counters.unexpected += 1;
         Verdict::Continue
@@ -413,6 +430,7 @@ impl IkeSa {
                 seconds: env.config.retry.give_up.as_secs(),
             }),
             Phase::Opening(_)
+            | Phase::Intermediate(_)
             | Phase::Authenticating(_)
             | Phase::Established
             | Phase::Closing

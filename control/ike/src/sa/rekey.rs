@@ -168,7 +168,14 @@ impl IkeSa {
         let rivalled = match self.request.as_ref().map(|request| &request.purpose) {
             Some(Purpose::CreateChild(_) | Purpose::DeleteChild(_)) => true,
             Some(Purpose::RekeyIke(ours)) => ours.rival.is_some(),
-            Some(Purpose::Liveness | Purpose::Close | Purpose::IkeSaInit | Purpose::IkeAuth) | None => false,
+            Some(
+                Purpose::Liveness
+                | Purpose::Close
+                | Purpose::IkeSaInit
+                | Purpose::IkeIntermediate(_)
+                | Purpose::IkeAuth,
+            )
+            | None => false,
         };
         if rivalled || self.replaced || !self.is_established() {
             return Err((notify_kind::TEMPORARY_FAILURE, Vec::new()));
@@ -183,6 +190,11 @@ impl IkeSa {
             .or_else(|| env.config.ike.choose(offered, sent))
             .ok_or((notify_kind::NO_PROPOSAL_CHOSEN, Vec::new()))?;
         let peer_spi = peer_spi.filter(|spi| *spi != 0).ok_or_else(|| syntax.clone())?;
+        // GAP(RFC 9370 §2.2.4): additional key exchanges are not made again in a rekey. The new keys come from SK_d, which
+        // is safe because of the first ones.
+        if suite.additional.iter().any(Option::is_some) {
+            return Err((notify_kind::NO_PROPOSAL_CHOSEN, Vec::new()));
+        }
         if suite.key_exchange.id() != sent {
             return Err((notify_kind::INVALID_KE_PAYLOAD, suite.key_exchange.id().to_be_bytes().to_vec()));
         }

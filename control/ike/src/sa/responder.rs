@@ -5,6 +5,7 @@ use super::children::Agreed;
 use super::create_child::{agree_selectors, agree_suite};
 use super::exchange::{Answered, Opened, digest};
 use super::initiator::NONCE_BYTES;
+use super::intermediate::Rounds;
 use super::nat::{Nat, push_detection};
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::IkeSuite;
@@ -80,6 +81,10 @@ impl IkeSa {
         sa.fragmented = payloads.notify(notify_kind::FRAGMENTATION_SUPPORTED).is_some();
         if sa.fragmented {
             chain.push_notify(notify_kind::FRAGMENTATION_SUPPORTED, &[]);
+        }
+        sa.rounds = Rounds::of(suite);
+        if sa.rounds.are_left() {
+            chain.push_notify(notify_kind::INTERMEDIATE_EXCHANGE_SUPPORTED, &[]);
         }
         let answer = chain.into_datagram(sa.header(header.exchange, true, 0));
         env.counters.sent += 1;
@@ -228,6 +233,11 @@ fn judge_init<'a>(payloads: &Payloads<'a>, config: &TunnelConfig) -> Result<Judg
             data: suite.key_exchange.id().to_be_bytes().to_vec(),
             reason: None,
         }));
+    }
+    // RFC 9370 §2.2.1: additional key exchanges are made in IKE_INTERMEDIATE.
+    let intermediate = payloads.notify(notify_kind::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some();
+    if suite.additional.iter().any(Option::is_some) && !intermediate {
+        return Err(missing("INTERMEDIATE_EXCHANGE_SUPPORTED"));
     }
     Ok((suite, chosen, public, nonce))
 }

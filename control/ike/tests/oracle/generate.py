@@ -67,7 +67,7 @@ def payloads(first: int, data: bytes) -> list[tuple[int, bytes]]:
 def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_bytes: int) -> None:
     """Follows one recorded handshake with both secrets known, checks both AUTHs, derives the ESP keys."""
     messages = [bytes.fromhex(line) for line in (VECTORS / f"transcript-{name}.txt").read_text().split()]
-    request, answer, auth_request, auth_answer = messages
+    request, answer, *intermediate, auth_request, auth_answer = messages
     spis = answer[:16]
     init = [dict(payloads(m[16], m[28:])) for m in (request, answer)]
     secret_bytes = 32 if group == "x25519" else 64
@@ -86,15 +86,18 @@ def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_byt
     size = hashlib.new(prf).digest_size
     integrity = 0 if cipher == "gcm" else 48
     material = key_bytes + (4 if cipher == "gcm" else 0)
-    seed = hmac.new(ni + nr, shared, prf).digest()
-    keys = prf_plus(prf, seed, ni + nr + spis, 3 * size + 2 * integrity + 2 * material)
-    cut, at = [], 0
-    for length in (size, integrity, integrity, material, material, size, size):
-        cut.append(keys[at : at + length])
-        at += length
-    sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr = cut
 
-    def opened(message: bytes, key: bytes, integrity_key: bytes) -> dict[int, bytes]:
+    def keys_from(seed: bytes) -> list[bytes]:
+        keys = prf_plus(prf, seed, ni + nr + spis, 3 * size + 2 * integrity + 2 * material)
+        cut, at = [], 0
+        for length in (size, integrity, integrity, material, material, size, size):
+            cut.append(keys[at : at + length])
+            at += length
+        return cut
+
+    sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr = keys_from(hmac.new(ni + nr, shared, prf).digest())
+
+    def inside(message: bytes, key: bytes, integrity_key: bytes) -> tuple[int, bytes]:
         (first, _, length) = struct.unpack("!BBH", message[28:32])
         assert message[16] == 46 and length == len(message) - 28
         body = message[32:]
@@ -105,13 +108,35 @@ def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_byt
             assert icv == message[-24:]
             box = Cipher(algorithms.AES(key), modes.CBC(body[:16])).decryptor()
             plain = box.update(body[16:-24]) + box.finalize()
-        return dict(payloads(first, plain[: len(plain) - 1 - plain[-1]]))
+        return first, plain[: len(plain) - 1 - plain[-1]]
+
+    def opened(message: bytes, key: bytes, integrity_key: bytes) -> dict[int, bytes]:
+        return dict(payloads(*inside(message, key, integrity_key)))
+
+    # RFC 9242 section 3.3.2 and RFC 9370 section 2.2.2: one more key exchange in IKE_INTERMEDIATE, by MODP.
+    signed_too = b""
+    if intermediate:
+        chunks, public = b"", []
+        ways = zip(intermediate, (sk_ei, sk_er), (sk_ai, sk_ar), (sk_pi, sk_pr), strict=True)
+        for message, key, integrity_key, sk_p in ways:
+            assert message[18] == 43 and struct.unpack("!I", message[20:24])[0] == 1
+            first, plain = inside(message, key, integrity_key)
+            head = message[:24] + struct.pack("!IBBH", 28 + 4 + len(plain), first, 0, 4 + len(plain))
+            chunks += hmac.new(sk_p, head + plain, prf).digest()
+            public.append(int.from_bytes(dict(payloads(first, plain))[34][4:], "big"))
+        further = [int.from_bytes(stream(start, 8 + secret_bytes + 32, 64), "big") for start in (0x10, 0x80)]
+        assert public == [pow(2, secret, P2048) for secret in further]
+        more = pow(public[1], further[0], P2048).to_bytes(256, "big")
+        fresh = keys_from(hmac.new(sk_d, more + ni + nr, prf).digest())
+        sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr = fresh
+        assert struct.unpack("!I", auth_request[20:24])[0] == 2
+        signed_too = chunks + auth_request[20:24]
 
     inner_i = opened(auth_request, sk_ei, sk_ai)
     inner_r = opened(auth_answer, sk_er, sk_ar)
     pad = hmac.new(PSK, b"Key Pad for IKEv2", prf).digest()
-    proof_i = hmac.new(pad, request + nr + hmac.new(sk_pi, inner_i[35], prf).digest(), prf).digest()
-    proof_r = hmac.new(pad, answer + ni + hmac.new(sk_pr, inner_r[36], prf).digest(), prf).digest()
+    proof_i = hmac.new(pad, request + nr + hmac.new(sk_pi, inner_i[35], prf).digest() + signed_too, prf).digest()
+    proof_r = hmac.new(pad, answer + ni + hmac.new(sk_pr, inner_r[36], prf).digest() + signed_too, prf).digest()
     assert inner_i[39] == bytes([2, 0, 0, 0]) + proof_i
     assert inner_r[39] == bytes([2, 0, 0, 0]) + proof_r
 
@@ -199,5 +224,6 @@ if __name__ == "__main__":
     strongswan_like()
     inside_ike_auth()
     derive("gcm", "sha256", "x25519", "gcm", 16, 16)
+    derive("intermediate", "sha384", "x25519", "gcm", 32, 16)
     derive("cbc", "sha512", "modp2048", "cbc", 32, 32)
     print("written to", VECTORS)
