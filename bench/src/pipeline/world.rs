@@ -88,6 +88,7 @@ impl World {
             ports: Arc::new([PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]),
             inbound: inbound.into_iter().collect(),
             tunnels: tunnels.into_iter().collect(),
+            further: SlotTable::default(),
             limits: SlotTable::default(),
             gateways: [(0, routes.into())].into_iter().collect(),
             attachments: Arc::new([attachment]),

@@ -251,6 +251,7 @@ fn snapshot(chain: &Chain) -> Snapshot {
         ports: Arc::new([PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]),
         inbound: inbound(),
         tunnels: [(0, outbound)].into_iter().collect(),
+        further: SlotTable::default(),
         limits: SlotTable::default(),
         gateways: [(0, routes.into())].into_iter().collect(),
         attachments: Arc::new([attachment]),

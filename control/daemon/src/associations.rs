@@ -166,10 +166,19 @@ impl Associations {
         &self.children
     }
 
-    /// The child that a tunnel sends through.
+    /// The child that a tunnel sends through; where there are several the newest, to which a packet goes first.
     pub fn sending(&self, tunnel: TunnelId) -> Option<&Child> {
-        let spi = self.sending.get(&tunnel)?.last()?;
-        self.children.iter().find(|child| child.sa.inbound_spi == *spi)
+        self.child(*self.sending.get(&tunnel)?.last()?)
+    }
+
+    /// The others, by age: packets go to them that the newest one's selectors do not hold.
+    pub fn further(&self, tunnel: TunnelId) -> impl Iterator<Item = &Child> {
+        let others = self.sending.get(&tunnel).and_then(|spis| spis.split_last()).map_or(&[][..], |(_, others)| others);
+        others.iter().rev().filter_map(|spi| self.child(*spi))
+    }
+
+    fn child(&self, inbound_spi: u32) -> Option<&Child> {
+        self.children.iter().find(|child| child.sa.inbound_spi == inbound_spi)
     }
 
     /// Tunnels that send.

@@ -322,6 +322,7 @@ impl Control {
                     "the peer's NAT has moved"
                 );
                 self.snapshot.tunnels = self.picture().tunnels();
+                self.snapshot.further = self.picture().further();
                 self.publish();
             }
             Action::Up { tunnel, ike, esp } => {
@@ -379,6 +380,7 @@ impl Control {
     /// Another child is sent on, or none, and every worker has seen it.
     fn publish_sending(&mut self) {
         self.snapshot.tunnels = self.picture().tunnels();
+        self.snapshot.further = self.picture().further();
         self.snapshot.gateways = self.picture().gateways();
         self.publish();
         self.dataplane.wait_observed();

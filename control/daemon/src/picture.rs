@@ -40,6 +40,7 @@ impl Picture<'_> {
             ports: self.ports(),
             inbound: self.inbound(),
             tunnels: self.tunnels(),
+            further: self.further(),
             limits: self.limits(),
             gateways: self.gateways(),
             attachments: self.attachments(),
@@ -95,6 +96,15 @@ impl Picture<'_> {
     pub fn tunnels(&self) -> SlotTable<Outbound> {
         let outbound = |id: &TunnelId| Some((id.0 as usize, self.outbound(self.associations.sending(*id)?)?));
         self.ids.all().iter().filter_map(outbound).collect()
+    }
+
+    /// Further children of tunnels: depend on the children and the kernel.
+    pub fn further(&self) -> SlotTable<Arc<[Outbound]>> {
+        let further = |id: &TunnelId| {
+            let made: Arc<[Outbound]> = self.associations.further(*id).filter_map(|c| self.outbound(c)).collect();
+            (!made.is_empty()).then_some((id.0 as usize, made))
+        };
+        self.ids.all().iter().filter_map(further).collect()
     }
 
     /// Limits of tunnels: depend on the resources. Those made anew are as if nothing had been carried, so they are not made

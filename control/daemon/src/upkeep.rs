@@ -104,6 +104,7 @@ impl Control {
     pub(crate) fn publish_paths(&mut self) {
         self.snapshot.inbound = self.picture().inbound();
         self.snapshot.tunnels = self.picture().tunnels();
+        self.snapshot.further = self.picture().further();
         self.publish();
     }
 

@@ -20,6 +20,9 @@ pub struct Snapshot {
     pub inbound: SlotTable<Inbound>,
     /// What seals the packets of each tunnel that is up, by [`TunnelIndex`].
     pub tunnels: SlotTable<Outbound>,
+    /// The other associations of those tunnels that have more than one, each for selectors of its own (RFC 7296 §2.9), by
+    /// [`TunnelIndex`].
+    pub further: SlotTable<Arc<[Outbound]>>,
     /// How much each tunnel that is limited may carry, by [`TunnelIndex`].
     pub limits: SlotTable<Arc<TunnelLimits>>,
     /// Border gateways, by [`GatewayIndex`].
@@ -137,6 +140,13 @@ impl Snapshot {
         let slot = SaSlot::of(spi);
         let inbound = self.inbound.get(slot.position())?;
         (inbound.spi == spi).then_some((slot, inbound))
+    }
+
+    /// Another association of a tunnel, whose selectors hold a packet that those of its first one do not.
+    #[must_use]
+    #[cold]
+    pub fn further(&self, tunnel: TunnelIndex, packet: &Packet<'_>) -> Option<&Outbound> {
+        self.further.get(tunnel.position())?.iter().find(|outbound| outbound.selectors.allow_outbound(packet))
     }
 
     /// Has brought near what [`Snapshot::inbound`] reads, and does not wait for it.

@@ -135,9 +135,10 @@ fn way<'a, W: Stopwatch>(
     if inner.hops <= 1 && origin != Origin::Host {
         return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
     }
-    let outbound = before.outbound.find(tunnel, || turn.snapshot.tunnels.get(tunnel.position()).ok_or(down))?;
+    let mut outbound = before.outbound.find(tunnel, || turn.snapshot.tunnels.get(tunnel.position()).ok_or(down))?;
     if !outbound.selectors.allow_outbound(&inner) {
-        return Err(DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited));
+        let outside = DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited);
+        outbound = turn.snapshot.further(tunnel, &inner).ok_or(outside)?;
     }
     let fits = inner.bytes.len() <= usize::from(outbound.longest);
     if !fits && inner.dont_fragment {

@@ -53,6 +53,20 @@ fn sources_lie_where_their_packets_come_from() {
     assert_eq!(house.drops(), [(DropReason::SpoofedSource, 5)]);
 }
 
+/// RFC 7296 §2.9: peers that take one pair of networks an association get one for each.
+#[test]
+fn of_several_associations_a_packet_takes_the_one_whose_selectors_hold_it() {
+    let mut house = House::new(Plan { divided: true, ..Plan::default() });
+    let from = |last: u8| frame(&ipv4([10, 1, 0, last], [10, 2, 0, 2], 17, &[0; 8]));
+    let [wan, ..] = house.pass(VPC, &[from(2), from(200), from(3), from(201), from(202)]);
+    assert_eq!(wan.len(), 5);
+    let sent = [6, 7, 8].map(|slot| house.handle.sa_counters(SaSlot::of(slot)).unwrap().packets);
+    assert_eq!((sent, house.drops()), ([2, 3, 0], vec![]));
+    let outside = frame(&ipv4([10, 1, 1, 0], [10, 2, 0, 2], 17, &[0; 8]));
+    let [wan, ..] = house.pass(VPC, &[outside]);
+    assert_eq!((wan.len(), house.drops()), (0, vec![(DropReason::OutsideSelectors, 1)]));
+}
+
 /// By one hash or by the other, as the gateway has it: of two tunnels only the first is up.
 #[test]
 fn the_gateway_says_what_a_tunnel_is_chosen_by() {

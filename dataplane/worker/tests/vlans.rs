@@ -94,6 +94,7 @@ impl Trunk {
             ports: Arc::new([PortRole::Wan, PortRole::Vpc(vlans)]),
             inbound: (0..3).map(inbound).collect(),
             tunnels: (0..3).map(outbound).collect(),
+            further: SlotTable::default(),
             limits: SlotTable::default(),
             gateways: (0..3).map(gateway).collect(),
             attachments: (0..3).map(attachment).collect(),

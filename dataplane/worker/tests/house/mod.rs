@@ -37,6 +37,8 @@ pub struct Plan {
     pub traffic: Traffic,
     /// Whether the route leads into a pair of tunnels, and by which hash.
     pub symmetric: Option<bool>,
+    /// Whether the tunnel has an association of its own for each of two networks of ours.
+    pub divided: bool,
     pub wan_mtu: u16,
     /// What SYN segments are held to; what fits the tunnel if `None`.
     pub segments: Option<[u16; 2]>,
@@ -57,6 +59,7 @@ impl Default for Plan {
             packets: None,
             traffic: Traffic::Free,
             symmetric: None,
+            divided: false,
             wan_mtu: 1500,
             segments: None,
             rules: HeaderRules::default(),
@@ -109,7 +112,7 @@ impl House {
         );
         (inbound.traffic, inbound.reverse_path) = (plan.traffic, true);
         let longest = outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16;
-        let up = plan.tunnel_up.then(|| Outbound {
+        let mut up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
             slot: SaSlot::of(6),
             selectors,
@@ -118,6 +121,16 @@ impl House {
             segments: plan.segments.unwrap_or([longest - 40, longest - 60]),
             limited: plan.traffic == Traffic::Limited,
             header: if plan.resolved { Ok(header) } else { Err(next_hop) },
+        });
+        let further = up.as_mut().filter(|_| plan.divided).map(|first| -> Arc<[Outbound]> {
+            let of = |first_address, last_address, slot| {
+                let peers = side(&[("10.2.0.0", "10.2.255.255")]);
+                let selectors = Selectors::new(side(&[(first_address, last_address)]), peers);
+                Outbound { selectors, slot: SaSlot::of(slot), ..first.clone() }
+            };
+            let others = [of("10.3.0.0", "10.3.0.0", 8), of("10.1.0.128", "10.1.0.255", 7)];
+            *first = of("10.1.0.0", "10.1.0.127", 6);
+            Arc::new(others)
         });
         let prefixes = [
             ("10.1.0.0/16", 0),
@@ -162,6 +175,7 @@ impl House {
             ]),
             inbound: [(SaSlot::of(SPI).position(), inbound)].into_iter().collect(),
             tunnels: up.map(|outbound| (0, outbound)).into_iter().collect(),
+            further: further.map(|others| (0, others)).into_iter().collect(),
             // The slowest there is, so that no test is long enough for anything to flow in: two full frames pass.
             limits: [(0, Arc::new(TunnelLimits::new(1, Instant::now())))].into_iter().collect(),
             gateways: [(0, Gateway { routes, symmetric: plan.symmetric == Some(true) })].into_iter().collect(),
