@@ -108,6 +108,8 @@ reasons! {
     TransmitRingFull = "transmit_ring_full",
     /// The queue to control was full.
     ControlQueueFull = "control_queue_full",
+    /// The queue to control of first IKE messages was full: more begin than can be answered.
+    FirstIkeQueueFull = "first_ike_queue_full",
 }
 
 impl fmt::Display for DropReason {

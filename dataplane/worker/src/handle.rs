@@ -63,7 +63,10 @@ pub struct QueueFull;
 
 /// What worker and control share.
 pub(crate) struct Shared {
+    /// IKE messages of SAs that there are, as they say.
     pub(crate) ike: ArrayQueue<IkeDatagram>,
+    /// First IKE messages, which anybody can send and many do in a flood: they do not take the place of the others.
+    pub(crate) first_ike: ArrayQueue<IkeDatagram>,
     pub(crate) unresolved: ArrayQueue<Unresolved>,
     pub(crate) seen: ArrayQueue<Seen>,
     pub(crate) notices: ArrayQueue<Notice>,
@@ -95,6 +98,7 @@ impl Handle {
     pub(crate) fn new(slots: u32) -> io::Result<Self> {
         Ok(Self(Arc::new(Shared {
             ike: ArrayQueue::new(QUEUE),
+            first_ike: ArrayQueue::new(QUEUE),
             unresolved: ArrayQueue::new(QUEUE),
             seen: ArrayQueue::new(QUEUE),
             notices: ArrayQueue::new(QUEUE),
@@ -109,10 +113,16 @@ impl Handle {
         })))
     }
 
-    /// The next IKE message that arrived.
+    /// The next IKE message that arrived and names an IKE SA of ours, or answers us.
     #[must_use]
     pub fn receive_ike(&self) -> Option<IkeDatagram> {
         self.0.ike.pop()
+    }
+
+    /// The next IKE message that arrived and asks for a new IKE SA, or is too short to say what it is.
+    #[must_use]
+    pub fn receive_first_ike(&self) -> Option<IkeDatagram> {
+        self.0.first_ike.pop()
     }
 
     /// The next neighbour that a packet waited for in vain. The same one may come many times.

@@ -135,10 +135,23 @@ fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: 
     let Ok(message) = Bytes::try_from(message) else { return turn.tally.drop(DropReason::IkeTooLong) };
     let source = SocketAddr::new(outer.source.into(), datagram.source);
     let destination = SocketAddr::new(outer.destination.into(), datagram.destination);
-    match turn.shared.ike.push(IkeDatagram { source, destination, message }) {
+    let (queue, full) = if is_first(&message) {
+        (&turn.shared.first_ike, DropReason::FirstIkeQueueFull)
+    } else {
+        (&turn.shared.ike, DropReason::ControlQueueFull)
+    };
+    match queue.push(IkeDatagram { source, destination, message }) {
         Ok(()) => turn.tally.pass(),
-        Err(_) => turn.tally.drop(DropReason::ControlQueueFull),
+        Err(_) => turn.tally.drop(full),
     }
+}
+
+/// Whether an IKE message asks for a new IKE SA. RFC 7296 §3.1: the responder's SPI, behind the initiator's, is zero in the
+/// first message, and in answers to it that keep nothing; bit 5 of the flags tells an answer.
+fn is_first(message: &[u8]) -> bool {
+    let names_ours = message.get(8..16).is_some_and(|spi| spi.iter().any(|byte| *byte != 0));
+    let answers = message.get(19).is_some_and(|flags| flags & 0x20 != 0);
+    !names_ours && !answers
 }
 
 #[inline(always)]

@@ -299,6 +299,26 @@ fn whole(mut packet: Vec<u8>) -> Vec<u8> {
     rechecked(packet)
 }
 
+/// A flood of first messages takes nothing from those of SAs that there are, nor from answers to ours.
+#[test]
+fn first_ike_messages_have_a_queue_of_their_own() {
+    let mut house = House::new(Plan::default());
+    let message = |responder: u8, flags: u8| {
+        let mut message = [7; 40];
+        message[8..16].fill(0);
+        message[15] = responder;
+        message[19] = flags;
+        frame(&udp(500, &message))
+    };
+    for _ in 0..8 {
+        house.pass(WAN, &vec![message(0, 0x08); 64]);
+    }
+    house.pass(WAN, &[message(1, 0x08), message(0, 0x20), frame(&udp(500, &[7; 12]))]);
+    let (ours, first) = (|| house.handle.receive_ike(), || house.handle.receive_first_ike());
+    assert_eq!([std::iter::from_fn(ours).count(), std::iter::from_fn(first).count()], [2, 256]);
+    assert_eq!(house.drops(), [(DropReason::FirstIkeQueueFull, 8 * 64 - 256 + 1)]);
+}
+
 /// One scene for each reason there is: a new reason without a scene fails here.
 #[test]
 fn every_reason_is_provoked_and_counted_once() {
@@ -418,6 +438,12 @@ fn scene(reason: DropReason, house: &mut House) {
             }
             (WAN, vec![udp(500, &[1; 40])])
         }
+        DropReason::FirstIkeQueueFull => {
+            for _ in 0..4 {
+                house.pass(WAN, &vec![frame(&udp(500, &[0; 40])); 64]);
+            }
+            (WAN, vec![udp(500, &[0; 40])])
+        }
     };
     let frames: Vec<_> = packets.iter().map(|packet| frame(packet)).collect();
     house.pass(port, &frames);
@@ -496,7 +522,7 @@ fn the_poll_loop_allocates_nothing() {
         for port in house.worker.ports() {
             port.drain();
         }
-        while house.handle.receive_ike().is_some() {}
+        while house.handle.receive_ike().is_some() || house.handle.receive_first_ike().is_some() {}
     }
     assert_eq!((allocated.count_total, house.handle.counters().received), (0, 3000));
 }
