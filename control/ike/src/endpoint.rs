@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand_core::CryptoRng;
 
 use crate::action::Action;
+use crate::allowance::FAILED_AUTHENTICATION;
 use crate::child::{ChildSa, SpiAllocator};
 use crate::config::{Admin, ConfigError, Startup, TunnelConfig, TunnelId};
 use crate::cookie::CookieJar;
@@ -15,6 +16,7 @@ use crate::reason::{DownReason, Protocol};
 use crate::sa::{Env, IkeSa, NAT_T_PORT, Path, Verdict};
 use crate::status::{EndpointCounters, TunnelStatus};
 use crate::timing::{Deadlines, Owner};
+use crate::trace::{TraceEntry, TraceMark};
 use crate::tunnel::Tunnel;
 
 /// What every event brings along: the time, randomness, and the source of inbound ESP SPIs.
@@ -152,38 +154,10 @@ impl Endpoint {
 
     /// Takes the UDP payload of a datagram to port 500, or to port 4500 without the non-ESP marker.
     pub fn handle_datagram(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8], ctx: &mut Context<'_>) {
-        self.event += 1;
-        if local.port() == NAT_T_PORT && datagram == [0xff] {
-            self.counters.keepalives += 1;
-            return;
-        }
-        let path = Path { local, remote };
-        let Some(tunnel) = self.by_addresses.get(&(local.ip(), remote.ip())).copied() else {
-            self.counters.unknown_peer += 1;
-            return;
-        };
-        let header = match Header::parse(datagram) {
-            Ok(header) => header,
-            Err(ParseError::Version(version)) => {
-                self.counters.unsupported_version += 1;
-                if version > 2 {
-                    self.refuse_version(path, datagram);
-                }
-                return;
-            }
-            Err(_) => {
-                self.counters.malformed += 1;
-                return;
-            }
-        };
-        let ours = if header.from_initiator { header.responder_spi } else { header.initiator_spi };
-        if header.from_initiator && ours == 0 {
-            self.handle_init(tunnel, header, datagram, path, ctx);
-        } else if self.sas.get(&ours).is_some_and(|sa| sa.tunnel == tunnel) {
-            self.with_sa(ours, ctx, |sa, env| sa.handle(header, datagram, path, env));
-        } else {
-            // RFC 7296 §2.21.4: no answer is owed, and liveness tells the peer soon enough.
-            self.counters.unknown_spi += 1;
+        self.receive(local, remote, datagram, ctx);
+        let tunnel = self.by_addresses.get(&(local.ip(), remote.ip()));
+        if let Some(known) = tunnel.and_then(|tunnel| self.tunnels.get_mut(tunnel)) {
+            known.trace.settle();
         }
     }
 
@@ -234,6 +208,11 @@ impl Endpoint {
             encapsulated: sa.is_some_and(IkeSa::encapsulated),
             counters: known.counters,
         })
+    }
+
+    /// A tunnel's last messages with a larger sequence number than this one, oldest first; 0 asks for all there are.
+    pub fn trace(&self, tunnel: TunnelId, after: u64) -> impl Iterator<Item = &TraceEntry> {
+        self.tunnels.get(&tunnel).map_or_else(Vec::new, |known| known.trace.after(after)).into_iter()
     }
 
     /// Replaces a tunnel's IKE SA by CREATE_CHILD_SA, now; its child SAs go on.
@@ -293,10 +272,57 @@ impl Endpoint {
         known.counters.attempts += 1;
         known.attempt = Some(spi);
         let alone = known.current.is_none();
-        let mut env = Env { config: &known.config, counters: &mut known.counters, ctx, event, alone, out: Vec::new() };
+        let mut env = Env {
+            config: &known.config,
+            counters: &mut known.counters,
+            trace: &mut known.trace,
+            ctx,
+            event,
+            alone,
+            out: Vec::new(),
+        };
         let sa = IkeSa::initiate(tunnel, spi, &mut env);
         self.actions.extend(env.out);
         self.store(sa);
+    }
+
+    fn receive(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8], ctx: &mut Context<'_>) {
+        self.event += 1;
+        if local.port() == NAT_T_PORT && datagram == [0xff] {
+            self.counters.keepalives += 1;
+            return;
+        }
+        let path = Path { local, remote };
+        let Some(tunnel) = self.by_addresses.get(&(local.ip(), remote.ip())).copied() else {
+            self.counters.unknown_peer += 1;
+            return;
+        };
+        if let Some(known) = self.tunnels.get_mut(&tunnel) {
+            known.trace.received(datagram, path, ctx.now);
+        }
+        let header = match Header::parse(datagram) {
+            Ok(header) => header,
+            Err(ParseError::Version(version)) => {
+                self.counters.unsupported_version += 1;
+                self.handle_other_version(tunnel, version, path, datagram, ctx.now);
+                return;
+            }
+            Err(_) => {
+                self.counters.malformed += 1;
+                self.mark(tunnel, TraceMark::Malformed);
+                return;
+            }
+        };
+        let ours = if header.from_initiator { header.responder_spi } else { header.initiator_spi };
+        if header.from_initiator && ours == 0 {
+            self.handle_init(tunnel, header, datagram, path, ctx);
+        } else if self.sas.get(&ours).is_some_and(|sa| sa.tunnel == tunnel) {
+            self.with_sa(ours, ctx, |sa, env| sa.handle(header, datagram, path, env));
+        } else {
+            // RFC 7296 §2.21.4: no answer is owed, and liveness tells the peer soon enough.
+            self.counters.unknown_spi += 1;
+            self.mark(tunnel, TraceMark::Unexpected);
+        }
     }
 
     /// Lets an SA handle an event, and draws the consequences.
@@ -312,6 +338,7 @@ impl Endpoint {
         let mut env = Env {
             config: &known.config,
             counters: &mut known.counters,
+            trace: &mut known.trace,
             ctx,
             event: self.event,
             alone: known.current.is_none(),
@@ -413,6 +440,9 @@ impl Endpoint {
         let (tunnel, spi, now) = (sa.tunnel, sa.spi, ctx.now);
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
         known.counters.established += 1;
+        if !sa.initiator {
+            known.allowances.handshakes.give_back(1);
+        }
         known.failures = 0;
         known.retry_at = None;
         self.deadlines.set(Owner::Tunnel(tunnel), None);
@@ -485,7 +515,11 @@ impl Endpoint {
 
     /// An SA is over: if it was the one in use the tunnel is down, and is tried again.
     fn on_ended(&mut self, tunnel: TunnelId, spi: u64, reason: DownReason, ctx: &mut Context<'_>) {
+        let peer_began = self.sas.get(&spi).is_some_and(|sa| !sa.initiator && sa.established.is_none());
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
+        if peer_began {
+            known.allowances.handshakes.charge(FAILED_AUTHENTICATION, ctx.now);
+        }
         let was_current = known.current == Some(spi);
         if was_current {
             known.current = None;
@@ -541,6 +575,13 @@ impl Endpoint {
             sa.discard(env);
             Verdict::Continue
         });
+    }
+
+    /// Has the tunnel's trace say what became of the message being handled.
+    pub(crate) fn mark(&mut self, tunnel: TunnelId, mark: TraceMark) {
+        if let Some(known) = self.tunnels.get_mut(&tunnel) {
+            known.trace.mark(mark);
+        }
     }
 
     fn take(&mut self, spi: u64) -> Option<IkeSa> {

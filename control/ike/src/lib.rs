@@ -8,7 +8,7 @@
 //!   [`Endpoint::note_inbound_traffic`];
 //! - **what is to be done**: [`Endpoint::poll_action`], until it returns `None`, after each of the above;
 //!   then [`Endpoint::next_timeout`] says when to call `handle_timeout`;
-//! - **what can be seen**: [`Endpoint::status`], [`Endpoint::counters`].
+//! - **what can be seen**: [`Endpoint::status`], [`Endpoint::counters`], [`Endpoint::trace`].
 //!
 //! The machine has no clock, no socket and no random source. Given the same calls it does the same things.
 //!
@@ -24,6 +24,7 @@
 mod action;
 mod admission;
 mod algorithm;
+mod allowance;
 mod child;
 mod config;
 mod cookie;
@@ -41,6 +42,7 @@ mod sa;
 mod selector;
 mod status;
 mod timing;
+mod trace;
 mod tunnel;
 
 pub use action::Action;
@@ -58,3 +60,4 @@ pub use rand_core::CryptoRng;
 pub use reason::{DownReason, End, Exchange, Lifetime, Protocol, Violation};
 pub use selector::{SelectorError, TrafficSelector};
 pub use status::{EndpointCounters, TunnelCounters, TunnelState, TunnelStatus};
+pub use trace::{TraceDirection, TraceEntry, TraceHeader, TraceMark, TracePayload};

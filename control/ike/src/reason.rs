@@ -112,6 +112,15 @@ pub enum DownReason {
         /// For how long.
         seconds: u64,
     },
+    /// The peer is configured for the version of IKE before ours.
+    #[error("the peer {remote} speaks IKEv1, which is not spoken here")]
+    PeerSpeaksIkeV1 {
+        /// Who sent it.
+        remote: IpAddr,
+    },
+    /// An operator had the tunnel set up anew.
+    #[error("the tunnel was reset by an operator")]
+    Reset,
     /// The selectors have nothing in common.
     #[error(
         "traffic selectors refused: ours are {local} behind us and {remote} behind the peer; {}",
@@ -174,6 +183,8 @@ impl DownReason {
             Self::PeerProtocolViolation { .. } => "peer_protocol_violation",
             Self::PeerRefused { .. } => "peer_refused",
             Self::PeerSilent { .. } => "peer_silent",
+            Self::PeerSpeaksIkeV1 { .. } => "peer_speaks_ikev1",
+            Self::Reset => "reset",
             Self::SelectorsRefused { .. } => "selectors_refused",
             Self::Shutdown => "shutdown",
             Self::UnsupportedAuthentication { .. } => "unsupported_authentication",
@@ -211,6 +222,8 @@ impl DownReason {
             Self::PeerSilent { .. } => {
                 "check that UDP 500 and 4500 pass in both directions and that the peer is configured for our address"
             }
+            Self::PeerSpeaksIkeV1 { .. } => "set the connection to IKEv2 on the peer; both ends must speak it",
+            Self::Reset => "nothing, unless the tunnel does not come back",
             Self::SelectorsRefused { .. } => "make local_prefixes and remote_prefixes mirror the peer's",
             Self::Shutdown => "start the gateway",
             Self::UnsupportedAuthentication { .. } => "set the peer to pre-shared key authentication",

@@ -77,6 +77,14 @@ pub struct EndpointCounters {
     pub admin_down: u64,
     /// No room for another half-open SA.
     pub half_open_limit: u64,
+    /// First messages that were answered with a cookie, and nothing kept.
+    pub cookies_asked: u64,
+    /// First messages ignored because too many came from an address without anybody there authenticating.
+    pub handshakes_limited: u64,
+    /// Messages without proof that were not answered because too many had been, or the answer would have been longer.
+    pub answers_limited: u64,
+    /// SAs given up because their tunnel had more than it has a use for.
+    pub surplus_sas: u64,
     /// NAT keepalives.
     pub keepalives: u64,
 }

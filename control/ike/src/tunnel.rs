@@ -3,16 +3,21 @@
 use std::time::{Duration, Instant};
 
 use crate::action::Action;
+use crate::allowance::Allowances;
 use crate::config::{Admin, TunnelConfig, TunnelId};
 use crate::endpoint::Spis;
 use crate::reason::DownReason;
 use crate::status::{TunnelCounters, TunnelState};
+use crate::trace::Trace;
 
 /// A tunnel and the SAs it has.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     pub(crate) config: TunnelConfig,
     pub(crate) counters: TunnelCounters,
+    pub(crate) trace: Trace,
+    /// What may be done for whoever sends from the peer's address.
+    pub(crate) allowances: Allowances,
     /// All SAs, by our SPI.
     pub(crate) sas: Spis,
     /// The SA whose child carries the traffic.
@@ -25,6 +30,8 @@ pub(crate) struct Tunnel {
     pub(crate) reason: DownReason,
     pub(crate) since: Instant,
     up: bool,
+    /// When IKEv1 was last heard from the peer's address.
+    ikev1: Option<Instant>,
 }
 
 impl Tunnel {
@@ -36,6 +43,8 @@ impl Tunnel {
         Self {
             config,
             counters: TunnelCounters::default(),
+            trace: Trace::default(),
+            allowances: Allowances::new(now),
             sas: Spis::new(),
             current: None,
             attempt: None,
@@ -44,6 +53,7 @@ impl Tunnel {
             reason,
             since: now,
             up: false,
+            ikev1: None,
         }
     }
 
@@ -64,6 +74,13 @@ impl Tunnel {
 
     /// The tunnel is down for this reason; gives the action if that is news.
     pub(crate) fn go_down(&mut self, tunnel: TunnelId, reason: DownReason, now: Instant) -> Option<Action> {
+        // That it does not answer says less than why.
+        if matches!(reason, DownReason::PeerSilent { .. })
+            && matches!(self.reason, DownReason::PeerSpeaksIkeV1 { .. })
+            && self.ikev1.is_some_and(|heard| now < heard + IKEV1_REMEMBERED)
+        {
+            return None;
+        }
         let was_up = std::mem::replace(&mut self.up, false);
         if was_up {
             self.since = now;
@@ -72,6 +89,15 @@ impl Tunnel {
         }
         self.reason = reason.clone();
         Some(Action::Down { tunnel, reason })
+    }
+
+    /// An IKEv1 message came from the peer's address: that may be why the tunnel does not come up. Anyone can send one, so it
+    /// hides no better reason.
+    pub(crate) fn heard_ikev1(&mut self, tunnel: TunnelId, now: Instant) -> Option<Action> {
+        self.ikev1 = Some(now);
+        let vague = matches!(self.reason, DownReason::Connecting | DownReason::PeerSilent { .. });
+        let reason = DownReason::PeerSpeaksIkeV1 { remote: self.config.remote };
+        (self.current.is_none() && vague).then(|| self.go_down(tunnel, reason, now)).flatten()
     }
 
     /// The wait before the next attempt, doubled for each failure in a row.
@@ -97,3 +123,5 @@ impl Tunnel {
 
 /// No configuration makes us try again faster.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// How long an IKEv1 message explains that the peer is silent.
+const IKEV1_REMEMBERED: Duration = Duration::from_secs(60);

@@ -39,6 +39,11 @@ fn deliver(pair: &mut Pair, datagram: &[u8]) {
         pair.inject(true, at(B, port), at(A, port), datagram);
         pair.inject(false, at(A, port), at(B, port), datagram);
     }
+    for side in [&pair.a, &pair.b] {
+        let entries: Vec<_> = side.endpoint.trace(TUNNEL, 0).collect();
+        let told: usize = entries.iter().flat_map(|entry| entry.payloads()).map(|payload| payload.text.len()).sum();
+        assert!(entries.len() <= 24 && told < 64 * 1024, "{} messages, {told} characters", entries.len());
+    }
     assert!(pair.a.endpoint.sa_count() <= 10 && pair.b.endpoint.sa_count() <= 10);
 }
 

@@ -12,7 +12,7 @@ use super::{Env, IkeSa, Path, Phase, Verdict};
 use crate::crypto::KeSecret;
 use crate::message::{Chain, ExchangeType, HEADER_BYTES, Header, Payloads};
 use crate::reason::{DownReason, Exchange};
-use crate::status::TunnelCounters;
+use crate::trace::TraceMark;
 
 /// Our request that is not answered yet.
 #[derive(Debug)]
@@ -80,11 +80,13 @@ impl IkeSa {
         match &self.answered {
             Some(answered) if answered.digest == digest(datagram) => {
                 env.counters.retransmitted += 1;
+                env.trace.mark(TraceMark::Retransmission);
+                env.trace.sent_again(&answered.datagrams, path, env.ctx.now);
                 env.out.extend(answered.datagrams.iter().map(|datagram| path.transmit(datagram)));
                 // The peer has not had our answer, so it cannot open yet what was agreed in it.
                 self.postpone_use(env.ctx.now);
             }
-            Some(_) | None => env.counters.unexpected += 1,
+            Some(_) | None => env.unexpected(),
         }
     }
 
@@ -105,6 +107,7 @@ impl IkeSa {
             request.again = now + request.interval;
             self.last_sent = now;
             env.counters.retransmitted += 1;
+            env.trace.sent_again(&request.datagrams, self.path, now);
             env.out.extend(request.datagrams.iter().map(|datagram| self.path.transmit(datagram)));
         }
         None
@@ -133,6 +136,7 @@ impl IkeSa {
         let header = self.header(wire, false, self.next_id);
         let Some(secure) = &mut self.secure else { return };
         let datagrams = seal(&mut secure.protection, header, chain, self.fragmented, env.ctx.rng);
+        env.trace.sealed(&datagrams, chain, self.path, env.ctx.now);
         self.send_datagrams(wire, purpose, datagrams, env);
     }
 
@@ -165,6 +169,7 @@ impl IkeSa {
         let answer = self.header(header.exchange, true, header.message_id);
         let Some(secure) = &mut self.secure else { return };
         let datagrams = seal(&mut secure.protection, answer, chain, self.fragmented, env.ctx.rng);
+        env.trace.sealed(&datagrams, chain, path, env.ctx.now);
         env.counters.sent += 1;
         // RFC 7296 §2.11: an answer goes back to where the request came from.
         env.out.extend(datagrams.iter().map(|datagram| path.transmit(datagram)));
@@ -206,13 +211,23 @@ impl IkeSa {
     }
 
     /// Opens a protected message; `None` if that cannot be done, or fragments of it are missing.
-    pub(super) fn open(&mut self, header: Header, datagram: &[u8], counters: &mut TunnelCounters) -> Option<Opened> {
+    pub(super) fn open(&mut self, header: Header, datagram: &[u8], env: &mut Env<'_, '_>) -> Option<Opened> {
         // RFC 7296 §2.21.4: nothing is believed of a message that stays closed. It is counted.
         match self.try_open(header, datagram) {
-            Ok(opened) => return opened,
-            Err(Closed::Malformed) => counters.malformed += 1,
-            Err(Closed::BadIntegrity) => counters.bad_integrity += 1,
-            Err(Closed::Unprotected) => counters.unprotected_errors += 1,
+            Ok(Some(opened)) => {
+                env.trace.opened(opened.first, &opened.plain);
+                return Some(opened);
+            }
+            Ok(None) => env.trace.mark(TraceMark::Protected),
+            Err(Closed::Malformed) => {
+                env.trace.mark(TraceMark::Malformed);
+                env.counters.malformed += 1;
+            }
+            Err(Closed::BadIntegrity) => {
+                env.trace.mark(TraceMark::NotOpened);
+                env.counters.bad_integrity += 1;
+            }
+            Err(Closed::Unprotected) => env.counters.unprotected_errors += 1,
         }
         None
     }

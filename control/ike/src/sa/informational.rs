@@ -8,7 +8,7 @@ use crate::reason::{DownReason, Exchange, Protocol};
 
 impl IkeSa {
     pub(super) fn on_request(&mut self, header: Header, datagram: &[u8], path: Path, env: &mut Env<'_, '_>) -> Verdict {
-        let Some(Opened { first, plain, digest }) = self.open(header, datagram, env.counters) else {
+        let Some(Opened { first, plain, digest }) = self.open(header, datagram, env) else {
             return Verdict::Continue;
         };
         self.heard(path, env);
@@ -136,7 +136,7 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env.counters) else {
+        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env) else {
             return Verdict::Continue;
         };
         self.heard(path, env);

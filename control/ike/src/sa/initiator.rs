@@ -17,6 +17,7 @@ use crate::config::{TunnelConfig, TunnelId};
 use crate::crypto::{KeSecret, Protection, SaKeys, child_keys};
 use crate::message::{Chain, ExchangeType, HEADER_BYTES, Header, Notify, Payloads, kind, notify_kind, selectors_body};
 use crate::reason::{DownReason, End, Exchange, Protocol, Violation};
+use crate::trace::TraceMark;
 
 /// What the initiator keeps between IKE_SA_INIT and its answer.
 #[derive(Debug)]
@@ -121,6 +122,7 @@ impl IkeSa {
         }
         self.next_id = 0;
         let datagram = chain.into_datagram(self.header(ExchangeType::IkeSaInit, false, 0));
+        env.trace.sent(&datagram, self.path, env.ctx.now);
         self.send_datagrams(ExchangeType::IkeSaInit, Purpose::IkeSaInit, vec![datagram], env);
     }
 
@@ -129,6 +131,7 @@ impl IkeSa {
             Ok(payloads) => payloads,
             Err(error) => {
                 env.counters.malformed += 1;
+                env.trace.mark(TraceMark::Malformed);
                 return self.remember(DownReason::Malformed { exchange: Exchange::IkeSaInit, error });
             }
         };
@@ -295,7 +298,7 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env.counters) else {
+        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env) else {
             return Verdict::Continue;
         };
         env.counters.received += 1;

@@ -89,7 +89,7 @@ impl IkeSa {
         datagram: &[u8],
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env.counters) else {
+        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env) else {
             return Verdict::Continue;
         };
         env.counters.received += 1;
@@ -130,7 +130,7 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let Some(Opened { first, plain, digest }) = self.open(header, datagram, env.counters) else {
+        let Some(Opened { first, plain, digest }) = self.open(header, datagram, env) else {
             return Verdict::Continue;
         };
         env.counters.received += 1;

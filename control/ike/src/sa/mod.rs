@@ -27,6 +27,7 @@ use crate::endpoint::Context;
 use crate::message::{Chain, ExchangeType, Header};
 use crate::reason::{DownReason, Exchange, Lifetime};
 use crate::status::TunnelCounters;
+use crate::trace::{Trace, TraceMark};
 use children::{Child, Task, Wanted};
 use exchange::{Answered, Purpose, Request};
 use fragmentation::Reassembly;
@@ -36,7 +37,7 @@ use nat::Nat;
 use responder::HalfOpen;
 
 pub(crate) use children::Estate;
-pub(crate) use nat::NAT_T_PORT;
+pub(crate) use nat::{NAT_T_PORT, hash as nat_detection_hash};
 pub(crate) use responder::Accepted;
 
 /// An IKE SA, from its first message to the last copy of its last answer.
@@ -108,12 +109,21 @@ impl Path {
 pub(crate) struct Env<'a, 'c> {
     pub(crate) config: &'a TunnelConfig,
     pub(crate) counters: &'a mut TunnelCounters,
+    pub(crate) trace: &'a mut Trace,
     pub(crate) ctx: &'a mut Context<'c>,
     /// The endpoint's event number.
     pub(crate) event: u64,
     /// Whether the tunnel has no established SA.
     pub(crate) alone: bool,
     pub(crate) out: Vec<Action>,
+}
+
+impl Env<'_, '_> {
+    /// The message being handled is not one that fits here: it is counted and ignored.
+    fn unexpected(&mut self) {
+        self.counters.unexpected += 1;
+        self.trace.mark(TraceMark::Unexpected);
+    }
 }
 
 /// What an event means for the tunnel.
@@ -215,7 +225,7 @@ impl IkeSa {
             header.initiator_spi == self.peer_spi
         };
         if header.from_initiator == self.initiator || !fits_spis {
-            env.counters.unexpected += 1;
+            env.unexpected();
             return Verdict::Continue;
         }
         if header.response {
@@ -380,7 +390,7 @@ impl IkeSa {
                 verdict
             }
             (Phase::HalfOpen(_) | Phase::Closed | Phase::Over, true) | (_, false) => {
-                env.counters.unexpected += 1;
+                env.unexpected();
                 Verdict::Continue
             }
         }
@@ -416,7 +426,7 @@ impl IkeSa {
                 _,
             ) => {}
         }
-        env.counters.unexpected += 1;
+        env.unexpected();
         Verdict::Continue
     }
 

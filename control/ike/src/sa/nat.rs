@@ -84,7 +84,8 @@ impl IkeSa {
     }
 }
 
-fn hash(spis: (u64, u64), address: SocketAddr) -> [u8; 20] {
+/// What an end says about an address (RFC 7296 §2.23).
+pub(crate) fn hash(spis: (u64, u64), address: SocketAddr) -> [u8; 20] {
     let mut sha1 = Sha1::new();
     sha1.update(spis.0.to_be_bytes());
     sha1.update(spis.1.to_be_bytes());

@@ -88,6 +88,7 @@ impl IkeSa {
         }
         let answer = chain.into_datagram(sa.header(header.exchange, true, 0));
         env.counters.sent += 1;
+        env.trace.sent(&answer, path, env.ctx.now);
         env.out.push(path.transmit(&answer));
         if let Phase::HalfOpen(half_open) = &mut sa.phase {
             half_open.init_response = answer.clone();
@@ -105,7 +106,7 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        let Some(Opened { first, plain, digest }) = self.open(header, datagram, env.counters) else {
+        let Some(Opened { first, plain, digest }) = self.open(header, datagram, env) else {
             return Verdict::Continue;
         };
         env.counters.received += 1;

@@ -36,6 +36,7 @@ impl SpiAllocator for OneSpi {
 struct End {
     config: TunnelConfig,
     counters: TunnelCounters,
+    trace: Trace,
     rng: ChaCha8Rng,
     spis: OneSpi,
     sa: Option<Box<IkeSa>>,
@@ -78,6 +79,7 @@ impl End {
         Self {
             config,
             counters: TunnelCounters::default(),
+            trace: Trace::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             spis: OneSpi(0x1000 + seed as u32),
             sa: None,
@@ -91,6 +93,7 @@ impl End {
         let mut env = Env {
             config: &self.config,
             counters: &mut self.counters,
+            trace: &mut self.trace,
             ctx: &mut ctx,
             event: 1,
             alone: true,
@@ -118,7 +121,7 @@ impl End {
 
     fn opened(&mut self, datagram: &[u8]) -> (u8, Zeroizing<Vec<u8>>) {
         let header = Header::parse(datagram).unwrap();
-        let opened = self.sa.as_mut().unwrap().open(header, datagram, &mut TunnelCounters::default());
+        let (opened, _) = self.with(|sa, env| sa.as_mut().unwrap().open(header, datagram, env));
         opened.map(|opened| (opened.first, opened.plain)).expect("the message opens")
     }
 }
