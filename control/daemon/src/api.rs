@@ -1,6 +1,7 @@
 //! What client and server say to each other: one JSON object a line, over a Unix socket.
 
 pub mod capture;
+pub mod tunnel;
 
 pub use capture::Direction;
 
@@ -13,7 +14,8 @@ use zeroize::Zeroize;
 /// Bytes of the longest request.
 pub const LONGEST_REQUEST: usize = 4096;
 
-/// A request: `{"status":{}}`, `{"esp_keys":{}}`, `{"latency":{}}` or `{"capture":{...}}`.
+/// A request: `{"status":{}}`, `{"esp_keys":{}}`, `{"latency":{}}`, `{"capture":{...}}`, or, of one tunnel,
+/// `{"trace":{"tunnel":"tun-1","after":0}}`, `{"rekey":{"tunnel":"tun-1","sa":"child"}}`, `{"reset":{"tunnel":"tun-1"}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -25,6 +27,12 @@ pub enum Request {
     Latency {},
     /// Packets, until the client closes its side.
     Capture(Box<capture::Capture>),
+    /// A tunnel's last IKE messages.
+    Trace(tunnel::Trace),
+    /// New keys for a tunnel.
+    Rekey(tunnel::Rekey),
+    /// A tunnel is to begin anew.
+    Reset(tunnel::Reset),
 }
 
 /// The answer.
@@ -39,6 +47,10 @@ pub enum Response {
     Latency(Vec<Latency>),
     /// To [`Request::Capture`]: the names of the tunnels; [`capture::Event`]s follow.
     Capture(Vec<String>),
+    /// To [`Request::Trace`], oldest first.
+    Trace(Vec<tunnel::Message>),
+    /// To [`Request::Rekey`] and [`Request::Reset`]: what is being done, in words.
+    Done(String),
     /// The request was not understood.
     Error(String),
 }
@@ -286,6 +298,8 @@ mod tests {
     fn requests_have_their_documented_form() {
         assert_eq!(serde_json::to_string(&Request::Status {}).unwrap(), r#"{"status":{}}"#);
         assert_eq!(serde_json::from_str::<Request>(r#"{"esp_keys":{}}"#).unwrap(), Request::EspKeys {});
+        let rekey = tunnel::Rekey { tunnel: "a".into(), sa: tunnel::Sa::Ike };
+        assert_eq!(serde_json::to_string(&Request::Rekey(rekey)).unwrap(), r#"{"rekey":{"tunnel":"a","sa":"ike"}}"#);
         for wrong in ["", "{}", r#"{"status":{"more":1}}"#, r#""status""#, r#"{"stop":{}}"#] {
             assert!(serde_json::from_str::<Request>(wrong).is_err(), "{wrong}");
         }

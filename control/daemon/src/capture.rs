@@ -155,13 +155,18 @@ impl Session {
 /// The names asked for, each once, in the order of the resource file; all of them if none is.
 fn chosen(asked: &[String], there: &[&str]) -> Result<Vec<String>, String> {
     if let Some(unknown) = asked.iter().find(|name| !there.contains(&name.as_str())) {
-        let names = there.iter().take(MOST_NAMES).copied().collect::<Vec<_>>().join(", ");
-        let more = there.len().saturating_sub(MOST_NAMES);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        return Err(format!("there is no tunnel \"{unknown}\"; there are {names}{more}"));
+        return Err(unknown_tunnel(unknown, there));
     }
     let is_chosen = |name: &&&str| asked.is_empty() || asked.iter().any(|asked| asked == **name);
     Ok(there.iter().filter(is_chosen).map(|name| (*name).to_owned()).collect())
+}
+
+/// What a client is told who names a tunnel that is not there.
+pub(crate) fn unknown_tunnel(unknown: &str, there: &[&str]) -> String {
+    let names = there.iter().take(MOST_NAMES).copied().collect::<Vec<_>>().join(", ");
+    let more = there.len().saturating_sub(MOST_NAMES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("there is no tunnel \"{unknown}\"; there are {names}{more}")
 }
 
 fn wanted(asked: &api::Capture) -> Result<Wanted, String> {

@@ -1,12 +1,14 @@
 //! The command line. What stands here as documentation is what `--help` shows.
 
 mod capture;
+mod tunnel;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use capture::Capture;
+pub use tunnel::{Trace, Tunnel};
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/bordergate/bordergate.sock";
@@ -60,6 +62,9 @@ pub enum Command {
     ///   bordergate capture --duration 10s --write all.pcapng && wireshark all.pcapng
     #[command(verbatim_doc_comment)]
     Capture(Box<Capture>),
+    /// Look at one tunnel's IKE messages, rekey it, or set it up anew.
+    #[command(subcommand)]
+    Tunnel(Tunnel),
     /// Remove XDP programs that a killed gateway left: its interfaces are the kernel's again.
     ///
     /// Until then they drop IPsec and VPC traffic, so that nothing leaves in clear. To be run in the network namespace

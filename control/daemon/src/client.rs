@@ -50,6 +50,8 @@ pub fn unexpected(response: &Response) -> Failure {
         Response::EspKeys(_) => "keys",
         Response::Latency(_) => "latencies",
         Response::Capture(_) => "packets",
+        Response::Trace(_) => "IKE messages",
+        Response::Done(_) => "what it does",
         Response::Error(_) => "an error",
     };
     Failure::runtime(format!("the gateway answers with {kind}, which was not asked for; are the versions the same?"))

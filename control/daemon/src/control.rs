@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use wire::MacAddress;
+use worker::IkeDatagram;
 
 use crate::api::{Request, Response};
 use crate::associations::{Associations, Child};
@@ -43,6 +44,8 @@ const TICK: Duration = Duration::from_millis(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// IKE datagrams handled in one turn from one worker: a flood does not keep control from its other duties.
 const DATAGRAMS_PER_TURN: usize = 64;
+/// Of those that begin something. They come after the others: a flood of them does not keep SAs from living on.
+const FIRST_DATAGRAMS_PER_TURN: usize = 16;
 /// How long a datagram waits for its neighbour to be resolved; IKE sends it again later anyway.
 const WAIT_FOR_NEIGHBOUR: Duration = Duration::from_secs(1);
 /// Datagrams that wait.
@@ -285,14 +288,24 @@ impl Control {
         for worker in 0..self.dataplane.workers.len() {
             for _ in 0..DATAGRAMS_PER_TURN {
                 let Some(datagram) = self.dataplane.workers[worker].handle.receive_ike() else { break };
-                tracing::debug!(
-                    from = %datagram.source, to = %datagram.destination, bytes = datagram.message().len(), "IKE received"
-                );
-                self.with_ike(|endpoint, context| {
-                    endpoint.handle_datagram(datagram.destination, datagram.source, datagram.message(), context);
-                });
+                self.handle_ike(&datagram);
             }
         }
+        for worker in 0..self.dataplane.workers.len() {
+            for _ in 0..FIRST_DATAGRAMS_PER_TURN {
+                let Some(datagram) = self.dataplane.workers[worker].handle.receive_first_ike() else { break };
+                self.handle_ike(&datagram);
+            }
+        }
+    }
+
+    fn handle_ike(&mut self, datagram: &IkeDatagram) {
+        tracing::debug!(
+            from = %datagram.source, to = %datagram.destination, bytes = datagram.message().len(), "IKE received"
+        );
+        self.with_ike(|endpoint, context| {
+            endpoint.handle_datagram(datagram.destination, datagram.source, datagram.message(), context);
+        });
     }
 
     /// Tells IKE something, and does what it wants done.
@@ -511,6 +524,9 @@ impl Control {
                 Response::EspKeys(self.associations.keys())
             }
             Request::Latency {} => Response::Latency(self.latencies()),
+            Request::Trace(asked) => self.trace(&asked).map_or_else(Response::Error, Response::Trace),
+            Request::Rekey(asked) => self.rekey(&asked).map_or_else(Response::Error, Response::Done),
+            Request::Reset(asked) => self.reset(&asked).map_or_else(Response::Error, Response::Done),
             Request::Capture(asked) => match self.begin_capture(&asked) {
                 Ok(session) => return Answer::Capture(session),
                 Err(refused) => Response::Error(refused),

@@ -35,6 +35,7 @@ mod server;
 mod table;
 mod token_bucket;
 mod traffic;
+mod tunnel;
 mod tunnel_ids;
 mod upkeep;
 mod volume;
@@ -86,6 +87,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Status(options) => status(&options),
         Command::Latency(options) => latency(&options),
         Command::Capture(options) => recorder::run(&options),
+        Command::Tunnel(command) => tunnel::run(&command),
         Command::Detach { pin_dir } => show(&dataplane::detach(&pin_dir)?),
     }
 }
@@ -111,7 +113,12 @@ fn status(options: &Status) -> Result<(), Failure> {
                 let clear = if options.watch && io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
                 show(&format!("{clear}{}", table::render(&status).trim_end()))?;
             }
-            other @ (Response::EspKeys(_) | Response::Latency(_) | Response::Capture(_) | Response::Error(_)) => {
+            other @ (Response::EspKeys(_)
+            | Response::Latency(_)
+            | Response::Capture(_)
+            | Response::Trace(_)
+            | Response::Done(_)
+            | Response::Error(_)) => {
                 return Err(client::unexpected(&other));
             }
         }
@@ -128,9 +135,12 @@ fn latency(options: &Latency) -> Result<(), Failure> {
             show(&serde_json::to_string(&latencies).map_err(Failure::runtime)?)
         }
         Response::Latency(latencies) => show(table::latencies(&latencies).trim_end()),
-        other @ (Response::Status(_) | Response::EspKeys(_) | Response::Capture(_) | Response::Error(_)) => {
-            Err(client::unexpected(&other))
-        }
+        other @ (Response::Status(_)
+        | Response::EspKeys(_)
+        | Response::Capture(_)
+        | Response::Trace(_)
+        | Response::Done(_)
+        | Response::Error(_)) => Err(client::unexpected(&other)),
     }
 }
 
@@ -144,14 +154,17 @@ fn esp_keys(options: &Status, path: &Path) -> Result<(), Failure> {
                 path.display()
             ))
         }
-        other @ (Response::Status(_) | Response::Latency(_) | Response::Capture(_) | Response::Error(_)) => {
-            Err(client::unexpected(&other))
-        }
+        other @ (Response::Status(_)
+        | Response::Latency(_)
+        | Response::Capture(_)
+        | Response::Trace(_)
+        | Response::Done(_)
+        | Response::Error(_)) => Err(client::unexpected(&other)),
     }
 }
 
 /// A reader that has gone away, as `head` does, is no failure.
-fn show(text: &str) -> Result<(), Failure> {
+pub(crate) fn show(text: &str) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         written => Ok(written.context("writing to standard output")?),

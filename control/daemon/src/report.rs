@@ -175,6 +175,10 @@ impl Control {
             ("unsupported_version", counters.unsupported_version),
             ("admin_down", counters.admin_down),
             ("half_open_limit", counters.half_open_limit),
+            ("cookies_asked", counters.cookies_asked),
+            ("handshakes_limited", counters.handshakes_limited),
+            ("answers_limited", counters.answers_limited),
+            ("surplus_sas", counters.surplus_sas),
             ("keepalives", counters.keepalives),
         ])
     }
