@@ -148,10 +148,12 @@ def _play(scenario: Scenario, prefix: str, directory: Path) -> Outcome:
 def _tell(outcome: Outcome, directory: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"scenario": outcome.name, "result": outcome.result, "seconds": round(outcome.seconds, 2),
-                          "reason": outcome.reason, "step": outcome.step}), flush=True)
+                          "reason": outcome.reason, "step": outcome.step, "notes": outcome.notes}), flush=True)
     reason = f"  {outcome.reason.splitlines()[0]}" if outcome.result == "SKIP" else ""
     out = sys.stderr if as_json else sys.stdout
     print(f"{outcome.result}  {outcome.name:<16} {outcome.seconds:6.1f} s{reason}", file=out)
+    for note in outcome.notes:
+        print(f"      {note}", file=out)
     if outcome.result == "FAIL":
         print(f"      while trying to: {outcome.step}", file=out)
         for line in outcome.reason.splitlines():

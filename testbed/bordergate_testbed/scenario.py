@@ -32,6 +32,7 @@ class Bed:
     def __init__(self, prefix: str, directory: Path) -> None:
         self.directory = directory
         self.steps: list[str] = []
+        self.notes: list[str] = []
         self._prefix = prefix
         self._topology: Topology | None = None
         self._gateways: list[Gateway] = []
@@ -42,6 +43,10 @@ class Bed:
     def step(self, text: str) -> None:
         """Say what is being done now; a failure names the last step."""
         self.steps.append(text)
+
+    def note(self, text: str) -> None:
+        """A line of what was measured, shown with the scenario's end whatever that is."""
+        self.notes.append(text)
 
     def build(self, options: Options = Options()) -> Topology:
         """The chain of namespaces; building it again takes the old one down first."""
@@ -221,7 +226,7 @@ class Scenario:
         def outcome(result: str, reason: str = "") -> Outcome:
             logs = dict(bed.log_tails()) if result == "FAIL" else {}
             return Outcome(self.name, result, time.monotonic() - begin, reason,
-                           bed.steps[-1] if bed.steps else "", logs)
+                           bed.steps[-1] if bed.steps else "", logs, bed.notes)
 
         def out_of_time(_signal: int, _frame: FrameType | None) -> None:
             raise Failure(f"not finished after {self.limit_seconds} s")
@@ -258,6 +263,7 @@ class Outcome:
     reason: str
     step: str
     logs: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def expect(condition: bool, otherwise: str) -> None:

@@ -23,6 +23,7 @@ _PLUGINS = ("random nonce aes sha1 sha2 hmac kdf gcm curve25519 gmp openssl "
 _STRONGSWAN_CONF = """
 charon-systemd {{
     load = {plugins}
+    fragment_size = {fragment_size}
     # One retry schedule that ends within a scenario's patience: 1 + 1.5 + 2.25 s.
     retransmit_tries = 2
     retransmit_timeout = 1.0
@@ -76,6 +77,8 @@ class Connection:
     ike_proposals: tuple[str, ...] = ("aes128gcm16-prfsha256-x25519", "aes128-sha256-ecp256")
     # kernel-libipsec has no extended sequence numbers; "noesn" is also what is proposed when nothing is said.
     esp_proposals: tuple[str, ...] = ("aes128gcm16",)
+    fragmentation: str = "yes"
+    """`yes`, `accept`, `force` or `no` (RFC 7383)."""
     start: bool = False
     """Initiate when loaded (and again after the peer was found dead) instead of waiting to be asked."""
     dpd_seconds: int = 10
@@ -91,6 +94,7 @@ connections {{
         proposals = {",".join(self.ike_proposals)}
         dpd_delay = {self.dpd_seconds}s
         keyingtries = 1
+        fragmentation = {self.fragmentation}
         local {{
             auth = psk
             id = {self.local_id}
@@ -123,11 +127,21 @@ secrets {{
 
 @dataclass(frozen=True)
 class Sa:
-    """One IKE SA as `swanctl --list-sas --raw` tells it, flat: the child's values carry their own names."""
+    """One IKE SA as `swanctl --list-sas --raw` tells it, with its children, oldest first."""
 
     name: str
     values: dict[str, str] = field(default_factory=dict)
-    child: dict[str, str] = field(default_factory=dict)
+    children: tuple[dict[str, str], ...] = ()
+
+    @property
+    def installed(self) -> tuple[dict[str, str], ...]:
+        """The children in use; one that was replaced lingers in other states."""
+        return tuple(child for child in self.children if child.get("state") == "INSTALLED")
+
+    @property
+    def child(self) -> dict[str, str]:
+        """The newest child in use, or the newest one there is."""
+        return next(reversed(self.installed or self.children), {})
 
     @property
     def established(self) -> bool:
@@ -139,11 +153,12 @@ class StrongSwan:
     """One charon in a namespace, with configuration, control socket and log of its own."""
 
     def __init__(self, namespace: Namespace, directory: Path, name: str = "strongswan", *,
-                 outlives_us: bool = False) -> None:
+                 outlives_us: bool = False, fragment_size: int = 1280) -> None:
         self.name = name
         self._namespace = namespace
         self._directory = directory
         self._outlives_us = outlives_us
+        self._fragment_size = fragment_size
         self._daemon: Daemon | None = None
         self._charon, self._swanctl_program = _INSTALLED
 
@@ -153,7 +168,7 @@ class StrongSwan:
         for part in ("x509", "x509ca", "private", "conf.d"):
             (self._directory / "swanctl" / part).mkdir(parents=True, exist_ok=True)
         (self._directory / "strongswan.conf").write_text(
-            _STRONGSWAN_CONF.format(plugins=_PLUGINS, vici=self._vici))
+            _STRONGSWAN_CONF.format(plugins=_PLUGINS, vici=self._vici, fragment_size=self._fragment_size))
         socket = self._directory / "charon.vici"
         socket.unlink(missing_ok=True)
         self._daemon = self._namespace.start(self.name, [self._charon], self._directory / "charon.log",
@@ -184,6 +199,12 @@ class StrongSwan:
     def terminate(self, name: str = "tun-1") -> None:
         """Delete an IKE SA, as an operator does on the customer's device."""
         self._swanctl("--terminate", "--ike", name, "--timeout", "5")
+
+    def rekey(self, *, child: str | None = None, ike: str | None = None) -> None:
+        """Have a child or an IKE SA rekeyed; returns before that is done."""
+        for kind, name in (("--child", child), ("--ike", ike)):
+            if name is not None:
+                self._swanctl("--rekey", kind, name)
 
     def wait_established(self, timeout: float = 15) -> Sa:
         """Wait for an IKE SA with its child installed."""
@@ -278,7 +299,7 @@ def _unconfined_copies() -> tuple[str, str]:
 
 
 def _parse_sas(raw: str) -> list[Sa]:
-    """`list-sa event {tun-1 {uniqueid=1 ... child-sas {tun-1-1 {name=tun-1 ...}}}}`, one line per IKE SA."""
+    """`list-sa event {tun-1 {uniqueid=1 ... child-sas {tun-1-1 {name=tun-1 ...} ...}}}`, one line per IKE SA."""
     found = []
     for line in raw.splitlines():
         if not line.startswith("list-sa event"):
@@ -286,5 +307,6 @@ def _parse_sas(raw: str) -> list[Sa]:
         head, _, children = line.partition("child-sas {")
         name = re.match(r"list-sa event \{(\S+) \{", head)
         pairs = r"([\w-]+)=([^\s{}\[\]]*)"
-        found.append(Sa(name[1] if name else "", dict(re.findall(pairs, head)), dict(re.findall(pairs, children))))
+        found.append(Sa(name[1] if name else "", dict(re.findall(pairs, head)),
+                        tuple(dict(re.findall(pairs, child)) for child in re.findall(r"\{([^{}]*)\}", children))))
     return found

@@ -39,6 +39,7 @@ ORDER = (
     "selectors",
     "weights",
     "sa_life",
+    "meter",
     "reload",
     "status",
 )
