@@ -315,6 +315,11 @@ class Gateway:
         """`bordergate status`, for people."""
         return run([str(binary()), "status", "--socket", str(self.socket)], timeout=5).stdout
 
+    def rekey(self, name: str = "tun-1", *, ike: bool = False) -> None:
+        """Have a tunnel's child SAs replaced, or its IKE SA; returns before that is done."""
+        run([str(binary()), "tunnel", "rekey", name, "--ike" if ike else "--child", "--socket", str(self.socket)],
+            timeout=5)
+
     def export_esp_keys(self, path: Path) -> Path:
         """Write the keys of all ESP SAs in Wireshark's form; the file must be readable by its owner alone."""
         run([str(binary()), "status", "--socket", str(self.socket), "--esp-keys", str(path)], timeout=5)

@@ -67,9 +67,11 @@ class Bed:
         self._played.append(gateway)
         return gateway
 
-    def strongswan(self, *, name: str = "strongswan", namespace: Namespace | None = None) -> StrongSwan:
+    def strongswan(self, *, name: str = "strongswan", namespace: Namespace | None = None,
+                   fragment_size: int = 1280) -> StrongSwan:
         """A strongSwan that is not running yet, on the customer's device unless another namespace is given."""
-        strongswan = StrongSwan(namespace or self.topology.customer, self.directory / name, name)
+        strongswan = StrongSwan(namespace or self.topology.customer, self.directory / name, name,
+                                fragment_size=fragment_size)
         self._strongswans.append(strongswan)
         return strongswan
 

@@ -40,6 +40,7 @@ ORDER = (
     "weights",
     "sa_life",
     "meter",
+    "ike_matrix",
     "reload",
     "status",
 )
