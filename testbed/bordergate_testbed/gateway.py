@@ -44,7 +44,12 @@ class Tunnel:
     integrity: tuple[str, ...] = ("sha256",)
     prf: tuple[str, ...] = ("sha256",)
     liveness_seconds: int = 10
+    ike_lifetime_seconds: int = 14400
     esp_encryption: tuple[str, ...] = ("aes128gcm16",)
+    esp_integrity: tuple[str, ...] = ()
+    """With CBC; left out if there is none."""
+    esp_key_exchange: tuple[str, ...] = ()
+    """For perfect forward secrecy; left out if there is none."""
     esn: bool = True
     replay_window: int = 1024
     inner: str | None = None
@@ -62,6 +67,8 @@ class Tunnel:
                              (("local_id", self.local_id), ("remote_id", self.remote_id)) if value is not None)
         inner = "".join(f'{key} = "{value}"\n' for key, value in
                         (("inner_address", self.inner), ("peer_inner_address", self.peer_inner)) if value is not None)
+        further = "".join(f"{key} = {_list(values)}\n" for key, values in
+                          (("integrity", self.esp_integrity), ("key_exchange", self.esp_key_exchange)) if values)
         bandwidth = "" if self.bandwidth_mbps is None else f"bandwidth_mbps = {self.bandwidth_mbps}\n"
         return f"""
 [[vpn_tunnel]]
@@ -84,10 +91,11 @@ encryption = {_list(self.ike_encryption)}
 integrity = {_list(self.integrity)}
 prf = {_list(self.prf)}
 liveness_seconds = {self.liveness_seconds}
+lifetime_seconds = {self.ike_lifetime_seconds}
 
 [vpn_tunnel.esp]
 encryption = {_list(self.esp_encryption)}
-esn = {str(self.esn).lower()}
+{further}esn = {str(self.esn).lower()}
 replay_window = {self.replay_window}
 lifetime_packets = {self.lifetime_packets}
 

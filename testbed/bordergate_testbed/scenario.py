@@ -16,6 +16,7 @@ from types import FrameType, ModuleType
 from .capture import Capture, Injector
 from .gateway import SECOND_SITE, Gateway, Site, Tunnel, mirrored
 from .namespace import Namespace
+from .openiked import OpenIked
 from .process import CommandFailed, Failure
 from .strongswan import Connection, StrongSwan
 from .topology import (BORDERGATE_INNER, CUSTOMER_INNER, IDC_PREFIX, SECOND_CUSTOMER_WAN, VPC_PREFIX, Options,
@@ -37,6 +38,7 @@ class Bed:
         self._topology: Topology | None = None
         self._gateways: list[Gateway] = []
         self._strongswans: list[StrongSwan] = []
+        self._openikeds: list[OpenIked] = []
         self._played: list[Gateway] = []
         self._cleanup = contextlib.ExitStack()
 
@@ -74,6 +76,12 @@ class Bed:
                                 fragment_size=fragment_size)
         self._strongswans.append(strongswan)
         return strongswan
+
+    def openiked(self, *, name: str = "openiked") -> OpenIked:
+        """An OpenIKED that is not running yet, on the customer's device."""
+        openiked = OpenIked(self.topology.customer, self.directory / name, name)
+        self._openikeds.append(openiked)
+        return openiked
 
     def up_with_strongswan(self, *, tunnel: Tunnel | None = None, connection: Connection | None = None,
                            arguments: tuple[str, ...] = ()) -> tuple[Gateway, StrongSwan]:
@@ -165,6 +173,7 @@ class Bed:
         actions: list[Callable[[], None]] = [self._cleanup.close]
         actions += [gateway.clean for gateway in self._gateways]
         actions += [strongswan.stop for strongswan in self._strongswans]
+        actions += [openiked.stop for openiked in self._openikeds]
         actions += [self._topology.remove] if self._topology else []
         for action in actions:
             try:
@@ -173,6 +182,7 @@ class Bed:
                 first = first or error
         self._gateways.clear()
         self._strongswans.clear()
+        self._openikeds.clear()
         self._topology = None
         if first is not None:
             raise first

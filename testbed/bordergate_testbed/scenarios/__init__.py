@@ -41,6 +41,8 @@ ORDER = (
     "sa_life",
     "meter",
     "ike_matrix",
+    "second_implementation",
+    "lifetime",
     "reload",
     "status",
 )

@@ -1,10 +1,19 @@
-"""A tunnel that cannot come up is DOWN, and `status` says exactly why, in words and with what to do about it."""
+"""A tunnel that cannot come up is DOWN, and `status` says exactly why, in words and with what to do about it.
+
+Each reason of Bordergate's list is provoked, here or in a scenario of its own, by strongSwan where it can be brought to it
+and by a peer made by hand where not.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from ..gateway import Site, Tunnel
+from ..crafted_peer import AUTH, ID_R, TS_R, CraftedPeer, Payload, Script, notify
+from ..gateway import REPOSITORY, Gateway, Site, Tunnel
 from ..process import CommandFailed, Failure
 from ..scenario import Bed, expect
 from ..strongswan import Connection
@@ -47,12 +56,64 @@ CASES = (
          Tunnel(), Connection(local_ts="10.9.0.0/16")),
     Case("the selectors do not meet, strongSwan initiates", "selectors_refused", ("10.2.0.0/16", "10.9.0.0/16"),
          Tunnel(**WAITS), Connection(local_ts="10.9.0.0/16")),
+    Case("the peer wants us to be somebody else", "local_identity_mismatch", ("gw.example.org", "203.0.113.1"),
+         Tunnel(**WAITS), Connection(remote_id="gw.example.org")),
     Case("the tunnel is administratively down", "admin_down", ("administratively down",),
          Tunnel(admin="down"), Connection()),
 )
 
 
+
+
+# One algorithm of each kind, so that a peer that takes all that is proposed has chosen one.
+ONE_SUITE = Tunnel(key_exchange=("x25519",), ike_encryption=("aes128gcm16",), esn=False)
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """What a peer made by hand answers, and the reason Bordergate must give."""
+
+    name: str
+    code: str
+    words: tuple[str, ...]
+    script: Script
+
+
+def without(*kinds: int) -> Callable[[list[Payload]], list[Payload]]:
+    """The correct answer less these payloads."""
+    return lambda correct: [payload for payload in correct if payload.kind not in kinds]
+
+
+def instead(kind: int, body: bytes) -> Callable[[list[Payload]], list[Payload]]:
+    """The correct answer with another body of one payload."""
+    return lambda correct: [Payload(kind, body) if payload.kind == kind else payload for payload in correct]
+
+
+CRAFTED = (
+    Crafted("the peer asks for a group we do not have", "invalid_key_exchange", ("group 14", "x25519"),
+            Script(init=lambda _: [notify(17, struct.pack("!H", 14))])),
+    Crafted("the peer's IKE_AUTH is cut off", "malformed", ("malformed IKE_AUTH", "too early"),
+            Script(auth=lambda _: b"\0\0\0")),
+    Crafted("the peer does not say who it is", "peer_protocol_violation", ("IKE_AUTH", "IDr payload is missing"),
+            Script(auth=without(ID_R))),
+    Crafted("the peer gives itself more than was proposed", "peer_protocol_violation", ("IKE_AUTH", "selectors"),
+            Script(auth=instead(TS_R, bytes.fromhex("01000000 07000010 0000ffff 00000000 ffffffff")))),
+    Crafted("the peer has no address for us", "peer_refused", ("IKE_AUTH", "36", "INTERNAL_ADDRESS_FAILURE"),
+            Script(auth=lambda _: [notify(36)])),
+    Crafted("the peer sends a critical payload that nobody knows", "unsupported_critical_payload",
+            ("this gateway", "payload 200"),
+            Script(auth=lambda correct: [Payload(200, b"", critical=True), *correct])),
+    Crafted("the peer knows less than it must", "unsupported_critical_payload", ("the peer", "payload 41"),
+            Script(auth=lambda _: [notify(1, bytes((41,)))])),
+    Crafted("the peer authenticates by DSS", "unsupported_authentication", ("method 3",),
+            Script(auth=instead(AUTH, struct.pack("!B3x", 3) + bytes(40)))),
+    Crafted("the peer wants EAP", "unsupported_authentication", ("EAP",),
+            Script(auth=without(AUTH))),
+)
+
+
 def run(bed: Bed) -> None:
+    expect_all_provoked()
     for number, case in enumerate(CASES):
         bed.step(case.name)
         strongswan = bed.strongswan(name=f"strongswan-{number}").start(case.connection)
@@ -64,12 +125,56 @@ def run(bed: Bed) -> None:
                 pass
             else:
                 raise Failure("the tunnel came up")
-        told = gateway.wait_down(case.code)["reason"]
-        for words in case.words:
-            expect(words in told["text"], f"nothing about `{words}` in: {told['text']}")
-        expect("battery" not in str(told), f"the reason gives a pre-shared key away: {told}")
-        shown = gateway.status_text()
-        expect("DOWN" in shown and told["text"] in shown, f"`status` does not say DOWN and why:\n{shown}")
+        expect_told(gateway, case.code, case.words)
         gateway.check_accounting()
         gateway.stop()
         strongswan.stop()
+
+    bed.step("a peer made by hand that answers correctly")
+    gateway = bed.gateway(name="bordergate-crafted").start(Site(tunnel=Tunnel(admin="down")))
+    with CraftedPeer(bed.topology.customer, Script()):
+        gateway.reload(Site(tunnel=ONE_SUITE).render())
+        gateway.wait_up()
+    for crafted in CRAFTED:
+        bed.step(crafted.name)
+        gateway.reload(Site(tunnel=replace(ONE_SUITE, admin="down")).render())
+        gateway.wait_down("admin_down")
+        with CraftedPeer(bed.topology.customer, crafted.script):
+            gateway.reload(Site(tunnel=ONE_SUITE).render())
+            expect_told(gateway, crafted.code, crafted.words)
+
+    bed.step("nobody has asked yet")
+    gateway.reload(Site(tunnel=Tunnel(admin="down")).render())
+    gateway.reload(Site(tunnel=Tunnel(**WAITS)).render())
+    expect_told(gateway, "connecting", ("nothing has failed yet",))
+
+    bed.step("the gateway is stopped")
+    strongswan = bed.strongswan(name="strongswan-last").start(Connection())
+    strongswan.initiate()
+    gateway.wait_up()
+    log = gateway.daemon
+    gateway.stop()
+    code = "shutdown"
+    expect(f"code=\"{code}\"" in log.output() and "the gateway is shutting down" in log.output(),
+           f"the log does not tell why the tunnel went down:\n{log.tail(5)}")
+
+
+def expect_told(gateway: Gateway, code: str, words: tuple[str, ...]) -> None:
+    """The tunnel is DOWN for this reason; both kinds of status say so, with these words and without the key."""
+    told = gateway.wait_down(code)["reason"]
+    for each in words:
+        expect(each in told["text"], f"nothing about `{each}` in: {told['text']}")
+    expect("battery" not in str(told), f"the reason gives a pre-shared key away: {told}")
+    shown = gateway.status_text()
+    expect("DOWN" in shown and told["text"] in shown, f"`status` does not say DOWN and why:\n{shown}")
+
+
+def expect_all_provoked() -> None:
+    """Every reason there is has its case in some scenario."""
+    source = "".join(path.read_text() for path in (REPOSITORY / "control" / "ike" / "src").rglob("reason*.rs"))
+    body = re.search(r"pub fn code\(&self\).*?\n    }\n", source, re.DOTALL)
+    codes = set(re.findall(r'"([a-z_]+)"', body[0])) if body else set()
+    expect(len(codes) > 15, "the list of reasons was not found in control/ike/src")
+    scenarios = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
+    missing = sorted(code for code in codes if f'"{code}"' not in scenarios)
+    expect(not missing, f"no scenario provokes {', '.join(missing)}")
