@@ -18,7 +18,7 @@ use crate::path_mtu::PathMtus;
 use crate::traffic::Traffic;
 use crate::volume::{Degree, Reached, Volumes};
 
-/// Slots in all. Each child takes two; each slot costs every worker some 250 bytes of counters.
+/// Slots in all unless `run --associations` says otherwise. Each child takes two.
 pub const SLOTS: u32 = 4096;
 
 /// All child SAs, and their slots.
@@ -59,9 +59,9 @@ pub struct Child {
 
 impl Associations {
     /// None, and all slots free.
-    pub fn new() -> Self {
+    pub fn new(slots: u32) -> Self {
         Self {
-            pool: SlotPool::new(SLOTS),
+            pool: SlotPool::new(slots),
             reserved: BTreeMap::new(),
             children: Vec::new(),
             sending: BTreeMap::new(),
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_child_takes_two_slots_and_release_gives_them_back() {
-        let mut associations = Associations::new();
+        let mut associations = Associations::new(SLOTS);
         let tunnel = TunnelId(0);
         let spis: Vec<u32> = std::iter::from_fn(|| associations.allocate(tunnel)).collect();
         assert_eq!(spis.len(), SLOTS as usize / 2);

@@ -13,7 +13,6 @@ use wire::Protocol;
 
 use crate::api::Response;
 use crate::api::capture::{self as api, Counts, Event, MOST_KEPT, Missed, Side};
-use crate::associations::SLOTS;
 use crate::control::Control;
 
 /// Bytes of all records, and most records.
@@ -57,7 +56,7 @@ impl Control {
         }
         let there: Vec<&str> = self.resources.tunnels().iter().map(|tunnel| tunnel.name.as_str()).collect();
         let tunnels = chosen(&asked.tunnels, &there)?;
-        let capture = Arc::new(Capture::new(wanted(asked)?, tunnels.len(), SLOTS, records(asked.snap_length)));
+        let capture = Arc::new(Capture::new(wanted(asked)?, tunnels.len(), self.options.associations, records(asked.snap_length)));
         let session = Arc::new(Session::new(Arc::clone(&capture), tunnels));
         tracing::info!(tunnels = session.tunnels.join(", "), "a capture begins");
         self.capturing = Some(Capturing {

@@ -10,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use capture::Capture;
 pub use tunnel::{Trace, Tunnel};
 
+use crate::associations;
+
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/bordergate/bordergate.sock";
 
@@ -111,6 +113,10 @@ pub struct Run {
     /// full. Each takes 2 KiB of locked memory.
     #[arg(long, value_name = "N", default_value_t = 8192)]
     pub frames: u32,
+    /// How many security associations there is room for: each child of a tunnel takes two, and two more while it is rekeyed.
+    /// Each costs every worker some 250 bytes of counters.
+    #[arg(long, value_name = "N", default_value_t = associations::SLOTS, value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
+    pub associations: u32,
     /// Put the frames on 2 MiB pages: fewer TLB misses at high rates. They must be reserved (vm.nr_hugepages).
     #[arg(long)]
     pub huge_pages: bool,

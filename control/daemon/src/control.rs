@@ -149,7 +149,7 @@ impl Control {
         let (netlink, view) = Netlink::open().context("reading the kernel's network configuration over netlink")?;
         let layout = Layout::plan(&resources, &view, options.wan.as_deref())?;
         let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
-        let associations = Associations::new();
+        let associations = Associations::new(options.associations);
         let learnt = Learnt::default();
         let snapshot = Picture {
             resources: &resources,

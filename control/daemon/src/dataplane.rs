@@ -13,7 +13,6 @@ use steer::{LoadOptions, Mode, Side, Steer};
 use tables::{GatewayIndex, PortIndex, Publisher, Snapshot, publication};
 use worker::{Handle, Options, Sleep};
 
-use crate::associations::SLOTS;
 use crate::cli::{BusyPoll, HandOver, Run, XdpMode, ZeroCopy};
 use crate::failure::Failure;
 use crate::layout::Layout;
@@ -289,7 +288,7 @@ fn worker_options(options: &Run) -> Options {
         BusyPoll::Adaptive => Sleep::After(PATIENCE),
         BusyPoll::Always | BusyPoll::Napi => Sleep::Never,
     };
-    Options { batch: usize::from(options.batch), sleep, slots: SLOTS }
+    Options { batch: usize::from(options.batch), sleep, slots: options.associations }
 }
 
 /// The workers' places in a team; none where they do not help each other.

@@ -334,6 +334,7 @@ pub(crate) mod tests {
     use ike::SpiAllocator;
 
     use super::*;
+    use crate::associations::SLOTS;
     use crate::kernel::tests::{example, neighbour};
 
     pub(crate) const EXAMPLE: &str = include_str!("../../../examples/static.toml");
@@ -355,7 +356,7 @@ pub(crate) mod tests {
             let view = example();
             let layout = Layout::plan(&resources, &view, None).unwrap();
             let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
-            Self { resources, ids, layout, view, associations: Associations::new(), learnt: Learnt::default() }
+            Self { resources, ids, layout, view, associations: Associations::new(SLOTS), learnt: Learnt::default() }
         }
 
         pub(crate) fn picture(&self) -> Picture<'_> {
@@ -381,7 +382,7 @@ pub(crate) mod tests {
         assert_eq!(*known, header);
         assert_eq!(snapshot.attachments[0].link(IpAddr::from([10, 1, 0, 7])), Some(Err([10, 1, 0, 7].into())));
         // The slots of SPIs that are only reserved do not show.
-        let mut reserved = Associations::new();
+        let mut reserved = Associations::new(SLOTS);
         assert!(reserved.allocate(TunnelId(0)).is_some());
         assert!(Picture { associations: &reserved, ..picture }.inbound().iter().next().is_none());
     }

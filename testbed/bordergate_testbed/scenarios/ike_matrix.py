@@ -1,7 +1,7 @@
 """Rekeying with strongSwan loses no packet, whatever role, suite, authentication, NAT, fragmentation and kind of rekey meet.
 
 Every pair of values of two dimensions occurs in some cell (`pairwise.py`). BORDERGATE_MATRIX=full plays all combinations;
-any other text there plays those of the full ones whose line has all its words.
+any other text there plays those of all whose line has each of its parts, which commas separate.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def chosen() -> list[Cell]:
     """The cells of this run."""
     if not FULL:
         return sorted(covering(DIMENSIONS), key=lambda cell: list(cell.values()))
-    words = [] if FULL == "full" else FULL.split()
+    words = [] if FULL == "full" else [part.strip() for part in FULL.split(",")]
     return [cell for cell in every(DIMENSIONS) if all(word in _line(cell) for word in words)]
 
 

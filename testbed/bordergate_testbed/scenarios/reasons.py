@@ -17,7 +17,7 @@ from ..gateway import REPOSITORY, Gateway, Site, Tunnel
 from ..process import CommandFailed, Failure
 from ..scenario import Bed, expect
 from ..strongswan import Connection
-from ..topology import CUSTOMER_WAN
+from ..topology import CUSTOMER_WAN, SECOND_CUSTOMER_WAN
 
 LIMIT_SECONDS = 120
 
@@ -143,15 +143,26 @@ def run(bed: Bed) -> None:
             gateway.reload(Site(tunnel=ONE_SUITE).render())
             expect_told(gateway, crafted.code, crafted.words)
 
+    bed.step("there is no room for a second tunnel")
+    gateway.stop()
+    bed.topology.add_second_tenant()
+    second = Tunnel(name="tun-2", remote=SECOND_CUSTOMER_WAN)
+    bed.strongswan(name="strongswan-first").start(Connection())
+    bed.strongswan(name="strongswan-second", namespace=bed.topology["customer-2"]).start(
+        Connection(name="tun-2", local=SECOND_CUSTOMER_WAN, local_id=SECOND_CUSTOMER_WAN))
+    gateway = bed.gateway(name="bordergate-small").start(
+        Site(further=(replace(second, admin="down"),)), arguments=("--associations", "2"))
+    gateway.wait_up()
+    gateway.reload(Site(further=(second,)).render())
+    expect_told(gateway, "local_resources", ("no room for another security association",), "tun-2")
+
     bed.step("nobody has asked yet")
-    gateway.reload(Site(tunnel=Tunnel(admin="down")).render())
-    gateway.reload(Site(tunnel=Tunnel(**WAITS)).render())
-    expect_told(gateway, "connecting", ("nothing has failed yet",))
+    waiting = Site(further=(replace(second, admin="down"),))
+    gateway.reload(waiting.render())
+    gateway.reload(replace(waiting, further=(replace(second, startup="respond"),)).render())
+    expect_told(gateway, "connecting", ("nothing has failed yet",), "tun-2")
 
     bed.step("the gateway is stopped")
-    strongswan = bed.strongswan(name="strongswan-last").start(Connection())
-    strongswan.initiate()
-    gateway.wait_up()
     log = gateway.daemon
     gateway.stop()
     code = "shutdown"
@@ -159,9 +170,9 @@ def run(bed: Bed) -> None:
            f"the log does not tell why the tunnel went down:\n{log.tail(5)}")
 
 
-def expect_told(gateway: Gateway, code: str, words: tuple[str, ...]) -> None:
+def expect_told(gateway: Gateway, code: str, words: tuple[str, ...], name: str = "tun-1") -> None:
     """The tunnel is DOWN for this reason; both kinds of status say so, with these words and without the key."""
-    told = gateway.wait_down(code)["reason"]
+    told = gateway.wait_down(code, name)["reason"]
     for each in words:
         expect(each in told["text"], f"nothing about `{each}` in: {told['text']}")
     expect("battery" not in str(told), f"the reason gives a pre-shared key away: {told}")
