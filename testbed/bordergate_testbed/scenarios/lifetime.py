@@ -1,11 +1,11 @@
-"""An IKE SA whose peer refuses to rekey it ends with its lifetime, says so, and is set up anew at once.
+"""An IKE SA whose peer never finds the time to rekey it ends with its lifetime, says so, and is set up anew at once.
 
-The peer is made by hand: it answers every CREATE_CHILD_SA with NO_ADDITIONAL_SAS, as RFC 7296 §1.3 lets it.
+The peer is made by hand: it answers every CREATE_CHILD_SA with TEMPORARY_FAILURE (RFC 7296 §2.25).
 """
 
 from __future__ import annotations
 
-from ..crafted_peer import CREATE_CHILD_SA, CraftedPeer, Script
+from ..crafted_peer import CREATE_CHILD_SA, CraftedPeer, Script, notify
 from ..gateway import Site, Tunnel
 from ..process import wait_for
 from ..scenario import Bed, expect
@@ -19,8 +19,8 @@ CODE = "lifetime_expired"
 
 
 def run(bed: Bed) -> None:
-    with CraftedPeer(bed.topology.customer, Script()) as peer:
-        bed.step("bring a tunnel up with a peer that refuses to rekey")
+    with CraftedPeer(bed.topology.customer, Script(create_child=lambda _: [notify(43)])) as peer:
+        bed.step("bring a tunnel up with a peer that puts rekeying off")
         gateway = bed.gateway().start(Site(tunnel=Tunnel(
             key_exchange=("x25519",), ike_encryption=("aes128gcm16",), esn=False, liveness_seconds=0,
             ike_lifetime_seconds=LIFETIME_SECONDS)))
