@@ -207,7 +207,7 @@ impl DownReason {
             }
             Self::LifetimeExpired { .. } => "nothing, unless the tunnel does not come back",
             Self::LocalIdentityMismatch { .. } => "set local_id to what the peer wants, or change its remote identity",
-            Self::LocalResources => "raise the number of security associations, or remove tunnels",
+            Self::LocalResources => "raise `run --associations`, or remove tunnels",
             Self::Malformed { .. } | Self::PeerProtocolViolation { .. } => {
                 "capture the exchange and report it to the peer's vendor, or to us"
             }
