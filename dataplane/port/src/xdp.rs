@@ -5,8 +5,12 @@
 //! reservation. The first half of the frames belongs to [`XdpRx`] for good and goes fill ring -> kernel -> batch ->
 //! fill ring; the second half belongs to [`XdpTx`] and goes free list -> reservation -> transmit ring -> kernel ->
 //! completion ring -> free list. A frame's memory is touched only while the batch or the reservation owns it,
-//! through a borrow of the side that holds it. Builds with debug assertions keep a [`Ledger`] that panics when a frame
+//! through a borrow of the side that holds it. Where a packet may take several frames, transmit frames are handed about in
+//! groups of neighbours, and what is said of a frame holds for a group. Builds with debug assertions keep a [`Ledger`] that panics when a frame
 //! is lost, doubled, or comes back to the wrong side.
+
+mod gathering;
+mod scattering;
 
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -18,11 +22,20 @@ use thiserror::Error;
 use xsk_rs::config::{BindFlags, FrameSize, Interface, LibxdpFlags, QueueSize, SocketConfig, UmemConfig};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, Socket, TxQueue, Umem};
 
+use self::gathering::Gathering;
+use self::scattering::{Frames, Scattering};
 use crate::queues::queue_count;
 use crate::{BATCH, Port, Receive, Transmit};
 
 /// Frame areas on huge pages are a multiple of this long.
 const HUGE_PAGE: u32 = 2 << 20;
+
+/// Bytes of the kernel's headroom in a frame (`XDP_PACKET_HEADROOM`).
+const HEADROOM: u32 = 256;
+/// Bytes of an Ethernet header with two VLAN tags, which an interface's MTU does not count.
+const LINK_HEADER: u32 = 22;
+/// `XDP_PKT_CONTD` of `linux/if_xdp.h`: the packet goes on in the next frame.
+const CONTINUED: u32 = 1;
 
 /// How often and how long to wait for the kernel to let go of a queue whose last socket was just closed.
 const BUSY_RETRIES: u32 = 25;
@@ -58,8 +71,12 @@ pub struct XdpOptions {
     pub ring_size: u32,
     /// Frames in all, half of them to receive, half to transmit; at least twice [`BATCH`].
     pub frames: u32,
-    /// Bytes of a frame, 2048 or 4096, of which 256 are the kernel's headroom.
+    /// Bytes of a frame, 2048 or 4096, of which 256 are the kernel's headroom. The kernel takes none that is longer than a
+    /// page.
     pub frame_size: u32,
+    /// Frames that one packet may take, 1 to 3. More than one needs Linux 6.6, a driver that takes packets in pieces, and a
+    /// program that does (its section `xdp.frags`), and costs a copy of each packet that does not fit a single one.
+    pub frames_per_packet: u32,
     /// Whether the frame area lies on huge pages.
     pub huge_pages: bool,
     /// Whether the driver is polled from our system calls instead of interrupts.
@@ -151,6 +168,29 @@ pub enum OpenError {
         /// The kernel's words.
         reason: String,
     },
+    /// The interface's MTU is more than frames can be put together for.
+    #[error("the MTU of {interface} is {mtu}; allowed is up to {allowed} (ip link set {interface} mtu {allowed})")]
+    Mtu {
+        /// The interface.
+        interface: String,
+        /// Its MTU.
+        mtu: u32,
+        /// The longest.
+        allowed: u32,
+    },
+    /// Packets of several frames are needed, and refused.
+    #[error(
+        "{interface} refuses packets of several frames ({reason}), which its MTU needs; Linux 6.6 is needed, or an MTU of up to \
+         {allowed} (ip link set {interface} mtu {allowed})"
+    )]
+    SeveralFramesRefused {
+        /// The interface.
+        interface: String,
+        /// The longest MTU without them.
+        allowed: u32,
+        /// The kernel's words.
+        reason: String,
+    },
     /// Preferred busy polling was asked for and refused.
     #[error("{interface} refuses busy polling ({reason}); Linux 5.11 and CAP_NET_ADMIN are needed, or do without")]
     BusyPollRefused {
@@ -210,6 +250,8 @@ pub struct XdpRx {
     fill: FillQueue,
     batch: [FrameDesc; BATCH],
     held: usize,
+    /// Where a packet may lie in several frames.
+    gathering: Option<Gathering>,
     busy_poll: bool,
     wakeup_errors: u64,
     ledger: Ledger,
@@ -227,7 +269,11 @@ pub struct XdpTx {
     // Submitted and not completed, so that they are either in the ring or in the driver.
     in_flight: usize,
     ring_size: usize,
+    /// Bytes that are written of one frame, and of one transmit frame, which may be several.
+    writable: usize,
     capacity: usize,
+    /// Where a packet may take several frames.
+    scattering: Option<Scattering>,
     wakeup_errors: u64,
     ledger: Ledger,
 }
@@ -334,9 +380,27 @@ impl XdpOptions {
             ring_size: 2048,
             frames: 8192,
             frame_size: 2048,
+            frames_per_packet: 1,
             huge_pages: false,
             busy_poll: None,
         }
+    }
+
+    /// The same with frames for packets of this MTU: the smallest that do.
+    ///
+    /// # Errors
+    /// [`OpenError::Mtu`]
+    pub fn with_mtu(self, mtu: u32) -> Result<Self, OpenError> {
+        let sized = |(frame_size, frames_per_packet)| Self { frame_size, frames_per_packet, ..self.clone() };
+        let sizes = [(2048, 1), (4096, 1), (4096, 2), (4096, 3)].map(sized);
+        let allowed = sizes[3].longest_mtu();
+        let found = sizes.into_iter().find(|options| mtu <= options.longest_mtu());
+        found.ok_or(OpenError::Mtu { interface: self.interface, mtu, allowed })
+    }
+
+    /// The longest IP packet that its frames carry, behind any link header.
+    pub fn longest_mtu(&self) -> u32 {
+        (self.frame_size - HEADROOM) * self.frames_per_packet - LINK_HEADER
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -351,6 +415,20 @@ impl XdpOptions {
         if self.frame_size != 2048 && self.frame_size != 4096 {
             let allowed = "2048 or 4096";
             return Err(OpenError::Option { option: "frame_size", value: self.frame_size, allowed });
+        }
+        if !(1..=scattering::MOST as u32).contains(&self.frames_per_packet) {
+            let (option, value) = ("frames_per_packet", self.frames_per_packet);
+            return Err(OpenError::Option { option, value, allowed: "1 to 3" });
+        }
+        // A batch of the longest packets fits the ring, and half of the frames.
+        let several = batch * self.frames_per_packet;
+        if self.ring_size < several {
+            let allowed = "64 for each of the frames that a packet of the interface's MTU takes, or more";
+            return Err(OpenError::Option { option: "ring_size", value: self.ring_size, allowed });
+        }
+        if self.frames < 2 * several {
+            let allowed = "128 for each of the frames that a packet of the interface's MTU takes, or more";
+            return Err(OpenError::Option { option: "frames", value: self.frames, allowed });
         }
         Ok(())
     }
@@ -382,10 +460,11 @@ impl XdpOptions {
             ZeroCopy::Never => BindFlags::XDP_COPY,
             ZeroCopy::Always => BindFlags::XDP_ZEROCOPY,
         };
+        let several = if self.frames_per_packet > 1 { BindFlags::XDP_USE_SG } else { BindFlags::empty() };
         SocketConfig::builder()
             .rx_queue_size(ring)
             .tx_queue_size(ring)
-            .bind_flags(mode | BindFlags::XDP_USE_NEED_WAKEUP)
+            .bind_flags(mode | BindFlags::XDP_USE_NEED_WAKEUP | several)
             // The steering program is attached by its own loader.
             .libxdp_flags(LibxdpFlags::XSK_LIBXDP_FLAGS_INHIBIT_PROG_LOAD)
             .build()
@@ -417,6 +496,11 @@ impl XdpOptions {
                 queue: self.queue,
                 reason: io::Error::from_raw_os_error(number).to_string(),
             },
+            Some(number @ (libc::EINVAL | libc::EOPNOTSUPP)) if self.frames_per_packet > 1 => {
+                let single = Self { frames_per_packet: 1, ..self.clone() };
+                let reason = io::Error::from_raw_os_error(number).to_string();
+                OpenError::SeveralFramesRefused { interface, allowed: single.longest_mtu(), reason }
+            }
             Some(_) | None => self.kernel_error("binding an AF_XDP socket", error),
         }
     }
@@ -438,6 +522,8 @@ impl XdpRx {
             fill,
             batch: [FrameDesc::default(); BATCH],
             held: 0,
+            gathering: (options.frames_per_packet > 1)
+                .then(|| Gathering::new(options.longest_mtu() as usize + LINK_HEADER as usize)),
             busy_poll: options.busy_poll.is_some(),
             wakeup_errors: 0,
             ledger: Ledger::new(options.frame_size, frames),
@@ -476,7 +562,7 @@ impl XdpRx {
 
 impl Receive for XdpRx {
     fn receive(&mut self, limit: usize) -> usize {
-        if self.held > 0 {
+        if self.held > 0 || self.gathering.as_ref().is_some_and(Gathering::holds) {
             self.release();
         }
         // SAFETY: the descriptors come from the receive ring of the socket that uses this frame area.
@@ -487,6 +573,10 @@ impl Receive for XdpRx {
             // SAFETY: the batch owns this frame, as in `frame`.
             prefetch(unsafe { self.umem.data(frame) }.contents());
         }
+        if let Some(gathering) = &mut self.gathering {
+            // SAFETY: the frames are of this area, and the batch owns them.
+            self.held = unsafe { gathering.take(&self.umem, &mut self.batch[..self.held]) };
+        }
         // With preferred busy polling interrupts are off, and it is we who make the driver look.
         if self.held == 0 && self.busy_poll {
             self.wake();
@@ -496,13 +586,15 @@ impl Receive for XdpRx {
 
     fn release(&mut self) {
         let batch = &self.batch[..self.held];
+        let gathered = self.gathering.as_mut().map(|gathering| gathering.finish(batch));
+        let batch = gathered.as_deref().unwrap_or(batch);
         for frame in batch {
             self.ledger.moves(frame, Owner::User, Owner::Kernel);
         }
         // SAFETY: the batch owns these frames and is emptied, so that only the kernel has them; `frame` borrows `self`,
         // so nobody reads them any more.
         let filled = unsafe { self.fill.produce(batch) };
-        assert_eq!(filled, self.held, "the fill ring holds every receive frame");
+        assert_eq!(filled, batch.len(), "the fill ring holds every receive frame");
         self.held = 0;
         if self.fill.needs_wakeup() {
             self.wake();
@@ -512,6 +604,11 @@ impl Receive for XdpRx {
     #[inline]
     fn frame(&self, i: usize) -> &[u8] {
         let frame = &self.batch[..self.held][i];
+        if frame.has_more_frames()
+            && let Some(gathering) = &self.gathering
+        {
+            return gathering.packet(self.batch[..i].iter().filter(|frame| frame.has_more_frames()).count());
+        }
         // SAFETY: the batch owns this frame until `release`, which needs `&mut self`, and its address and length were
         // set by the kernel within one frame of this area.
         unsafe { self.umem.data(frame) }.contents()
@@ -520,7 +617,11 @@ impl Receive for XdpRx {
     #[inline]
     fn frames(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let umem = &self.umem;
+        let mut gathered = self.gathering.iter_mut().flat_map(Gathering::packets_mut);
         self.batch[..self.held].iter_mut().map(move |frame| {
+            if frame.has_more_frames() {
+                return gathered.next().unwrap_or_default();
+            }
             // SAFETY: the batch owns this frame until `release`, and its address and length were set by the kernel within
             // one frame of this area.
             let mut data = unsafe { umem.data_mut(frame) };
@@ -547,20 +648,54 @@ fn prefetch(frame: &[u8]) {
 }
 
 impl XdpTx {
-    fn new(options: &XdpOptions, umem: Umem, ring: TxQueue, completion: CompQueue, free: Vec<FrameDesc>) -> Self {
+    fn new(options: &XdpOptions, umem: Umem, ring: TxQueue, completion: CompQueue, frames: Vec<FrameDesc>) -> Self {
+        let (writable, group) = (options.umem_config().mtu() as usize, options.frames_per_packet as usize);
+        let ledger = Ledger::new(options.frame_size, &frames);
+        let (scattering, free) = if group > 1 {
+            let (scattering, free) = Scattering::new(frames, group, options.frame_size as usize, writable);
+            (Some(scattering), free)
+        } else {
+            (None, frames)
+        };
         Self {
             umem,
             ring,
             completion,
-            ledger: Ledger::new(options.frame_size, &free),
+            ledger,
             free,
             reserved: [FrameDesc::default(); BATCH],
             reserved_len: 0,
             in_flight: 0,
             ring_size: options.ring_size as usize,
-            capacity: options.umem_config().mtu() as usize,
+            writable,
+            capacity: writable * group,
+            scattering,
             wakeup_errors: 0,
         }
+    }
+
+    /// As [`Transmit::commit`], where a packet may take several frames.
+    fn commit_scattered(&mut self, lengths: &[u16]) {
+        let Some(scattering) = &mut self.scattering else { return };
+        let mut frames = Frames::new();
+        for (position, first) in self.reserved[..self.reserved_len].iter().enumerate() {
+            let length = lengths.get(position).map_or(0, |&length| usize::from(length));
+            assert!(length <= self.capacity, "{length} bytes in a frame of {}", self.capacity);
+            if length == 0 {
+                self.free.push(*first);
+            } else {
+                // SAFETY: the reservation owns this group; no slice of it lives, since those borrow `self`.
+                unsafe { scattering.scatter(&self.umem, first, length, &mut frames) };
+            }
+        }
+        self.reserved_len = 0;
+        for frame in &frames {
+            self.ledger.moves(frame, Owner::User, Owner::Kernel);
+        }
+        // SAFETY: the reservation owned these frames and is emptied, so that only the kernel has them.
+        let submitted = unsafe { self.ring.produce(&frames) };
+        assert_eq!(submitted, frames.len(), "`reserve` left room in the transmit ring");
+        self.in_flight += frames.len();
     }
 
     /// Takes sent frames back, at least one batch of them where there are so many.
@@ -571,7 +706,10 @@ impl XdpTx {
             let count = unsafe { self.completion.consume(&mut sent) };
             for frame in &sent[..count] {
                 self.ledger.moves(frame, Owner::Kernel, Owner::User);
-                self.free.push(*frame);
+                match &mut self.scattering {
+                    None => self.free.push(*frame),
+                    Some(scattering) => self.free.extend(scattering.completed(frame)),
+                }
             }
             self.in_flight -= count;
             if count < BATCH || self.free.len() >= BATCH {
@@ -587,6 +725,7 @@ impl Transmit for XdpTx {
         self.reclaim();
         // What is in flight may all still be in the ring. Hence `commit` never meets a full one.
         let room = self.ring_size - self.in_flight;
+        let room = self.scattering.as_ref().map_or(room, |scattering| scattering.fitting(room));
         while self.reserved_len < n.min(room) {
             let Some(frame) = self.free.pop() else { break };
             self.reserved[self.reserved_len] = frame;
@@ -597,11 +736,15 @@ impl Transmit for XdpTx {
 
     #[inline]
     fn frames(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        let (umem, capacity) = (&self.umem, self.capacity);
+        let (umem, writable, scattering) = (&self.umem, self.writable, self.scattering.as_ref());
         self.reserved[..self.reserved_len].iter_mut().map(move |frame| {
+            if let Some(scattering) = scattering {
+                // SAFETY: the reservation owns this group and holds it once, as below.
+                return unsafe { &mut *scattering.memory(umem, frame) };
+            }
             // SAFETY: the reservation owns this frame, which is one of this area.
             let mut data = unsafe { umem.data_mut(frame) };
-            data.cursor().set_pos(capacity);
+            data.cursor().set_pos(writable);
             let contents = data.contents_mut();
             // SAFETY: the memory is mapped as long as `umem`, which `self` holds, is. The reservation owns the frame and
             // holds it once, so that the slices are disjoint and the kernel has none of them; it can lose
@@ -617,6 +760,9 @@ impl Transmit for XdpTx {
             lengths.len(),
             self.reserved_len
         );
+        if self.scattering.is_some() {
+            return self.commit_scattered(lengths);
+        }
         // The used ones move to the front, in order; the others go back to the free ones.
         let mut used = 0;
         for i in 0..self.reserved_len {
