@@ -12,6 +12,8 @@ pub use tunnel::{Trace, Tunnel};
 
 use crate::associations;
 
+use crate::layout::Wan;
+
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/bordergate/bordergate.sock";
 
@@ -83,10 +85,16 @@ pub enum Command {
 pub struct Run {
     /// The resource file, in TOML.
     pub file: PathBuf,
-    /// The interface towards the peers. Default: the one that has the connections' addresses. Set it where they are
-    /// configured on another interface, such as lo.
+    /// The interface towards the peers. Default: the one that has the connections' addresses, or the parent of the VLAN
+    /// device that has them. Set it where they are configured on another interface, such as lo. What the kernel routes to
+    /// its VLAN devices, such as IFACE.100, bears their tags.
     #[arg(long, value_name = "IFACE")]
     pub wan: Option<String>,
+    /// The VLAN of what is sent to peers out of IFACE itself, 1 to 4094. For hosts where something else than a VLAN device
+    /// tags the kernel's frames, or where all neighbours are configured by hand; otherwise tags follow the kernel's VLAN
+    /// devices by themselves.
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(1..=4094))]
+    pub wan_vlan: Option<u16>,
     /// The cores that move packets, one worker on each, such as 2,3. Default: one per queue, up to one less than there
     /// are, so that one is left to control. Set it to keep workers on the NIC's NUMA node or off busy cores.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -146,6 +154,13 @@ pub struct Run {
     /// info,bordergate::control=debug.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
+}
+
+impl Run {
+    /// What it says of the interface towards the peers.
+    pub fn wan(&self) -> Wan<'_> {
+        Wan { name: self.wan.as_deref(), vlan: self.wan_vlan }
+    }
 }
 
 /// The flags of `status`.
@@ -251,6 +266,8 @@ mod tests {
             ["--batch", "65"],
             ["--ring-size", "1000"],
             ["--queues", "0"],
+            ["--wan-vlan", "0"],
+            ["--wan-vlan", "4095"],
             ["--busy-poll", "sometimes"],
             ["--cores", "a"],
             ["--hand-over", "maybe"],

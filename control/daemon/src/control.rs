@@ -147,7 +147,7 @@ enum Event {
 impl Control {
     fn start(options: Run, resources: Resources) -> Result<Self, Failure> {
         let (netlink, view) = Netlink::open().context("reading the kernel's network configuration over netlink")?;
-        let layout = Layout::plan(&resources, &view, options.wan.as_deref())?;
+        let layout = Layout::plan(&resources, &view, options.wan())?;
         let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
         let associations = Associations::new(options.associations);
         let learnt = Learnt::default();

@@ -20,19 +20,30 @@ pub struct Interface {
     pub name: String,
     pub index: u32,
     pub side: Side,
+    /// The VLAN of what is sent out of it though the kernel knows of none.
+    pub vlan: Option<u16>,
+}
+
+/// Which interface leads to the peers, as far as the operator says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wan<'a> {
+    /// Its name; without, it is found by the connections' addresses.
+    pub name: Option<&'a str>,
+    /// The VLAN of the frames out of it, where the kernel has no device for that.
+    pub vlan: Option<u16>,
 }
 
 impl Layout {
-    /// Finds the interfaces that the resources need. `wan` names the one towards the peers; without, it is the one that has
-    /// the connections' addresses.
+    /// Finds the interfaces that the resources need. The one towards the peers is that which `wan` names; without, the one
+    /// that has the connections' addresses, or of which a VLAN device has them.
     ///
     /// # Errors
     /// [`Failure::Host`] with all interfaces and addresses that the host lacks.
-    pub fn plan(resources: &Resources, view: &KernelView, wan: Option<&str>) -> Result<Self, Failure> {
+    pub fn plan(resources: &Resources, view: &KernelView, wan: Wan<'_>) -> Result<Self, Failure> {
         let mut missing = Vec::new();
         let mut interfaces = Vec::new();
-        match wan_interface(resources, view, wan) {
-            Ok((index, name)) => interfaces.push(Interface { name, index, side: Side::Wan }),
+        match wan_interface(resources, view, wan.name) {
+            Ok((index, name)) => interfaces.push(Interface { name, index, side: Side::Wan, vlan: wan.vlan }),
             Err(problem) => missing.push(problem),
         }
         for (place, attachment) in resources.attachments().iter().enumerate() {
@@ -43,7 +54,10 @@ impl Layout {
                 missing.push(resources.diagnostic(field, problem, Some("another one than the WAN's")).to_string());
             } else if interfaces.iter().all(|known| known.name != name) {
                 match view.links.named(name) {
-                    Some((index, _)) => interfaces.push(Interface { name: name.into(), index, side: Side::Vpc }),
+                    Some((index, _)) => {
+                        let name = name.to_owned();
+                        interfaces.push(Interface { name, index, side: Side::Vpc, vlan: None });
+                    }
                     None => {
                         let names: Vec<_> = view.links.names().collect();
                         let field = Field::Interface(AttachmentIndex(place as u32));
@@ -83,6 +97,16 @@ impl Layout {
         self.0.iter().position(|known| known.index == interface).map(|position| PortIndex(position as u32))
     }
 
+    /// The port that what the kernel sends out of an interface leaves through, and the VLAN that it bears there: of a VLAN
+    /// device that is its parent's port.
+    pub fn leaving(&self, view: &KernelView, interface: u32) -> Option<(PortIndex, Option<u16>)> {
+        if let Some(port) = self.port(interface) {
+            return Some((port, self.interface(port)?.vlan));
+        }
+        let tagged = view.links.get(interface)?.tagged?;
+        Some((self.port(tagged.parent)?, Some(tagged.vlan)))
+    }
+
     /// The port of the interface with this name.
     pub fn port_named(&self, name: &str) -> Option<PortIndex> {
         self.0.iter().position(|known| known.name == name).map(|position| PortIndex(position as u32))
@@ -109,6 +133,8 @@ fn wan_interface(resources: &Resources, view: &KernelView, wan: Option<&str>) ->
     let mut found: BTreeSet<(u32, &str)> = BTreeSet::new();
     for address in public_addresses(resources) {
         for index in view.addresses.interfaces_of(address) {
+            // A VLAN device's frames are its parent's, where drivers have XDP; on the device itself it would be slow.
+            let index = view.links.get(index).and_then(|link| link.tagged).map_or(index, |tagged| tagged.parent);
             if let Some(link) = view.links.get(index).filter(|link| link.name != "lo") {
                 found.insert((index, &link.name));
             }
@@ -130,7 +156,7 @@ fn wan_interface(resources: &Resources, view: &KernelView, wan: Option<&str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::tests::example;
+    use crate::kernel::tests::{example, with_vlans};
 
     fn resources() -> Resources {
         Resources::parse("static.toml", include_str!("../../../examples/static.toml")).unwrap()
@@ -138,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_wan_is_where_the_addresses_are() {
-        let layout = Layout::plan(&resources(), &example(), None).unwrap();
+        let layout = Layout::plan(&resources(), &example(), Wan::default()).unwrap();
         let names: Vec<_> = layout.interfaces().iter().map(|known| (known.name.as_str(), known.side)).collect();
         assert_eq!(names, [("wan0", Side::Wan), ("vpc0", Side::Vpc)]);
         assert_eq!(
@@ -148,14 +174,33 @@ mod tests {
     }
 
     #[test]
+    fn a_vlan_device_leads_to_its_parent() {
+        let view = with_vlans();
+        let layout = Layout::plan(&resources(), &view, Wan::default()).unwrap();
+        let wan = &layout.interfaces()[0];
+        assert_eq!((wan.name.as_str(), wan.index, wan.vlan), ("trunk0", 2, None));
+        let ways = [2, 3, 4, 5, 6, 99].map(|interface| layout.leaving(&view, interface));
+        let (wan, vpc) = (PortIndex(0), PortIndex(1));
+        assert_eq!(
+            ways,
+            [Some((wan, None)), Some((vpc, None)), Some((wan, Some(100))), Some((wan, Some(200))), None, None]
+        );
+        // As it is told, and not its parent.
+        let named = Layout::plan(&resources(), &view, Wan { name: Some("trunk0.100"), ..Wan::default() }).unwrap();
+        assert_eq!(named.leaving(&view, 4), Some((wan, None)));
+        let told = Layout::plan(&resources(), &example(), Wan { vlan: Some(7), ..Wan::default() }).unwrap();
+        assert_eq!([2, 3].map(|interface| told.leaving(&view, interface)), [Some((wan, Some(7))), Some((vpc, None))]);
+    }
+
+    #[test]
     fn all_that_the_host_lacks_is_named() {
-        let failure = Layout::plan(&resources(), &KernelView::default(), None).unwrap_err();
+        let failure = Layout::plan(&resources(), &KernelView::default(), Wan::default()).unwrap_err();
         assert_eq!(failure.exit_code(), 1);
         let text = failure.lines().join("\n");
         for part in ["--wan IFACE", "vpc0", "static.toml", "ip addr add 203.0.113.1/24 dev"] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let failure = Layout::plan(&resources(), &example(), Some("wan9")).unwrap_err();
+        let failure = Layout::plan(&resources(), &example(), Wan { name: Some("wan9"), ..Wan::default() }).unwrap_err();
         assert!(failure.lines()[0].contains("--wan wan9"));
     }
 }

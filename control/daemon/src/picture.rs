@@ -10,9 +10,10 @@ use esp::{DontFragment, Encapsulation, HeaderRules, OuterHeader};
 use gateway::{FlowHash, MssClamp, NextHop, OuterDscp, Prefix, Resources, VpnTunnel, WeightedTunnel};
 use ike::TunnelId;
 use ipnet::IpNet;
+use steer::Side;
 use tables::{
     Attachment, AttachmentIndex, Gateway, GatewayIndex, Inbound, Outbound, PortIndex, PortRole, Route, RouteIndex,
-    RouteTable, SlotTable, Snapshot, Traffic, TunnelGroup, TunnelIndex, TunnelLimits, Vlans,
+    RouteTable, SlotTable, Snapshot, Traffic, TunnelGroup, TunnelIndex, TunnelLimits, Unresolved, Vlans,
 };
 use wire::{EtherType, LinkHeader, MacAddress, Tag, ecn};
 
@@ -195,9 +196,10 @@ impl Picture<'_> {
     /// The port, the neighbour and, once that is resolved, the link header on the way to a peer.
     pub fn path(&self, peer: IpAddr) -> Option<Path> {
         let way = self.view.way(peer)?;
-        let port = self.layout.port(way.interface)?;
+        let (port, vlan) = self.layout.leaving(self.view, way.interface)?;
         let link = self.view.links.get(way.interface)?;
-        let header = |mac: MacAddress| LinkHeader::new(mac, link.mac.unwrap_or_default(), None, EtherType::of(peer));
+        let tag = vlan.and_then(|vlan| Tag::new(vlan, 0));
+        let header = |mac: MacAddress| LinkHeader::new(mac, link.mac.unwrap_or_default(), tag, EtherType::of(peer));
         Some(Path {
             port,
             interface: way.interface,
@@ -205,6 +207,21 @@ impl Picture<'_> {
             mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
             link: self.view.neighbours.mac(way.interface, way.next_hop).map(header),
         })
+    }
+
+    /// The kernel's interface where a neighbour behind a port is: towards the peers perhaps a VLAN's.
+    pub fn interface_of(&self, neighbour: Unresolved) -> Option<u32> {
+        let port = self.layout.interface(neighbour.port)?;
+        let way = match port.side {
+            Side::Wan => self.view.way(neighbour.address),
+            // Here attachments may have the same addresses.
+            Side::Vpc => None,
+        };
+        let way = way.map(|way| way.interface);
+        let leads = |interface: &u32| {
+            self.layout.leaving(self.view, *interface).is_some_and(|(leaving, _)| leaving == neighbour.port)
+        };
+        way.filter(leads).or(Some(port.index))
     }
 
     /// The path MTU of a tunnel that is in force; `None` without a way to the peer.
@@ -335,7 +352,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::associations::SLOTS;
-    use crate::kernel::tests::{example, neighbour};
+    use crate::kernel::tests::{example, neighbour, with_vlans};
+    use crate::layout::Wan;
 
     pub(crate) const EXAMPLE: &str = include_str!("../../../examples/static.toml");
 
@@ -352,9 +370,12 @@ pub(crate) mod tests {
     impl Scene {
         /// On the example's host.
         pub(crate) fn of(text: &str) -> Self {
+            Self::on(text, example())
+        }
+
+        fn on(text: &str, view: KernelView) -> Self {
             let resources = Resources::parse("", text).unwrap();
-            let view = example();
-            let layout = Layout::plan(&resources, &view, None).unwrap();
+            let layout = Layout::plan(&resources, &view, Wan::default()).unwrap();
             let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
             Self { resources, ids, layout, view, associations: Associations::new(SLOTS), learnt: Learnt::default() }
         }
@@ -420,6 +441,22 @@ pub(crate) mod tests {
         assert_eq!(before.link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x52]);
         scene.view.apply(&neighbour([203, 0, 113, 254], 2, 0x77), false);
         assert_eq!(path(&scene).link.unwrap().bytes()[..6], [2, 0, 0, 0, 0, 0x77]);
+    }
+
+    #[test]
+    fn the_path_bears_the_tag_of_the_kernels_vlan() {
+        let scene = Scene::on(EXAMPLE, with_vlans());
+        let peer = IpAddr::from([198, 51, 100, 2]);
+        let path = scene.picture().path(peer).unwrap();
+        assert_eq!((path.port, path.interface), (PortIndex(0), 4));
+        let (router, ours) = (MacAddress([2, 0, 0, 0, 0, 0x54]), MacAddress([2, 0, 0, 0, 0, 4]));
+        assert_eq!(path.link, Some(LinkHeader::new(router, ours, Tag::new(100, 0), EtherType::IPV4)));
+        let interface = |port, address| scene.picture().interface_of(Unresolved { port: PortIndex(port), address });
+        assert_eq!(interface(0, [203, 0, 113, 254].into()), Some(4), "asked for where it is");
+        assert_eq!(
+            [interface(1, peer), interface(0, [10, 1, 0, 2].into()), interface(9, peer)],
+            [Some(3), Some(2), None]
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Control {
 
     fn read_again(&self) -> Result<(Resources, Layout), Failure> {
         let resources = resource_file::load(&self.options.file)?;
-        let layout = Layout::plan(&resources, &self.view, self.options.wan.as_deref())?;
+        let layout = Layout::plan(&resources, &self.view, self.options.wan())?;
         let names = |layout: &Layout| {
             let mut names: Vec<String> = layout.interfaces().iter().map(|i| i.name.clone()).collect();
             names[1..].sort_unstable();

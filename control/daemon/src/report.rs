@@ -45,7 +45,7 @@ impl Control {
         }
         for tunnel in self.resources.tunnels() {
             let peer = tunnel.remote_address;
-            if self.view.way(peer).is_some_and(|way| self.layout.port(way.interface).is_none()) {
+            if self.view.way(peer).is_some_and(|way| self.layout.leaving(&self.view, way.interface).is_none()) {
                 warnings.push(format!("the host's route to {peer} leads out of an interface that is not ours"));
             }
         }

@@ -27,8 +27,8 @@ impl Control {
         for worker in 0..self.dataplane.workers.len() {
             for _ in 0..NEIGHBOURS_PER_TURN {
                 let Some(unresolved) = self.dataplane.workers[worker].handle.unresolved() else { break };
-                if let Some(interface) = self.layout.interface(unresolved.port) {
-                    self.probe(interface.index, unresolved.address, now);
+                if let Some(interface) = self.picture().interface_of(unresolved) {
+                    self.probe(interface, unresolved.address, now);
                 }
             }
         }

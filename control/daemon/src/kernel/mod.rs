@@ -104,6 +104,35 @@ pub(crate) mod tests {
         view
     }
 
+    /// The same host behind a trunk: trunk0 (2) without an address, of it VLAN 100 (4) with wan0's address, route and
+    /// router, and VLAN 200 (5); besides VLAN 9 (6) of an interface that is not ours.
+    pub fn with_vlans() -> KernelView {
+        let mut view = example();
+        let router = [203, 0, 113, 254];
+        let mut address = AddressMessage::default();
+        address.attributes = vec![AddressAttribute::Local([203, 0, 113, 1].into())];
+        address.header.index = 2;
+        let gone = RouteNetlinkMessage::DelAddress(address.clone());
+        address.header.index = 4;
+        let vlan = |index, name, parent, vlan| {
+            RouteNetlinkMessage::NewLink(links::tests::vlan_message(index, name, parent, vlan))
+        };
+        for message in [
+            RouteNetlinkMessage::NewLink(links::tests::message(2, "trunk0", 2, true)),
+            gone,
+            RouteNetlinkMessage::DelRoute(routes::tests::message("0.0.0.0/0", Some(router), 2, 0)),
+            vlan(4, "trunk0.100", 2, 100),
+            vlan(5, "trunk0.200", 2, 200),
+            vlan(6, "other.9", 77, 9),
+            RouteNetlinkMessage::NewAddress(address),
+            RouteNetlinkMessage::NewRoute(routes::tests::message("0.0.0.0/0", Some(router), 4, 0)),
+            neighbour(router, 4, 0x54),
+        ] {
+            assert!(view.apply(&message, false));
+        }
+        view
+    }
+
     pub fn neighbour(address: [u8; 4], interface: u32, last: u8) -> RouteNetlinkMessage {
         let state = NeighbourState::Reachable;
         RouteNetlinkMessage::NewNeighbour(neighbours::tests::message(interface, address, Some(last), state))
