@@ -118,7 +118,8 @@ pub struct Run {
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = power_of_two)]
     pub ring_size: u32,
     /// Frames of each port, half to receive and half to transmit. At least four times the ring size keeps every ring
-    /// full. Each takes 2 KiB of locked memory.
+    /// full. Each takes 2 KiB of locked memory; 4 KiB where the interface's MTU is above 1770, and packets take up to three
+    /// of them where it is above 3818.
     #[arg(long, value_name = "N", default_value_t = 8192)]
     pub frames: u32,
     /// How many security associations there is room for: each child of a tunnel takes two, and two more while it is rekeyed.

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use core_affinity::CoreId;
-use port::{XdpOptions, XdpPort};
+use port::{OpenError, XdpOptions, XdpPort};
 use steer::{LoadOptions, Mode, Side, Steer};
 use tables::{GatewayIndex, PortIndex, Publisher, Snapshot, publication};
 use worker::{Handle, Options, Sleep};
 
 use crate::cli::{BusyPoll, HandOver, Run, XdpMode, ZeroCopy};
 use crate::failure::Failure;
-use crate::layout::Layout;
+use crate::layout::{Interface, Layout};
 
 /// How long an adaptive worker looks for more before it sleeps.
 const PATIENCE: Duration = Duration::from_micros(50);
@@ -104,8 +104,8 @@ impl Dataplane {
             let name = &interface.name;
             let attached = steer.attach(name, interface.side, xdp_mode(options.xdp_mode)).map_err(Failure::runtime)?;
             for (queue, ports) in (0..).zip(&mut ports) {
-                let port =
-                    XdpPort::open(port_options(options, name, queue, attached.mode)).map_err(Failure::runtime)?;
+                let port = port_options(options, interface, queue, attached.mode).and_then(XdpPort::open);
+                let port = port.map_err(Failure::runtime)?;
                 steer.register_socket(name, queue, port.socket()).map_err(Failure::runtime)?;
                 let zero_copy = port.zero_copy();
                 let descriptor = port.socket().try_clone_to_owned().context("duplicating a socket")?;
@@ -266,8 +266,8 @@ fn xdp_mode(mode: XdpMode) -> steer::XdpMode {
     }
 }
 
-fn port_options(options: &Run, interface: &str, queue: u32, mode: Mode) -> XdpOptions {
-    XdpOptions {
+fn port_options(options: &Run, interface: &Interface, queue: u32, mode: Mode) -> Result<XdpOptions, OpenError> {
+    let options = XdpOptions {
         zero_copy: match (options.zero_copy, mode) {
             (ZeroCopy::Auto, Mode::Generic) | (ZeroCopy::Off, _) => port::ZeroCopy::Never,
             (ZeroCopy::Auto, Mode::Native) => port::ZeroCopy::Auto,
@@ -278,8 +278,9 @@ fn port_options(options: &Run, interface: &str, queue: u32, mode: Mode) -> XdpOp
         huge_pages: options.huge_pages,
         busy_poll: (options.busy_poll == BusyPoll::Napi)
             .then_some(port::BusyPoll { microseconds: 20, budget: u32::from(options.batch) }),
-        ..XdpOptions::new(interface, queue)
-    }
+        ..XdpOptions::new(interface.name.as_str(), queue)
+    };
+    options.with_mtu(interface.longest)
 }
 
 fn worker_options(options: &Run) -> Options {
@@ -400,7 +401,9 @@ mod tests {
 
     #[test]
     fn generic_mode_copies_unless_told_otherwise() {
-        let zero_copy = |arguments: &[&str], mode| port_options(&run(arguments), "a", 0, mode).zero_copy;
+        let interface = Interface { name: "a".into(), index: 1, side: Side::Wan, vlan: None, longest: 1500 };
+        let zero_copy =
+            |arguments: &[&str], mode| port_options(&run(arguments), &interface, 0, mode).unwrap().zero_copy;
         assert_eq!(zero_copy(&[], Mode::Generic), port::ZeroCopy::Never);
         assert_eq!(zero_copy(&[], Mode::Native), port::ZeroCopy::Auto);
         assert_eq!(zero_copy(&["--zero-copy", "on"], Mode::Generic), port::ZeroCopy::Always);

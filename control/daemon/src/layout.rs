@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use gateway::{AttachmentIndex, ConnectionIndex, Field, Resources};
+use port::XdpOptions;
 use steer::Side;
 use tables::PortIndex;
 
@@ -22,6 +23,8 @@ pub struct Interface {
     pub side: Side,
     /// The VLAN of what is sent out of it though the kernel knows of none.
     pub vlan: Option<u16>,
+    /// The longest IP packet that ports carry whose frames were chosen for the MTU it has now.
+    pub longest: u32,
 }
 
 /// Which interface leads to the peers, as far as the operator says so.
@@ -43,7 +46,10 @@ impl Layout {
         let mut missing = Vec::new();
         let mut interfaces = Vec::new();
         match wan_interface(resources, view, wan.name) {
-            Ok((index, name)) => interfaces.push(Interface { name, index, side: Side::Wan, vlan: wan.vlan }),
+            Ok((index, name)) => match longest(view, index, &name) {
+                Ok(longest) => interfaces.push(Interface { name, index, side: Side::Wan, vlan: wan.vlan, longest }),
+                Err(problem) => missing.push(problem),
+            },
             Err(problem) => missing.push(problem),
         }
         for (place, attachment) in resources.attachments().iter().enumerate() {
@@ -54,10 +60,13 @@ impl Layout {
                 missing.push(resources.diagnostic(field, problem, Some("another one than the WAN's")).to_string());
             } else if interfaces.iter().all(|known| known.name != name) {
                 match view.links.named(name) {
-                    Some((index, _)) => {
-                        let name = name.to_owned();
-                        interfaces.push(Interface { name, index, side: Side::Vpc, vlan: None });
-                    }
+                    Some((index, _)) => match longest(view, index, name) {
+                        Ok(longest) => {
+                            let name = name.to_owned();
+                            interfaces.push(Interface { name, index, side: Side::Vpc, vlan: None, longest });
+                        }
+                        Err(problem) => missing.push(problem),
+                    },
                     None => {
                         let names: Vec<_> = view.links.names().collect();
                         let field = Field::Interface(AttachmentIndex(place as u32));
@@ -153,9 +162,20 @@ fn wan_interface(resources: &Resources, view: &KernelView, wan: Option<&str>) ->
     }
 }
 
+/// What ports for an interface's MTU carry.
+fn longest(view: &KernelView, interface: u32, name: &str) -> Result<u32, String> {
+    let mtu = view.links.get(interface).map_or(0, |link| link.mtu);
+    let options = XdpOptions::new(name, 0).with_mtu(mtu).map_err(|error| error.to_string())?;
+    Ok(options.longest_mtu())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netlink_packet_route::RouteNetlinkMessage;
+    use netlink_packet_route::link::LinkAttribute;
+
+    use crate::kernel::links;
     use crate::kernel::tests::{example, with_vlans};
 
     fn resources() -> Resources {
@@ -190,6 +210,22 @@ mod tests {
         assert_eq!(named.leaving(&view, 4), Some((wan, None)));
         let told = Layout::plan(&resources(), &example(), Wan { vlan: Some(7), ..Wan::default() }).unwrap();
         assert_eq!([2, 3].map(|interface| told.leaving(&view, interface)), [Some((wan, Some(7))), Some((vpc, None))]);
+    }
+
+    #[test]
+    fn an_mtu_that_no_port_carries_is_refused_by_name() {
+        let planned = |mtu| {
+            let mut view = example();
+            let mut message = links::tests::message(3, "vpc0", 3, true);
+            message.attributes.push(LinkAttribute::Mtu(mtu));
+            view.apply(&RouteNetlinkMessage::NewLink(message), false);
+            Layout::plan(&resources(), &view, Wan::default())
+        };
+        let longest = [68, 1500, 1771, 9000, 11498].map(|mtu| planned(mtu).unwrap().interfaces()[1].longest);
+        assert_eq!(longest, [1770, 1770, 3818, 11498, 11498]);
+        let failure = planned(11499).unwrap_err();
+        let expected = "the MTU of vpc0 is 11499; allowed is up to 11498 (ip link set vpc0 mtu 11498)";
+        assert_eq!(failure.lines(), [expected]);
     }
 
     #[test]

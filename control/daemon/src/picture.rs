@@ -204,7 +204,8 @@ impl Picture<'_> {
             port,
             interface: way.interface,
             next_hop: way.next_hop,
-            mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
+            // The interface's may have been raised since its ports were opened.
+            mtu: u16::try_from(link.mtu.min(self.layout.interface(port)?.longest)).unwrap_or(u16::MAX),
             link: self.view.neighbours.mac(way.interface, way.next_hop).map(header),
         })
     }

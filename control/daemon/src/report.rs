@@ -43,6 +43,15 @@ impl Control {
                 }
             }
         }
+        for interface in self.layout.interfaces() {
+            let link = self.view.links.get(interface.index);
+            if let Some(link) = link.filter(|link| link.mtu > interface.longest) {
+                warnings.push(format!(
+                    "the MTU of {} is {} now; packets of more than {} bytes are lost there until a restart",
+                    interface.name, link.mtu, interface.longest
+                ));
+            }
+        }
         for tunnel in self.resources.tunnels() {
             let peer = tunnel.remote_address;
             if self.view.way(peer).is_some_and(|way| self.layout.leaving(&self.view, way.interface).is_none()) {
