@@ -17,16 +17,13 @@ fn responder() -> TunnelConfig {
 
 #[test]
 fn every_suite_and_group_comes_up() {
-    let gcm = [IkeCipher::Aes128Gcm16, IkeCipher::Aes192Gcm16, IkeCipher::Aes256Gcm16];
-    let cbc = [IkeCipher::Aes128Cbc, IkeCipher::Aes192Cbc, IkeCipher::Aes256Cbc];
-    let prfs = [PrfAlgorithm::HmacSha256, PrfAlgorithm::HmacSha384, PrfAlgorithm::HmacSha512];
-    let integrities = [Integrity::HmacSha256, Integrity::HmacSha384];
-    let groups = [KeGroup::X25519, KeGroup::Ecp256, KeGroup::Ecp384, KeGroup::Modp2048];
-    let esp = [EspCipher::Aes128Gcm16, EspCipher::Aes192Gcm16, EspCipher::Aes256Gcm16];
-    for (n, cipher) in gcm.into_iter().chain(cbc).enumerate() {
-        for (m, group) in groups.into_iter().enumerate() {
+    // Strides without a common factor with the lists' lengths, so that each algorithm meets many others.
+    for (n, cipher) in IkeCipher::ALL.into_iter().enumerate() {
+        for (m, group) in KeGroup::ALL.into_iter().enumerate().filter(|(m, _)| (n + m) % 3 == 0) {
             let (mut a, mut b) = (initiator(), responder());
-            let (prf, integrity, esp) = (prfs[(n + m) % 3], integrities[(n + m) % 2], esp[(n + m) % 3]);
+            let prf = PrfAlgorithm::ALL[(n + m / 3) % 4];
+            let integrity = Integrity::ALL[(n + m / 3) % 4];
+            let esp = EspCipher::ALL[(n + m) % 7];
             for end in [&mut a, &mut b] {
                 end.ike = IkeProposal {
                     key_exchange: vec![group],
@@ -37,8 +34,8 @@ fn every_suite_and_group_comes_up() {
                 };
                 end.esp = EspProposal {
                     encryption: vec![esp],
-                    integrity: Vec::new(),
-                    key_exchange: Vec::new(),
+                    integrity: vec![integrity],
+                    key_exchange: vec![group],
                     esn: n % 2 == 0,
                 };
             }
@@ -50,7 +47,10 @@ fn every_suite_and_group_comes_up() {
             assert_eq!((suite.encryption, suite.prf, suite.key_exchange), (cipher, prf, group));
             assert_eq!(suite.integrity, (!cipher.is_aead()).then_some(integrity));
             assert_eq!(pair.a.child().cipher, esp);
-            assert_eq!(pair.a.child().inbound_key.key().len(), esp.key_bytes());
+            assert_eq!(pair.a.child().integrity, (!esp.is_aead()).then_some(integrity));
+            assert_eq!(pair.a.child().inbound_key.encryption().len(), esp.key_bytes());
+            let integrity_bytes = if esp.is_aead() { 0 } else { integrity.key_bytes() };
+            assert_eq!(pair.a.child().inbound_key.integrity().len(), integrity_bytes);
             assert_eq!(pair.a.child().esn, n % 2 == 0);
             assert_eq!(pair.a.child().encapsulation, None);
             // Four messages, no more.

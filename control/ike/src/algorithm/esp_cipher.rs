@@ -22,6 +22,17 @@ pub enum EspCipher {
 }
 
 impl EspCipher {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Aes128Cbc,
+        Self::Aes192Cbc,
+        Self::Aes256Cbc,
+        Self::Aes128Gcm16,
+        Self::Aes192Gcm16,
+        Self::Aes256Gcm16,
+        Self::ChaCha20Poly1305,
+    ];
+
     /// Whether the cipher authenticates by itself.
     pub fn is_aead(self) -> bool {
         match self {

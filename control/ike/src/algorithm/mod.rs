@@ -32,6 +32,17 @@ pub struct IkeSuite {
     pub additional: [Option<KeGroup>; ADDITIONAL_KEY_EXCHANGES],
 }
 
+impl IkeSuite {
+    /// The algorithms of it that RFC 8247 advises against, by name.
+    pub fn weak(&self) -> Vec<String> {
+        let cipher = self.encryption.is_weak().then(|| self.encryption.to_string());
+        let integrity = self.integrity.filter(|i| i.is_weak()).map(|i| i.to_string());
+        let prf = self.prf.is_weak().then(|| self.prf.to_string());
+        let group = self.key_exchange.is_weak().then(|| self.key_exchange.to_string());
+        [cipher, integrity, prf, group].into_iter().flatten().collect()
+    }
+}
+
 impl fmt::Display for IkeSuite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.encryption)?;
@@ -55,6 +66,15 @@ pub struct EspSuite {
     pub key_exchange: Option<KeGroup>,
     /// Extended sequence numbers.
     pub esn: bool,
+}
+
+impl EspSuite {
+    /// The algorithms of it that RFC 8221 and RFC 8247 advise against, by name.
+    pub fn weak(&self) -> Vec<String> {
+        let integrity = self.integrity.filter(|i| i.is_weak()).map(|i| i.to_string());
+        let group = self.key_exchange.filter(|g| g.is_weak()).map(|g| g.to_string());
+        [integrity, group].into_iter().flatten().collect()
+    }
 }
 
 impl fmt::Display for EspSuite {

@@ -1,4 +1,4 @@
-//! Sealing and opening the SK payload (RFC 7296 §3.14, RFC 5282).
+//! Sealing and opening the SK payload (RFC 7296 §3.14; AEADs: RFC 5282, RFC 7634).
 
 use std::fmt;
 
@@ -10,6 +10,8 @@ use cbc::cipher::{
     Block, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InnerIvInit,
     KeyInit as CipherKeyInit,
 };
+use chacha20poly1305::ChaCha20Poly1305;
+use des::TdesEde3;
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -64,7 +66,7 @@ impl Protection {
         let (iv_bytes, icv_bytes) = (self.iv_bytes(), self.icv_bytes());
         let pad = match self.integrity {
             None => 0,
-            Some(_) => (BLOCK - (plain.len() + 1) % BLOCK) % BLOCK,
+            Some(_) => (plain.len() + 1).next_multiple_of(iv_bytes) - (plain.len() + 1),
         };
         let body = iv_bytes + plain.len() + pad + 1 + icv_bytes;
         let payload = body + if fragment.is_some() { 8 } else { 4 };
@@ -87,16 +89,16 @@ impl Protection {
                 let iv = self.next_iv.to_be_bytes();
                 self.next_iv += 1;
                 out.extend_from_slice(&iv);
-                let tag = gcm(self.cipher, &self.seal.encryption, iv, &aad, &mut content, None);
+                let tag = aead(self.cipher, &self.seal.encryption, iv, &aad, &mut content, None);
                 out.extend_from_slice(&content);
                 out.extend_from_slice(&tag.unwrap_or_default());
             }
             Some(integrity) => {
                 // RFC 3602 §3: an IV that cannot be predicted.
-                let mut iv = [0u8; BLOCK];
+                let mut iv = vec![0u8; iv_bytes];
                 rng.fill_bytes(&mut iv);
                 out.extend_from_slice(&iv);
-                cbc_encrypt(self.cipher, &self.seal.encryption, iv, &mut content);
+                cbc(self.cipher, &self.seal.encryption, &iv, &mut content, Way::Encrypt);
                 out.extend_from_slice(&content);
                 let icv = icv(integrity, &self.seal.integrity, &out);
                 out.extend_from_slice(&icv);
@@ -119,13 +121,13 @@ impl Protection {
         match self.integrity {
             None => {
                 let iv = <[u8; 8]>::try_from(iv).map_err(|_| IntegrityError)?;
-                let tag = <[u8; GCM_TAG]>::try_from(icv_received).map_err(|_| IntegrityError)?;
+                let tag = <[u8; TAG]>::try_from(icv_received).map_err(|_| IntegrityError)?;
                 let aad = datagram
                     .len()
                     .checked_sub(encrypted.body.len())
                     .and_then(|end| datagram.get(..end))
                     .ok_or(IntegrityError)?;
-                gcm(self.cipher, &self.open.encryption, iv, aad, &mut content, Some(tag)).ok_or(IntegrityError)?;
+                aead(self.cipher, &self.open.encryption, iv, aad, &mut content, Some(tag)).ok_or(IntegrityError)?;
             }
             Some(integrity) => {
                 let covered =
@@ -134,11 +136,10 @@ impl Protection {
                 if !bool::from(expected.as_slice().ct_eq(icv_received)) {
                     return Err(IntegrityError);
                 }
-                let iv = <[u8; BLOCK]>::try_from(iv).map_err(|_| IntegrityError)?;
-                if content.is_empty() || content.len() % BLOCK != 0 {
+                if content.is_empty() || !content.len().is_multiple_of(iv_bytes) {
                     return Err(IntegrityError);
                 }
-                cbc_decrypt(self.cipher, &self.open.encryption, iv, &mut content);
+                cbc(self.cipher, &self.open.encryption, iv, &mut content, Way::Decrypt);
             }
         }
         // RFC 7296 §3.14: the content of the padding is not checked, its length is.
@@ -148,12 +149,19 @@ impl Protection {
         Ok(content)
     }
 
+    /// Bytes of the IV; with CBC those of a block, too.
     fn iv_bytes(&self) -> usize {
-        if self.integrity.is_none() { 8 } else { BLOCK }
+        match self.cipher {
+            // RFC 2451 §3 and RFC 3602 §3: as long as a block.
+            IkeCipher::TripleDes => 8,
+            IkeCipher::Aes128Cbc | IkeCipher::Aes192Cbc | IkeCipher::Aes256Cbc => 16,
+            // RFC 5282 §3.1, RFC 7634 §2.
+            IkeCipher::Aes128Gcm16 | IkeCipher::Aes192Gcm16 | IkeCipher::Aes256Gcm16 | IkeCipher::ChaCha20Poly1305 => 8,
+        }
     }
 
     fn icv_bytes(&self) -> usize {
-        self.integrity.map_or(GCM_TAG, Integrity::icv_bytes)
+        self.integrity.map_or(TAG, Integrity::icv_bytes)
     }
 }
 
@@ -163,42 +171,44 @@ impl fmt::Debug for Protection {
     }
 }
 
-const BLOCK: usize = 16;
-const GCM_TAG: usize = 16;
+/// Bytes of the tag of an AEAD; the other lengths are not to be used in IKE (RFC 5282 §3, RFC 7634 §2).
+const TAG: usize = 16;
 
 /// Seals (`tag` is `None`) or opens in place; gives the tag, or `None` if it does not match.
-fn gcm(
+fn aead(
     cipher: IkeCipher,
     material: &[u8],
     iv: [u8; 8],
     aad: &[u8],
     content: &mut [u8],
-    tag: Option<[u8; GCM_TAG]>,
-) -> Option<[u8; GCM_TAG]> {
+    tag: Option<[u8; TAG]>,
+) -> Option<[u8; TAG]> {
     let (key, salt) = material.split_last_chunk::<4>()?;
-    // RFC 5282 §4: salt, then the explicit IV.
+    // RFC 5282 §4, RFC 7634 §2: salt, then the explicit IV.
     let mut nonce = [0u8; 12];
     nonce.iter_mut().zip(salt.iter().chain(&iv)).for_each(|(to, from)| *to = *from);
-    match cipher.key_bytes() {
-        16 => gcm_with::<AesGcm<Aes128, U12>>(key, nonce, aad, content, tag),
-        24 => gcm_with::<AesGcm<Aes192, U12>>(key, nonce, aad, content, tag),
-        _ => gcm_with::<AesGcm<Aes256, U12>>(key, nonce, aad, content, tag),
+    match cipher {
+        IkeCipher::Aes128Gcm16 => aead_with::<AesGcm<Aes128, U12>>(key, nonce, aad, content, tag),
+        IkeCipher::Aes192Gcm16 => aead_with::<AesGcm<Aes192, U12>>(key, nonce, aad, content, tag),
+        IkeCipher::Aes256Gcm16 => aead_with::<AesGcm<Aes256, U12>>(key, nonce, aad, content, tag),
+        IkeCipher::ChaCha20Poly1305 => aead_with::<ChaCha20Poly1305>(key, nonce, aad, content, tag),
+        IkeCipher::TripleDes | IkeCipher::Aes128Cbc | IkeCipher::Aes192Cbc | IkeCipher::Aes256Cbc => None,
     }
 }
 
-fn gcm_with<A: AeadInOut + KeyInit>(
+fn aead_with<A: AeadInOut + KeyInit>(
     key: &[u8],
     nonce: [u8; 12],
     aad: &[u8],
     content: &mut [u8],
-    tag: Option<[u8; GCM_TAG]>,
-) -> Option<[u8; GCM_TAG]> {
+    tag: Option<[u8; TAG]>,
+) -> Option<[u8; TAG]> {
     let aead = A::new_from_slice(key).ok()?;
     let nonce = Nonce::<A>::try_from(nonce.as_slice()).ok()?;
     match tag {
         None => {
             let made = aead.encrypt_inout_detached(&nonce, aad, content.into()).ok()?;
-            <[u8; GCM_TAG]>::try_from(made.as_slice()).ok()
+            <[u8; TAG]>::try_from(made.as_slice()).ok()
         }
         Some(tag) => {
             let given = Tag::<A>::try_from(tag.as_slice()).ok()?;
@@ -214,44 +224,127 @@ fn icv(integrity: Integrity, key: &[u8], covered: &[u8]) -> Zeroizing<Vec<u8>> {
     icv
 }
 
-fn cbc_encrypt(cipher: IkeCipher, key: &[u8], iv: [u8; BLOCK], content: &mut [u8]) {
-    match cipher.key_bytes() {
-        16 => cbc_encrypt_with::<Aes128>(key, iv, content),
-        24 => cbc_encrypt_with::<Aes192>(key, iv, content),
-        _ => cbc_encrypt_with::<Aes256>(key, iv, content),
+#[derive(Clone, Copy)]
+enum Way {
+    Encrypt,
+    Decrypt,
+}
+
+/// Whole blocks, in place. An AEAD never comes here: it goes without an integrity algorithm.
+fn cbc(cipher: IkeCipher, key: &[u8], iv: &[u8], content: &mut [u8], way: Way) {
+    match cipher {
+        IkeCipher::TripleDes => cbc_with::<TdesEde3>(key, iv, content, way),
+        IkeCipher::Aes128Cbc => cbc_with::<Aes128>(key, iv, content, way),
+        IkeCipher::Aes192Cbc => cbc_with::<Aes192>(key, iv, content, way),
+        IkeCipher::Aes256Cbc => cbc_with::<Aes256>(key, iv, content, way),
+        IkeCipher::Aes128Gcm16 | IkeCipher::Aes192Gcm16 | IkeCipher::Aes256Gcm16 | IkeCipher::ChaCha20Poly1305 => {}
     }
 }
 
-fn cbc_decrypt(cipher: IkeCipher, key: &[u8], iv: [u8; BLOCK], content: &mut [u8]) {
-    match cipher.key_bytes() {
-        16 => cbc_decrypt_with::<Aes128>(key, iv, content),
-        24 => cbc_decrypt_with::<Aes192>(key, iv, content),
-        _ => cbc_decrypt_with::<Aes256>(key, iv, content),
-    }
-}
-
-fn cbc_encrypt_with<C>(key: &[u8], iv: [u8; BLOCK], content: &mut [u8])
+fn cbc_with<C>(key: &[u8], iv: &[u8], content: &mut [u8], way: Way)
 where
-    C: BlockCipherEncrypt + CipherKeyInit,
+    C: BlockCipherEncrypt + BlockCipherDecrypt + CipherKeyInit,
 {
     let cipher = C::new_from_slice(key).expect("key lengths come from the cipher");
-    let iv = cbc::cipher::Iv::<cbc::Encryptor<C>>::try_from(iv.as_slice()).expect("AES has 16-byte blocks");
-    let mut mode = cbc::Encryptor::<C>::inner_iv_init(cipher, &iv);
-    for chunk in content.chunks_exact_mut(BLOCK) {
-        let block: &mut Block<C> = chunk.try_into().expect("AES has 16-byte blocks");
-        mode.encrypt_block(block);
+    let blocks = content
+        .chunks_exact_mut(iv.len())
+        .map(|chunk| -> &mut Block<C> { chunk.try_into().expect("an IV is as long as a block") });
+    match way {
+        Way::Encrypt => {
+            let iv = cbc::cipher::Iv::<cbc::Encryptor<C>>::try_from(iv).expect("an IV is as long as a block");
+            let mut mode = cbc::Encryptor::<C>::inner_iv_init(cipher, &iv);
+            blocks.for_each(|block| mode.encrypt_block(block));
+        }
+        Way::Decrypt => {
+            let iv = cbc::cipher::Iv::<cbc::Decryptor<C>>::try_from(iv).expect("an IV is as long as a block");
+            let mut mode = cbc::Decryptor::<C>::inner_iv_init(cipher, &iv);
+            blocks.for_each(|block| mode.decrypt_block(block));
+        }
     }
 }
 
-fn cbc_decrypt_with<C>(key: &[u8], iv: [u8; BLOCK], content: &mut [u8])
-where
-    C: BlockCipherDecrypt + CipherKeyInit,
-{
-    let cipher = C::new_from_slice(key).expect("key lengths come from the cipher");
-    let iv = cbc::cipher::Iv::<cbc::Decryptor<C>>::try_from(iv.as_slice()).expect("AES has 16-byte blocks");
-    let mut mode = cbc::Decryptor::<C>::inner_iv_init(cipher, &iv);
-    for chunk in content.chunks_exact_mut(BLOCK) {
-        let block: &mut Block<C> = chunk.try_into().expect("AES has 16-byte blocks");
-        mode.decrypt_block(block);
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::algorithm::{ADDITIONAL_KEY_EXCHANGES, KeGroup, PrfAlgorithm};
+    use crate::hex::hex;
+    use crate::message::Payloads;
+
+    /// What opens with these keys of the responder's; it seals with them the other way round.
+    fn protection(
+        encryption: IkeCipher,
+        integrity: Option<Integrity>,
+        e: &[u8],
+        a: &[u8],
+        initiator: bool,
+    ) -> Protection {
+        let (prf, key_exchange) = (PrfAlgorithm::HmacSha256, KeGroup::X25519);
+        let suite = IkeSuite { encryption, integrity, prf, key_exchange, additional: [None; ADDITIONAL_KEY_EXCHANGES] };
+        let key = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
+        let (er, ar) = (key(e), key(a));
+        let keys = SaKeys { d: key(&[]), ai: key(&[]), ar, ei: key(&[]), er, pi: key(&[]), pr: key(&[]) };
+        Protection::new(suite, &keys, initiator)
+    }
+
+    fn open(protection: &Protection, datagram: &[u8]) -> Result<(u8, Vec<u8>), IntegrityError> {
+        let header = Header::parse(datagram).unwrap();
+        let outer = Payloads::parse(header.next_payload, &datagram[HEADER_BYTES..]).unwrap();
+        let encrypted = outer.encrypted.unwrap();
+        protection.open(datagram, &encrypted).map(|plain| (encrypted.first, plain.to_vec()))
+    }
+
+    // RFC 7634 appendix B.
+    #[test]
+    fn rfc7634() {
+        let message = hex("c0c1c2c3c4c5c6c7d0d1d2d3d4d5d6d72e202500000000090000004529000029101112131415161761039470\
+             1f8d017f7c129248896b71bfe25236efd7cdc67066906315b2");
+        let key: Vec<u8> = (0x80..0xa4).collect();
+        let mut chain = Chain::new();
+        // SET_WINDOW_SIZE of ten.
+        chain.push_notify(16385, &[0, 0, 0, 10]);
+        let opened = open(&protection(IkeCipher::ChaCha20Poly1305, None, &key, &[], true), &message);
+        assert_eq!(opened, Ok((chain.first(), chain.bytes().to_vec())));
+        let mut sealing = protection(IkeCipher::ChaCha20Poly1305, None, &key, &[], false);
+        sealing.next_iv = 0x1011_1213_1415_1617;
+        let sealed = sealing.seal(Header::parse(&message).unwrap(), &chain, &mut ChaCha8Rng::seed_from_u64(1));
+        assert_eq!(sealed, message);
+    }
+
+    // By pyca/cryptography, a message for each cipher and integrity algorithm: tests/oracle/generate.py.
+    #[test]
+    fn what_others_seal_is_opened() {
+        let lines: Vec<&str> = include_str!("../../tests/vectors/sealed.txt").lines().collect();
+        let mut seen = Vec::new();
+        for line in lines {
+            let [cipher, integrity, e, a, message, plain] = line.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let encryption = IkeCipher::ALL.into_iter().find(|c| c.to_string() == cipher).unwrap();
+            let integrity = Integrity::ALL.into_iter().find(|i| i.to_string() == integrity);
+            let mut message = hex(message);
+            let keys = (hex(e), if a == "-" { Vec::new() } else { hex(a) });
+            let opening = protection(encryption, integrity, &keys.0, &keys.1, true);
+            assert_eq!(open(&opening, &message), Ok((41, hex(plain))), "{line}");
+            // And the other way, by our own opening, which the line above has shown to be right.
+            let mut chain = Chain::new();
+            chain.push_notify(16385, &[0, 0, 0, 10]);
+            let header = Header::parse(&message).unwrap();
+            let mut sealing = protection(encryption, integrity, &keys.0, &keys.1, false);
+            let sealed = sealing.seal(header, &chain, &mut ChaCha8Rng::seed_from_u64(1));
+            assert_eq!(open(&opening, &sealed), Ok((41, chain.bytes().to_vec())), "{line}");
+            for at in [HEADER_BYTES + 4, message.len() / 2, message.len() - 1] {
+                message[at] ^= 1;
+                assert_eq!(open(&opening, &message), Err(IntegrityError), "{cipher}: byte {at}");
+                message[at] ^= 1;
+            }
+            seen.push((encryption, integrity));
+        }
+        for cipher in IkeCipher::ALL {
+            let wanted = if cipher.is_aead() { vec![None] } else { Integrity::ALL.map(Some).to_vec() };
+            assert!(wanted.into_iter().all(|integrity| seen.contains(&(cipher, integrity))), "{cipher}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The PRF and prf+ (RFC 7296 §2.13), over HMAC.
 
 use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
@@ -10,6 +11,7 @@ impl PrfAlgorithm {
     /// prf(key, parts one after the other).
     pub(crate) fn compute(self, key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
         match self {
+            Self::HmacSha1 => hmac::<Hmac<Sha1>>(key, parts),
             Self::HmacSha256 => hmac::<Hmac<Sha256>>(key, parts),
             Self::HmacSha384 => hmac::<Hmac<Sha384>>(key, parts),
             Self::HmacSha512 => hmac::<Hmac<Sha512>>(key, parts),
@@ -47,6 +49,23 @@ fn hmac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::hex::hex;
+
+    // RFC 2202 §3 (test cases 1, 2 and 6).
+    #[test]
+    fn rfc2202() {
+        let cases: [(&[u8], &[u8], &str); 3] = [
+            (&[0x0b; 20], b"Hi There", "b617318655057264e28bc0b6fb378c8ef146be00"),
+            (b"Jefe", b"what do ya want for nothing?", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+            (
+                &[0xaa; 80],
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "aa4ae5e15272d00e95705637ce8a3b55ed402112",
+            ),
+        ];
+        for (key, data, expected) in cases {
+            assert_eq!(*PrfAlgorithm::HmacSha1.compute(key, &[data]), hex(expected));
+        }
+    }
 
     // RFC 4231 §4.2, §4.3 and §4.7 (test cases 1, 2 and 6: a key longer than the block).
     #[test]

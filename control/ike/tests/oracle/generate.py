@@ -13,29 +13,50 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from scapy.contrib import ikev2 as s
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 PSK = b"correct_horse_battery"
-P2048 = int(
-    "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD"
-    "EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED"
-    "EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F"
-    "83655D23DCA3AD961C62F356208552BB9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B"
-    "E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510"
-    "15728E5A8AACAA68FFFFFFFFFFFFFFFF",
-    16,
-)
+
+
+def pi_times(bits: int) -> int:
+    """pi times a power of two, rounded down, by Machin's formula."""
+    guard = 64
+
+    def arctangent(inverse: int) -> int:
+        power = (1 << (bits + guard)) // inverse
+        total, divisor, sign = power, 1, 1
+        while power:
+            power //= inverse * inverse
+            divisor, sign = divisor + 2, -sign
+            total += sign * (power // divisor)
+        return total
+
+    return 4 * (4 * arctangent(5) - arctangent(239)) >> guard
+
+
+def modp_prime(bits: int) -> int:
+    """RFC 3526 and RFC 7296 appendix B.2 give each prime as a formula."""
+    addend = {1024: 129093, 1536: 741804, 2048: 124476, 3072: 1690314, 4096: 240904, 6144: 929484, 8192: 4743158}
+    return 2**bits - 2 ** (bits - 64) - 1 + 2**64 * (pi_times(bits - 130) + addend[bits])
+
+
+P2048 = modp_prime(2048)
 
 
 def modp() -> None:
-    """Two exponents, their public values and what they share, by Python's pow()."""
+    """The primes, two exponents, their public values and what they share, by Python's pow()."""
     a = int.from_bytes(hashlib.sha512(b"bordergate modp a").digest(), "big")
     b = int.from_bytes(hashlib.sha512(b"bordergate modp b").digest(), "big")
-    numbers = [(a, 64), (b, 64), (pow(2, a, P2048), 256), (pow(2, b, P2048), 256), (pow(2, a * b, P2048), 256)]
-    lines = [n.to_bytes(size, "big").hex() for n, size in numbers]
-    (VECTORS / "modp2048.txt").write_text("\n".join(lines) + "\n")
+    lines = []
+    for bits in (1024, 1536, 2048, 3072, 4096, 6144, 8192):
+        p, size = modp_prime(bits), bits // 8
+        # Of a safe prime, half of all numbers are squares: 2 is one in all these groups.
+        assert pow(2, (p - 1) // 2, p) == 1
+        numbers = [(p, size), (a, 64), (b, 64), (pow(2, a, p), size), (pow(2, b, p), size), (pow(2, a * b, p), size)]
+        lines.append(" ".join([str(bits)] + [n.to_bytes(length, "big").hex() for n, length in numbers]))
+    (VECTORS / "modp.txt").write_text("\n".join(lines) + "\n")
 
 
 def stream(start: int, offset: int, count: int) -> bytes:
@@ -50,6 +71,63 @@ def prf_plus(name: str, key: bytes, seed: bytes, length: int) -> bytes:
         out += block
         counter += 1
     return out[:length]
+
+
+def key_derivation() -> None:
+    """RFC 7296 §2.14, §2.17 and §2.18, of all PRFs."""
+    lines = []
+    for number, name in enumerate(("sha1", "sha256", "sha384", "sha512")):
+        size = hashlib.new(name).digest_size
+        ni, nr = stream(number, 0, 16 + number), stream(number + 100, 0, 256 - number)
+        spis = stream(number + 7, 0, 8), stream(number + 77, 0, 8)
+        shared, new = stream(3, 0, 32 + 31 * number), stream(99, number, 66)
+        seed = hmac.new(ni + nr, shared, name).digest()
+        # AES-256-CBC with HMAC-SHA2-384.
+        first = prf_plus(name, seed, ni + nr + b"".join(spis), 3 * size + 2 * 48 + 2 * 32)
+        seed = hmac.new(first[:size], new + ni + nr, name).digest()
+        # Then ChaCha20-Poly1305 and PRF-HMAC-SHA2-256.
+        rekeyed = prf_plus("sha256", seed, ni + nr + b"".join(spis), 3 * 32 + 2 * 36)
+        # A child with AES-192-CBC and HMAC-SHA2-512.
+        child = prf_plus(name, first[:size], new + ni + nr, 2 * (24 + 64))
+        fields = [ni, nr, *spis, shared, new, first, rekeyed, child]
+        lines.append(" ".join([name] + [field.hex() for field in fields]))
+    (VECTORS / "key-derivation.txt").write_text("\n".join(lines) + "\n")
+
+
+def sealed() -> None:
+    """An INFORMATIONAL request with a notification in it, sealed with every cipher and integrity algorithm."""
+    plain = bytes.fromhex("0000000c0000400100000064")
+    lines = []
+    ciphers = {"3des": 24, "aes128": 16, "aes192": 24, "aes256": 32}
+    aeads = {"aes128gcm16": 16, "aes192gcm16": 24, "aes256gcm16": 32, "chacha20poly1305": 32}
+    truncated = {"sha1": 12, "sha256": 16, "sha384": 24, "sha512": 32}
+
+    def heads(body: int) -> bytes:
+        spis = stream(0xC0, 0, 8) + stream(0xD0, 0, 8)
+        return spis + struct.pack("!BBBBIIBBH", 46, 0x20, 37, 0, 9, 32 + body, 41, 0, 4 + body)
+
+    def line(cipher: str, integrity: str, key: bytes, integrity_key: bytes, message: bytes) -> None:
+        lines.append(" ".join([cipher, integrity, key.hex(), integrity_key.hex() or "-", message.hex(), plain.hex()]))
+
+    for cipher, key_bytes in ciphers.items():
+        block = 8 if cipher == "3des" else 16
+        for integrity, icv_bytes in truncated.items():
+            key, integrity_key = stream(1, 0, key_bytes), stream(200, 0, hashlib.new(integrity).digest_size)
+            # RFC 7296 §3.14: padding of any content and of any length that fills blocks.
+            padded = plain + bytes([0xAA]) * (2 * block - 1 - len(plain) % block)
+            padded += bytes([len(padded) - len(plain)])
+            iv = stream(50, 0, block)
+            algorithm = algorithms.TripleDES(key) if cipher == "3des" else algorithms.AES(key)
+            box = Cipher(algorithm, modes.CBC(iv)).encryptor()
+            body = iv + box.update(padded) + box.finalize()
+            covered = heads(len(body) + icv_bytes) + body
+            line(cipher, integrity, key, integrity_key, covered + hmac.new(integrity_key, covered, integrity).digest()[:icv_bytes])
+    for cipher, key_bytes in aeads.items():
+        key, salt, iv = stream(1, 0, key_bytes), stream(90, 0, 4), stream(50, 0, 8)
+        head = heads(8 + len(plain) + 1 + 16)
+        box = ChaCha20Poly1305(key) if cipher == "chacha20poly1305" else AESGCM(key)
+        line(cipher, "none", key + salt, b"", head + iv + box.encrypt(salt + iv, plain + b"\0", head))
+    (VECTORS / "sealed.txt").write_text("\n".join(lines) + "\n")
 
 
 def payloads(first: int, data: bytes) -> list[tuple[int, bytes]]:
@@ -221,6 +299,8 @@ def inside_ike_auth() -> None:
 
 if __name__ == "__main__":
     modp()
+    key_derivation()
+    sealed()
     strongswan_like()
     inside_ike_auth()
     derive("gcm", "sha256", "x25519", "gcm", 16, 16)
