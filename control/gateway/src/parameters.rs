@@ -11,6 +11,8 @@ use crate::number::numbers;
 pub struct IkeParameters {
     /// Key exchange methods; the first is the one IKE_SA_INIT starts with.
     pub key_exchange: Vec<KeyExchange>,
+    /// Rounds of key exchange behind the first one (RFC 9370), each with its methods; usually none.
+    pub additional_key_exchange: Vec<Vec<KeyExchange>>,
     /// Ciphers.
     pub encryption: Vec<IkeEncryption>,
     /// Integrity algorithms; they go with the CBC ciphers only.
@@ -23,10 +25,16 @@ pub struct IkeParameters {
     pub lifetime: Lifetime,
 }
 
+impl IkeParameters {
+    /// How many additional rounds of key exchange there may be (RFC 9370 §2.2.1).
+    pub const MOST_ADDITIONAL_KEY_EXCHANGES: usize = 7;
+}
+
 impl Default for IkeParameters {
     fn default() -> Self {
         Self {
             key_exchange: vec![KeyExchange::X25519, KeyExchange::Ecp256],
+            additional_key_exchange: Vec::new(),
             encryption: vec![IkeEncryption::Aes128Gcm16, IkeEncryption::Aes256Gcm16],
             integrity: vec![Integrity::Sha256],
             prf: vec![Prf::Sha256],
@@ -41,6 +49,11 @@ impl Default for IkeParameters {
 pub struct EspParameters {
     /// Ciphers, in order of preference, not empty, and free of repetitions.
     pub encryption: Vec<EspEncryption>,
+    /// Integrity algorithms; they go with the CBC ciphers only.
+    pub integrity: Vec<Integrity>,
+    /// Methods of a key exchange for each ESP SA that replaces another one (perfect forward secrecy, RFC 7296 §1.3.1);
+    /// without any, keys come from those of the IKE SA.
+    pub key_exchange: Vec<KeyExchange>,
     /// Whether 64-bit sequence numbers are offered (RFC 4303 §2.2.1).
     pub esn: bool,
     /// How far behind the newest packet an older one is still taken.
@@ -57,6 +70,8 @@ impl Default for EspParameters {
     fn default() -> Self {
         Self {
             encryption: vec![EspEncryption::Aes128Gcm16, EspEncryption::Aes256Gcm16],
+            integrity: vec![Integrity::Sha256],
+            key_exchange: Vec::new(),
             esn: true,
             replay_window: ReplayWindow(1024),
             lifetime: Lifetime(3600),

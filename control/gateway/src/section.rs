@@ -260,6 +260,10 @@ impl<'r, 'i> Section<'r, 'i> {
         self.report.error(&self.object, &self.path(key), offset, complaint);
     }
 
+    pub(crate) fn warn(&self, key: &str, offset: usize, complaint: Complaint) {
+        self.report.warn(&self.object, &self.path(key), offset, complaint);
+    }
+
     /// That a field is not there, at the table's head.
     pub(crate) fn missing(&self, key: &str, allowed: &str) {
         self.error(key, self.offset, Complaint::new("is missing").allowed(allowed));

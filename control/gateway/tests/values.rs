@@ -224,18 +224,38 @@ fn values() {
         ),
         (
             "key_exchange = [\"x25519\", \"ecp256\"]",
-            "key_exchange = [\"x25519\", \"modp1024\"]",
-            "f:{}: vpn_tunnel \"tun-1\": key_exchange = \"modp1024\" is not known; allowed: x25519, ecp256, ecp384, modp2048",
+            "key_exchange = [\"x25519\", \"modp768\"]",
+            "f:{}: vpn_tunnel \"tun-1\": key_exchange = \"modp768\" is not known; allowed: x25519, x448, ecp256, ecp384, ecp521, modp1024, modp1536, modp2048, modp3072, modp4096, modp6144, modp8192, mlkem512, mlkem768, mlkem1024",
+        ),
+        (
+            "liveness_seconds = 10",
+            "additional_key_exchange = [\"mlkem768\", [\"x448\", \"mlkem\"]]",
+            "f:{}: vpn_tunnel \"tun-1\": additional_key_exchange = \"mlkem\" is not known; allowed: x25519, x448, ecp256, ecp384, ecp521, modp1024, modp1536, modp2048, modp3072, modp4096, modp6144, modp8192, mlkem512, mlkem768, mlkem1024",
+        ),
+        (
+            "liveness_seconds = 10",
+            "additional_key_exchange = [\"mlkem768\", []]",
+            "f:{}: vpn_tunnel \"tun-1\": additional_key_exchange has an empty round; allowed: at least one method a round",
+        ),
+        (
+            "liveness_seconds = 10",
+            "additional_key_exchange = [\"x448\", \"ecp256\", \"ecp384\", \"ecp521\", \"mlkem512\", \"mlkem768\", \"mlkem1024\", \"modp2048\"]",
+            "f:{}: vpn_tunnel \"tun-1\": additional_key_exchange has 8 rounds; allowed: at most 7",
+        ),
+        (
+            "esn = true",
+            "key_exchange = [\"none\"]",
+            "f:{}: vpn_tunnel \"tun-1\": key_exchange = \"none\" is not known; allowed: x25519, x448, ecp256, ecp384, ecp521, modp1024, modp1536, modp2048, modp3072, modp4096, modp6144, modp8192, mlkem512, mlkem768, mlkem1024",
         ),
         (
             "encryption = [\"aes128gcm16\", \"aes128\"]",
-            "encryption = [\"3des\"]",
-            "f:{}: vpn_tunnel \"tun-1\": encryption = \"3des\" is not known; allowed: aes128gcm16, aes192gcm16, aes256gcm16, aes128, aes192, aes256",
+            "encryption = [\"des\"]",
+            "f:{}: vpn_tunnel \"tun-1\": encryption = \"des\" is not known; allowed: aes128gcm16, aes192gcm16, aes256gcm16, chacha20poly1305, aes128, aes192, aes256, 3des",
         ),
         (
             "integrity = [\"sha256\"]",
-            "integrity = [\"sha1\"]",
-            "f:{}: vpn_tunnel \"tun-1\": integrity = \"sha1\" is not known; allowed: sha256, sha384",
+            "integrity = [\"md5\"]",
+            "f:{}: vpn_tunnel \"tun-1\": integrity = \"md5\" is not known; allowed: sha256, sha384, sha512, sha1",
         ),
         (
             "integrity = [\"sha256\"]",
@@ -245,7 +265,7 @@ fn values() {
         (
             "prf = [\"sha256\"]",
             "prf = [\"md5\"]",
-            "f:{}: vpn_tunnel \"tun-1\": prf = \"md5\" is not known; allowed: sha256, sha384, sha512",
+            "f:{}: vpn_tunnel \"tun-1\": prf = \"md5\" is not known; allowed: sha256, sha384, sha512, sha1",
         ),
         (
             "prf = [\"sha256\"]",
@@ -254,8 +274,8 @@ fn values() {
         ),
         (
             "encryption = [\"aes128gcm16\"]             # aes",
-            "encryption = [\"aes128\"] # aes",
-            "f:{}: vpn_tunnel \"tun-1\": encryption = \"aes128\" is not known; allowed: aes128gcm16, aes192gcm16, aes256gcm16",
+            "encryption = [\"3des\"] # aes",
+            "f:{}: vpn_tunnel \"tun-1\": encryption = \"3des\" is not known; allowed: aes128gcm16, aes192gcm16, aes256gcm16, chacha20poly1305, aes128, aes192, aes256",
         ),
         (
             "liveness_seconds = 10",
@@ -317,12 +337,12 @@ fn fields() {
         (
             "replay_window = 1024",
             "bandwidth = 1024",
-            "f:{}: vpn_tunnel \"tun-1\": bandwidth is not a field here; allowed: encryption, esn, replay_window, lifetime_seconds, lifetime_packets, lifetime_bytes",
+            "f:{}: vpn_tunnel \"tun-1\": bandwidth is not a field here; allowed: encryption, integrity, key_exchange, esn, replay_window, lifetime_seconds, lifetime_packets, lifetime_bytes",
         ),
         (
             "liveness_seconds = 10",
             "dpd = 10",
-            "f:{}: vpn_tunnel \"tun-1\": dpd is not a field here; allowed: version, key_exchange, encryption, integrity, prf, liveness_seconds, lifetime_seconds",
+            "f:{}: vpn_tunnel \"tun-1\": dpd is not a field here; allowed: version, key_exchange, additional_key_exchange, encryption, integrity, prf, liveness_seconds, lifetime_seconds",
         ),
         ("asn = 65000", "ans = 65000", "f:{}: border_gateway \"bgw-1\": ans is not a field here; did you mean asn?"),
         (

@@ -38,7 +38,59 @@ fn each_doubt_is_voiced() {
             "encryption = [\"aes128gcm16\"]",
             "",
             &["vpn_tunnel \"tun-1\": integrity has no effect: every cipher in encryption authenticates by itself; \
+               allowed: integrity with aes128, aes192, aes256 or 3des"],
+        ),
+        (
+            "esn = true",
+            "integrity = [\"sha1\"]",
+            "",
+            &["vpn_tunnel \"tun-1\": integrity has no effect: every cipher in encryption authenticates by itself; \
                allowed: integrity with aes128, aes192 or aes256"],
+        ),
+        (
+            "encryption = [\"aes128gcm16\", \"aes128\"]",
+            "encryption = [\"aes128gcm16\", \"3des\"]",
+            "",
+            &[
+                "vpn_tunnel \"tun-1\": encryption = \"3des\" is weak: its blocks of 64 bits repeat early, and it is slow; \
+               keep it for peers that have nothing better",
+            ],
+        ),
+        (
+            "prf = [\"sha256\"]",
+            "prf = [\"sha1\"]",
+            "",
+            &[
+                "vpn_tunnel \"tun-1\": prf = \"sha1\" is weak: RFC 8247 is about to deprecate it; keep it for peers that \
+               have nothing better",
+            ],
+        ),
+        (
+            "integrity = [\"sha256\"]",
+            "integrity = [\"sha256\", \"sha1\"]",
+            "",
+            &[
+                "vpn_tunnel \"tun-1\": integrity = \"sha1\" is weak: RFC 8247 and RFC 8221 are about to deprecate it; keep \
+               it for peers that have nothing better",
+            ],
+        ),
+        (
+            "esn = true",
+            "key_exchange = [\"ecp256\", \"modp1024\"]",
+            "",
+            &[
+                "vpn_tunnel \"tun-1\": key_exchange = \"modp1024\" is weak: RFC 8247 says that it should not be used; keep \
+               it for peers that have nothing better",
+            ],
+        ),
+        (
+            "liveness_seconds = 10",
+            "additional_key_exchange = [\"mlkem768\", [\"x448\", \"modp1536\"]]",
+            "",
+            &[
+                "vpn_tunnel \"tun-1\": additional_key_exchange = \"modp1536\" is weak: RFC 8247 says that it should not be \
+               used; keep it for peers that have nothing better",
+            ],
         ),
         (
             "esn = true",

@@ -3,11 +3,15 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use toml::de::DeValue;
+
 use super::{close, name};
+use crate::algorithm::{Integrity, KeyExchange, Strength};
 use crate::draft::{KeyDraft, TunnelDraft};
 use crate::identity::Identity;
 use crate::index::ConnectionIndex;
 use crate::interface_address::InterfaceAddress;
+use crate::keyword::Keyword;
 use crate::names::Names;
 use crate::outer::{Dscp, HopLimit, Mss, MssClamp, OuterDscp, OuterParameters, PathMtu};
 use crate::parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
@@ -130,28 +134,19 @@ fn ike(mut section: Section<'_, '_>) -> Option<IkeParameters> {
         "v1" => Err(Complaint::new("is not offered: IKEv1 is deprecated by RFC 9395").allowed("v2").quoting("v1")),
         other => Err(Complaint::new("is not known").allowed("v2").quoting(other)),
     });
-    let key_exchange = section.defaulted_list("key_exchange", default.key_exchange, scalar::word);
-    let encryption = section.defaulted_list("encryption", default.encryption, scalar::word);
-    let integrity = section.list("integrity", scalar::word);
-    let prf = section.defaulted_list("prf", default.prf, scalar::word);
+    let key_exchange = algorithms(&mut section, "key_exchange", default.key_exchange);
+    let additional_key_exchange = additional_key_exchange(&mut section);
+    let encryption = algorithms(&mut section, "encryption", default.encryption);
+    let aead = encryption.as_ref().is_some_and(|ciphers| ciphers.iter().all(|cipher| cipher.is_aead()));
+    let integrity = integrity(&mut section, aead, "integrity with aes128, aes192, aes256 or 3des", default.integrity);
+    let prf = algorithms(&mut section, "prf", default.prf);
     let liveness = section.defaulted("liveness_seconds", default.liveness, scalar::number(Liveness::from_seconds));
     let lifetime = section.defaulted("lifetime_seconds", default.lifetime, scalar::number(Lifetime::from_seconds));
-    if let (Some(encryption), Found::Good(At { offset, .. })) = (&encryption, &integrity)
-        && encryption.iter().all(|cipher| cipher.is_aead())
-    {
-        let complaint = Complaint::new("has no effect: every cipher in encryption authenticates by itself");
-        let complaint = complaint.allowed("integrity with aes128, aes192 or aes256");
-        section.report.warn(&section.object, "ike.integrity", *offset, complaint);
-    }
-    let integrity = match integrity {
-        Found::Absent => Some(default.integrity),
-        Found::Bad => None,
-        Found::Good(list) => Some(list.value.into_iter().map(|at| at.value).collect()),
-    };
     section.finish();
     version?;
     Some(IkeParameters {
         key_exchange: key_exchange?,
+        additional_key_exchange: additional_key_exchange?,
         encryption: encryption?,
         integrity: integrity?,
         prf: prf?,
@@ -162,7 +157,10 @@ fn ike(mut section: Section<'_, '_>) -> Option<IkeParameters> {
 
 fn esp(mut section: Section<'_, '_>) -> Option<EspParameters> {
     let default = EspParameters::default();
-    let encryption = section.defaulted_list("encryption", default.encryption, scalar::word);
+    let encryption = algorithms(&mut section, "encryption", default.encryption);
+    let aead = encryption.as_ref().is_some_and(|ciphers| ciphers.iter().all(|cipher| cipher.is_aead()));
+    let integrity = integrity(&mut section, aead, "integrity with aes128, aes192 or aes256", default.integrity);
+    let key_exchange = algorithms(&mut section, "key_exchange", default.key_exchange);
     let esn = section.defaulted("esn", default.esn, scalar::boolean);
     let replay_window =
         section.defaulted("replay_window", default.replay_window, scalar::number(ReplayWindow::from_packets));
@@ -174,10 +172,88 @@ fn esp(mut section: Section<'_, '_>) -> Option<EspParameters> {
     section.finish();
     Some(EspParameters {
         encryption: encryption?,
+        integrity: integrity?,
+        key_exchange: key_exchange?,
         esn: esn?,
         replay_window: replay_window?,
         lifetime: lifetime?,
         lifetime_packets: lifetime_packets?,
         lifetime_bytes: lifetime_bytes?,
     })
+}
+
+/// A list of algorithms; weak ones are allowed where they are written down, and only there.
+fn algorithms<K: Keyword + Strength>(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    default: Vec<K>,
+) -> Option<Vec<K>> {
+    match section.list(key, scalar::word::<K>) {
+        Found::Absent => Some(default),
+        Found::Bad => None,
+        Found::Good(list) => {
+            list.value.iter().for_each(|entry| warn_of_weak(section, key, *entry));
+            Some(list.value.into_iter().map(|entry| entry.value).collect())
+        }
+    }
+}
+
+/// Integrity algorithms, which have nothing to do where all ciphers are AEADs.
+fn integrity(
+    section: &mut Section<'_, '_>,
+    aead: bool,
+    allowed: &str,
+    default: Vec<Integrity>,
+) -> Option<Vec<Integrity>> {
+    let found = section.list("integrity", scalar::word);
+    let list = match found {
+        Found::Absent => return Some(default),
+        Found::Bad => return None,
+        Found::Good(list) => list,
+    };
+    if aead {
+        let complaint = Complaint::new("has no effect: every cipher in encryption authenticates by itself");
+        section.warn("integrity", list.offset, complaint.allowed(allowed));
+    } else {
+        list.value.iter().for_each(|entry| warn_of_weak(section, "integrity", *entry));
+    }
+    Some(list.value.into_iter().map(|entry| entry.value).collect())
+}
+
+/// Rounds of key exchange: each is a word, or a list of words of which one is agreed on.
+fn additional_key_exchange(section: &mut Section<'_, '_>) -> Option<Vec<Vec<KeyExchange>>> {
+    const KEY: &str = "additional_key_exchange";
+    let list = match section.list(KEY, |value| match value {
+        DeValue::Array(methods) => methods.iter().map(|method| scalar::word(method.get_ref())).collect(),
+        one => scalar::word(one).map(|method| vec![method]),
+    }) {
+        Found::Absent => return Some(Vec::new()),
+        Found::Bad => return None,
+        Found::Good(list) => list,
+    };
+    let most = IkeParameters::MOST_ADDITIONAL_KEY_EXCHANGES;
+    if list.value.len() > most {
+        let complaint = Complaint::new(format!("has {} rounds", list.value.len()));
+        section.error(KEY, list.offset, complaint.allowed(format!("at most {most}")));
+        return None;
+    }
+    for round in &list.value {
+        if round.value.is_empty() {
+            section.error(
+                KEY,
+                round.offset,
+                Complaint::new("has an empty round").allowed("at least one method a round"),
+            );
+            return None;
+        }
+        round.value.iter().for_each(|&value| warn_of_weak(section, KEY, At { value, offset: round.offset }));
+    }
+    Some(list.value.into_iter().map(|round| round.value).collect())
+}
+
+fn warn_of_weak<K: Keyword + Strength>(section: &Section<'_, '_>, key: &str, entry: At<K>) {
+    if let Some(weakness) = entry.value.weakness() {
+        let complaint = Complaint::new(format!("is weak: {weakness}; keep it for peers that have nothing better"));
+        section.warn(key, entry.offset, complaint.quoting(entry.value.word()));
+    }
 }

@@ -79,12 +79,15 @@ fields! {
         PathMtu = "outer.path_mtu",
         MssClamp = "outer.mss_clamp",
         KeyExchange = "ike.key_exchange",
+        AdditionalKeyExchange = "ike.additional_key_exchange",
         IkeEncryption = "ike.encryption",
         Integrity = "ike.integrity",
         Prf = "ike.prf",
         Liveness = "ike.liveness_seconds",
         IkeLifetime = "ike.lifetime_seconds",
         EspEncryption = "esp.encryption",
+        EspIntegrity = "esp.integrity",
+        EspKeyExchange = "esp.key_exchange",
         Esn = "esp.esn",
         ReplayWindow = "esp.replay_window",
         EspLifetime = "esp.lifetime_seconds",
@@ -134,10 +137,13 @@ impl TunnelField {
             | Self::RemotePrefixes
             | Self::UdpEncapsulation
             | Self::KeyExchange
+            | Self::AdditionalKeyExchange
             | Self::IkeEncryption
             | Self::Integrity
             | Self::Prf
             | Self::EspEncryption
+            | Self::EspIntegrity
+            | Self::EspKeyExchange
             | Self::Esn
             | Self::ReplayWindow => Effect::Reestablish,
         }
@@ -212,12 +218,15 @@ pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resource
         (TunnelField::PathMtu, a.outer.path_mtu == b.outer.path_mtu),
         (TunnelField::MssClamp, a.outer.mss_clamp == b.outer.mss_clamp),
         (TunnelField::KeyExchange, a.ike.key_exchange == b.ike.key_exchange),
+        (TunnelField::AdditionalKeyExchange, a.ike.additional_key_exchange == b.ike.additional_key_exchange),
         (TunnelField::IkeEncryption, a.ike.encryption == b.ike.encryption),
         (TunnelField::Integrity, a.ike.integrity == b.ike.integrity),
         (TunnelField::Prf, a.ike.prf == b.ike.prf),
         (TunnelField::Liveness, a.ike.liveness == b.ike.liveness),
         (TunnelField::IkeLifetime, a.ike.lifetime == b.ike.lifetime),
         (TunnelField::EspEncryption, a.esp.encryption == b.esp.encryption),
+        (TunnelField::EspIntegrity, a.esp.integrity == b.esp.integrity),
+        (TunnelField::EspKeyExchange, a.esp.key_exchange == b.esp.key_exchange),
         (TunnelField::Esn, a.esp.esn == b.esp.esn),
         (TunnelField::ReplayWindow, a.esp.replay_window == b.esp.replay_window),
         (TunnelField::EspLifetime, a.esp.lifetime == b.esp.lifetime),
