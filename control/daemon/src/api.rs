@@ -149,12 +149,25 @@ pub struct Ike {
     pub integrity: Option<String>,
     pub prf: String,
     pub key_exchange: String,
+    /// In the order in which they were made.
+    #[serde(default)]
+    pub additional_key_exchange: Vec<String>,
+    /// What of it RFC 8247 advises against.
+    #[serde(default)]
+    pub weak: Vec<String>,
 }
 
 /// What a child SA agreed on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Esp {
+    /// The cipher, and behind a hyphen the integrity algorithm of one that has none.
     pub suite: String,
+    /// The group of its own key exchange; null where its keys come from the IKE SA's.
+    #[serde(default)]
+    pub key_exchange: Option<String>,
+    /// What of it RFC 8221 and RFC 8247 advise against.
+    #[serde(default)]
+    pub weak: Vec<String>,
     /// Hexadecimal.
     pub spi_in: String,
     /// Hexadecimal.
@@ -274,13 +287,20 @@ pub struct EspKey {
     pub destination: IpAddr,
     pub spi: u32,
     pub esn: bool,
-    /// Hexadecimal: key, then salt.
+    /// The cipher, by the resource file's word.
+    pub encryption: String,
+    /// Hexadecimal: the cipher's key, then the salt of an AEAD.
     pub key: String,
+    /// The integrity algorithm, by the resource file's word; null with an AEAD.
+    pub integrity: Option<String>,
+    /// Hexadecimal; empty with an AEAD.
+    pub integrity_key: String,
 }
 
 impl Drop for EspKey {
     fn drop(&mut self) {
         self.key.zeroize();
+        self.integrity_key.zeroize();
     }
 }
 
@@ -312,8 +332,11 @@ mod tests {
             destination: "192.0.2.2".parse().unwrap(),
             spi: 0x1234,
             esn: false,
+            encryption: "aes128".into(),
             key: "5ec4e7".into(),
+            integrity: Some("sha256".into()),
+            integrity_key: "5ec4e8".into(),
         };
-        assert!(!format!("{key:?}").contains("5ec4e7"));
+        assert!(!format!("{key:?}").contains("5ec4e"));
     }
 }

@@ -193,7 +193,10 @@ impl Associations {
             destination,
             spi,
             esn: sa.esn,
-            key: hexadecimal(&[key.key(), key.salt()]),
+            encryption: sa.cipher.to_string(),
+            key: hexadecimal(&[key.encryption(), if sa.cipher.is_aead() { key.salt() } else { &[] }]),
+            integrity: sa.integrity.map(|integrity| integrity.to_string()),
+            integrity_key: hexadecimal(&[key.integrity()]),
         };
         let both = |sa: &ChildSa| {
             [

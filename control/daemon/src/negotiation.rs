@@ -21,15 +21,20 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         },
         ike: IkeProposal {
             key_exchange: tunnel.ike.key_exchange.iter().copied().map(group).collect(),
-            additional_key_exchange: Vec::new(),
+            additional_key_exchange: tunnel
+                .ike
+                .additional_key_exchange
+                .iter()
+                .map(|round| round.iter().copied().map(group).collect())
+                .collect(),
             encryption: tunnel.ike.encryption.iter().copied().map(ike_cipher).collect(),
             integrity: tunnel.ike.integrity.iter().copied().map(integrity).collect(),
             prf: tunnel.ike.prf.iter().copied().map(prf).collect(),
         },
         esp: EspProposal {
             encryption: tunnel.esp.encryption.iter().copied().map(esp_cipher).collect(),
-            integrity: Vec::new(),
-            key_exchange: Vec::new(),
+            integrity: tunnel.esp.integrity.iter().copied().map(integrity).collect(),
+            key_exchange: tunnel.esp.key_exchange.iter().copied().map(group).collect(),
             esn: tunnel.esp.esn,
         },
         local_selectors: offered(&tunnel.local_prefixes),
@@ -60,8 +65,10 @@ pub fn suite(cipher: EspCipher, integrity: Option<ike::Integrity>) -> Option<aea
         Some(aead::Suite::AesCbc(
             key,
             match integrity? {
+                ike::Integrity::HmacSha1 => aead::Integrity::HmacSha1,
                 ike::Integrity::HmacSha256 => aead::Integrity::HmacSha256,
                 ike::Integrity::HmacSha384 => aead::Integrity::HmacSha384,
+                ike::Integrity::HmacSha512 => aead::Integrity::HmacSha512,
             },
         ))
     };
@@ -107,9 +114,20 @@ fn offered(prefixes: &[Prefix]) -> Vec<TrafficSelector> {
 fn group(method: KeyExchange) -> KeGroup {
     match method {
         KeyExchange::X25519 => KeGroup::X25519,
+        KeyExchange::X448 => KeGroup::X448,
         KeyExchange::Ecp256 => KeGroup::Ecp256,
         KeyExchange::Ecp384 => KeGroup::Ecp384,
+        KeyExchange::Ecp521 => KeGroup::Ecp521,
+        KeyExchange::Modp1024 => KeGroup::Modp1024,
+        KeyExchange::Modp1536 => KeGroup::Modp1536,
         KeyExchange::Modp2048 => KeGroup::Modp2048,
+        KeyExchange::Modp3072 => KeGroup::Modp3072,
+        KeyExchange::Modp4096 => KeGroup::Modp4096,
+        KeyExchange::Modp6144 => KeGroup::Modp6144,
+        KeyExchange::Modp8192 => KeGroup::Modp8192,
+        KeyExchange::MlKem512 => KeGroup::MlKem512,
+        KeyExchange::MlKem768 => KeGroup::MlKem768,
+        KeyExchange::MlKem1024 => KeGroup::MlKem1024,
     }
 }
 
@@ -118,21 +136,26 @@ fn ike_cipher(cipher: IkeEncryption) -> IkeCipher {
         IkeEncryption::Aes128Gcm16 => IkeCipher::Aes128Gcm16,
         IkeEncryption::Aes192Gcm16 => IkeCipher::Aes192Gcm16,
         IkeEncryption::Aes256Gcm16 => IkeCipher::Aes256Gcm16,
+        IkeEncryption::ChaCha20Poly1305 => IkeCipher::ChaCha20Poly1305,
         IkeEncryption::Aes128Cbc => IkeCipher::Aes128Cbc,
         IkeEncryption::Aes192Cbc => IkeCipher::Aes192Cbc,
         IkeEncryption::Aes256Cbc => IkeCipher::Aes256Cbc,
+        IkeEncryption::TripleDes => IkeCipher::TripleDes,
     }
 }
 
 fn integrity(integrity: Integrity) -> ike::Integrity {
     match integrity {
+        Integrity::Sha1 => ike::Integrity::HmacSha1,
         Integrity::Sha256 => ike::Integrity::HmacSha256,
         Integrity::Sha384 => ike::Integrity::HmacSha384,
+        Integrity::Sha512 => ike::Integrity::HmacSha512,
     }
 }
 
 fn prf(prf: Prf) -> PrfAlgorithm {
     match prf {
+        Prf::Sha1 => PrfAlgorithm::HmacSha1,
         Prf::Sha256 => PrfAlgorithm::HmacSha256,
         Prf::Sha384 => PrfAlgorithm::HmacSha384,
         Prf::Sha512 => PrfAlgorithm::HmacSha512,
@@ -144,6 +167,10 @@ fn esp_cipher(cipher: EspEncryption) -> EspCipher {
         EspEncryption::Aes128Gcm16 => EspCipher::Aes128Gcm16,
         EspEncryption::Aes192Gcm16 => EspCipher::Aes192Gcm16,
         EspEncryption::Aes256Gcm16 => EspCipher::Aes256Gcm16,
+        EspEncryption::ChaCha20Poly1305 => EspCipher::ChaCha20Poly1305,
+        EspEncryption::Aes128Cbc => EspCipher::Aes128Cbc,
+        EspEncryption::Aes192Cbc => EspCipher::Aes192Cbc,
+        EspEncryption::Aes256Cbc => EspCipher::Aes256Cbc,
     }
 }
 
@@ -169,6 +196,55 @@ mod tests {
         }
         for (word, value) in Prf::WORDS {
             assert_eq!(prf(*value).to_string(), format!("prf{word}"));
+        }
+        // And every algorithm of IKE's has a word.
+        assert_eq!(IkeEncryption::WORDS.len(), IkeCipher::ALL.len());
+        assert_eq!(EspEncryption::WORDS.len(), EspCipher::ALL.len());
+        assert_eq!(KeyExchange::WORDS.len(), KeGroup::ALL.len());
+        assert_eq!(Integrity::WORDS.len(), ike::Integrity::ALL.len());
+        assert_eq!(Prf::WORDS.len(), PrfAlgorithm::ALL.len());
+    }
+
+    #[test]
+    fn what_is_weak_is_weak_on_both_sides() {
+        // The reader warns of what the status flags: each as the only algorithm of its kind that is not the example's.
+        let example = include_str!("../../../examples/static.toml");
+        let warned = |from: &str, to: String| {
+            assert!(example.contains(from), "{from}");
+            let resources = Resources::parse("", &example.replacen(from, &to, 1)).unwrap();
+            resources.warnings().iter().any(|warning| warning.to_string().contains("is weak"))
+        };
+        let ike = "encryption = [\"aes128gcm16\", \"aes128\"]";
+        for (word, value) in IkeEncryption::WORDS {
+            let to = format!("encryption = [\"{word}\"]");
+            assert_eq!(warned(ike, to), ike_cipher(*value).is_weak(), "{word}");
+        }
+        for (word, value) in KeyExchange::WORDS {
+            let to = format!("key_exchange = [\"{word}\"]");
+            assert_eq!(warned("key_exchange = [\"x25519\", \"ecp256\"]", to), group(*value).is_weak(), "{word}");
+        }
+        for (word, value) in Integrity::WORDS {
+            let to = format!("integrity = [\"{word}\"]");
+            assert_eq!(warned("integrity = [\"sha256\"]", to), integrity(*value).is_weak(), "{word}");
+        }
+        for (word, value) in Prf::WORDS {
+            assert_eq!(warned("prf = [\"sha256\"]", format!("prf = [\"{word}\"]")), prf(*value).is_weak(), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_data_plane_has_every_suite_of_esp() {
+        for cipher in EspCipher::ALL {
+            for integrity in [None].into_iter().chain(ike::Integrity::ALL.map(Some)) {
+                let Some(suite) = suite(cipher, integrity) else {
+                    assert!(!cipher.is_aead() && integrity.is_none(), "{cipher}");
+                    continue;
+                };
+                let keys = cipher.key_bytes() + integrity.filter(|_| !cipher.is_aead()).map_or(0, |i| i.key_bytes());
+                assert_eq!((suite.key_length(), suite.salt_length()), (keys, cipher.salt_bytes()), "{suite}");
+                let tag = integrity.filter(|_| !cipher.is_aead()).map_or(16, |i| i.icv_bytes());
+                assert_eq!(suite.tag_length(), tag, "{suite}");
+            }
         }
     }
 

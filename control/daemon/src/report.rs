@@ -88,9 +88,16 @@ impl Control {
                 integrity: ike.integrity.map(|integrity| integrity.to_string()),
                 prf: ike.prf.to_string(),
                 key_exchange: ike.key_exchange.to_string(),
+                additional_key_exchange: ike.additional.iter().flatten().map(ToString::to_string).collect(),
+                weak: ike.weak(),
             }),
             esp: self.associations.sending(id).filter(|_| up).map(|child| api::Esp {
-                suite: child.sa.cipher.to_string(),
+                suite: match child.sa.integrity {
+                    None => child.sa.cipher.to_string(),
+                    Some(integrity) => format!("{}-{integrity}", child.sa.cipher),
+                },
+                key_exchange: status.esp.and_then(|esp| esp.key_exchange).map(|group| group.to_string()),
+                weak: status.esp.map_or_else(Vec::new, |esp| esp.weak()),
                 spi_in: format!("{:08x}", child.sa.inbound_spi),
                 spi_out: format!("{:08x}", child.sa.outbound_spi),
                 esn: child.sa.esn,

@@ -37,6 +37,18 @@ pub fn render(status: &Status) -> String {
         }
     }
     for tunnel in &status.tunnels {
+        let ike = tunnel.ike.iter().map(|ike| ("IKE", &ike.weak));
+        let esp = tunnel.esp.iter().map(|esp| ("ESP", &esp.weak));
+        let weak: Vec<String> = ike
+            .chain(esp)
+            .filter(|(_, weak)| !weak.is_empty())
+            .map(|(what, weak)| format!("{} for {what}", weak.join(", ")))
+            .collect();
+        if !weak.is_empty() {
+            let _ = writeln!(text, "{}: weak: {}", tunnel.name, weak.join("; "));
+        }
+    }
+    for tunnel in &status.tunnels {
         if let Some(path_mtu) = &tunnel.path_mtu
             && let Some(learned) = &path_mtu.learned
         {
