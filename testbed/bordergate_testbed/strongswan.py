@@ -17,7 +17,7 @@ _INSTALLED = ("/usr/sbin/charon-systemd", "/usr/sbin/swanctl")
 
 # Only what IKEv2 with a pre-shared key needs. kernel-libipsec does ESP in user space over a TUN device, because a
 # kernel may come without ESP; kernel-netlink then is left with addresses and routes.
-_PLUGINS = ("random nonce aes sha1 sha2 hmac kdf gcm curve25519 gmp openssl "
+_PLUGINS = ("random nonce aes sha1 sha2 hmac kdf gcm chapoly curve25519 gmp openssl "
             "kernel-libipsec kernel-netlink socket-default vici")
 
 _STRONGSWAN_CONF = """
