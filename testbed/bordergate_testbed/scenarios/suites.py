@@ -72,7 +72,7 @@ def ike_case(exchange: str, encryption: str, integrity: str | None, prf: str) ->
 
 def esp_case(encryption: str, integrity: str | None, *, esn: bool) -> Case:
     """A case about the child SA; its IKE is the usual."""
-    tunnel = Tunnel(esp_encryption=(encryption,), esp_integrity=(integrity,) if integrity else None, esn=esn)
+    tunnel = Tunnel(esp_encryption=(encryption,), esp_integrity=(integrity,) if integrity else (), esn=esn)
     agreed = {f"child {key}": value for key, value in cipher(encryption).items()}
     if integrity:
         agreed["child integ-alg"] = HASHES[integrity]
