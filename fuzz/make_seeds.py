@@ -1,11 +1,13 @@
 """Makes the first inputs of the corpora with scapy, so that hunts start from what the network really sends.
 
-It writes corpus/TARGET/scapy-* and, of resource files, example-*. What an input is made of stands in src/, at each target.
+It writes corpus/TARGET/scapy-*, of resource files example-*, and of certificates openssl-*. What an input is made of stands in src/, at each target.
 
 Run it with a Python that has scapy: /usr/bin/python3 fuzz/make_seeds.py
 """
 
+import base64
 import pathlib
+import re
 import struct
 
 import scapy.contrib.ikev2 as ike
@@ -37,6 +39,7 @@ from scapy.all import (
 HERE = pathlib.Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
 VECTORS = HERE.parent / "control/ike/tests/vectors"
+CERTIFICATES = HERE.parent / "control/ike/tests/certificates"
 VPC4, IDC4, OWN4, PEER4 = "10.1.0.2", "10.2.0.2", "203.0.113.1", "198.51.100.2"
 VPC6, IDC6 = "2001:db8:1::2", "2001:db8:2::2"
 DATA = Raw(b"bordergate")
@@ -143,8 +146,34 @@ def workers() -> None:
     seed("worker", "frames", bytes([2]) + record(1, raw(vlan)) + record(0, raw(ETHER / unknown)) + record(3, raw(wan / ICMP())))
 
 
+def certificates() -> dict[str, bytes]:
+    """Chains, revocation lists, names, AUTH payloads and a file, by OpenSSL; control/ike/tests/certificates/generate.py.
+
+    Of what its root has signed and is good, only what the target knows to be so is among them.
+    """
+    def values(name: str) -> list[bytes]:
+        text = (CERTIFICATES / f"{name}.pem").read_text()
+        bodies = re.findall(r"-----BEGIN [^-]+-----(.+?)-----END", text, re.DOTALL)
+        return [base64.b64decode(body) for body in bodies]
+
+    found = {}
+    for name in ("branch-chain", "p256", "root", "pss", "ed25519", "strange", "forged", "critical", "expired",
+                 "below-end-chain", "below-deep-chain", "below-critical-chain"):
+        found[name] = b"\0" + b"".join(struct.pack("!H", len(value)) + value for value in values(name))
+    for name in ("root-crl", "root-crl-forged", "root-crl-delta", "branches-crl"):
+        found[name] = b"\1" + values(name)[0]
+    found["name"] = b"\2" + bytes.fromhex(
+        "3046310b300906035504061302434831193017060355040a0c104c696e7578207374726f6e675377616e"
+        "311c301a06035504030c136d6f6f6e2e7374726f6e677377616e2e6f7267")
+    for number, line in enumerate((CERTIFICATES / "signatures.txt").read_text().splitlines()):
+        _, method, data = line.split()
+        found[f"signature-{number}"] = bytes([3, int(method)]) + bytes.fromhex(data)
+    found["file"] = b"\4" + (CERTIFICATES / "p256.pem").read_bytes() + (CERTIFICATES / "p256.key").read_bytes()
+    return found
+
+
 def main() -> None:
-    for pattern in ("*/scapy-*", "*/example-*"):
+    for pattern in ("*/scapy-*", "*/example-*", "*/openssl-*"):
         for old in (HERE / "corpus").glob(pattern):
             old.unlink()
     for name, packet in packets().items():
@@ -158,6 +187,10 @@ def main() -> None:
         seed("tcp", name, struct.pack("!H", 1360) + raw(packets()[name][TCP]))
     late = TCP(flags="S", options=[("SAckOK", b""), ("Timestamp", (1, 0)), ("NOP", None), ("MSS", 9000)])
     seed("tcp", "late", struct.pack("!H", 1360) + raw(late))
+    for name, content in certificates().items():
+        folder = HERE / "corpus" / "certificate"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"openssl-{name}").write_bytes(content)
     for name, message in messages().items():
         seed("icmp", name, message)
     header = raw(packets()["udp"])[:20]

@@ -29,6 +29,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "certificate", holds: ike::fuzz::certificate_holds },
     Target { name: "checksum", holds: checksum::holds },
     Target { name: "esp", holds: esp::holds },
     Target { name: "fragment", holds: fragment::holds },

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .certificates import Certified
 from .namespace import Namespace
 from .process import CommandFailed, Daemon, Failure, run, wait_for
 from .topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, SECOND_CUSTOMER_WAN, VPC_PREFIX
@@ -32,6 +33,8 @@ class Tunnel:
     local: str = BORDERGATE_WAN
     remote: str = CUSTOMER_WAN
     psk: str = "correct_horse_battery"
+    certified: Certified | None = None
+    """Authenticate by certificates, not by the pre-shared key."""
     local_id: str | None = None
     remote_id: str | None = None
     admin: str = "up"
@@ -69,6 +72,7 @@ class Tunnel:
                         (("inner_address", self.inner), ("peer_inner_address", self.peer_inner)) if value is not None)
         further = "".join(f"{key} = {_list(values)}\n" for key, values in
                           (("integrity", self.esp_integrity), ("key_exchange", self.esp_key_exchange)) if values)
+        proof = self.certified.render() if self.certified else f'psk = "{self.psk}"\n'
         bandwidth = "" if self.bandwidth_mbps is None else f"bandwidth_mbps = {self.bandwidth_mbps}\n"
         return f"""
 [[vpn_tunnel]]
@@ -76,8 +80,7 @@ name = "{self.name}"
 vpn_connection = "{connection}"
 local_address = "{self.local}"
 remote_address = "{self.remote}"
-psk = "{self.psk}"
-{identities}admin = "{self.admin}"
+{proof}{identities}admin = "{self.admin}"
 startup = "{self.startup}"
 local_prefixes = {_list(self.local_prefixes + _hosts(self.inner))}
 remote_prefixes = {_list(self.remote_prefixes + _hosts(self.peer_inner))}
@@ -221,6 +224,9 @@ class Gateway:
     def start(self, *sites: Site, arguments: tuple[str, ...] = (), timeout: float = 15) -> Gateway:
         """Write the resource file and run; returns once it answers `status`."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        for tunnel in (tunnel for site in sites for tunnel in (site.tunnel, *site.further) if tunnel):
+            if tunnel.certified:
+                tunnel.certified.install_for_bordergate(self.directory)
         self.file.write_text("".join(site.render() for site in sites))
         return self.restart(arguments=arguments, timeout=timeout)
 
@@ -260,6 +266,13 @@ class Gateway:
         if (ends[1] in new) is not refused:
             raise Failure(f"the file should{'' if refused else ' not'} have been refused:\n{new}")
         return new
+
+    def check(self, *, refused: bool = False) -> str:
+        """`bordergate check` of the resource file as it stands; what it says."""
+        done = run([str(binary()), "check", str(self.file)], check=False)
+        if done.returncode != (2 if refused else 0):
+            raise Failure(f"`check` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stderr if refused else done.stdout
 
     def stop(self, timeout: float = 10) -> None:
         """Add up the counters, then SIGTERM; anything but exit code 0 is a failure. The pin directory is unmounted."""

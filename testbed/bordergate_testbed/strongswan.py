@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .certificates import Certified
 from .gateway import REPOSITORY
 from .namespace import Namespace
 from .process import CommandFailed, Daemon, Failure, wait_for
@@ -15,10 +16,10 @@ from .topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, VPC_PREFIX
 
 _INSTALLED = ("/usr/sbin/charon-systemd", "/usr/sbin/swanctl")
 
-# Only what IKEv2 with a pre-shared key needs. kernel-libipsec does ESP in user space over a TUN device, because a
-# kernel may come without ESP; kernel-netlink then is left with addresses and routes.
+# Only what IKEv2 with a pre-shared key or certificates needs. kernel-libipsec does ESP in user space over a TUN device,
+# because a kernel may come without ESP; kernel-netlink then is left with addresses and routes.
 _PLUGINS = ("random nonce aes sha1 sha2 hmac kdf gcm chapoly curve25519 gmp openssl "
-            "kernel-libipsec kernel-netlink socket-default vici")
+            "x509 pem pkcs1 pkcs8 pubkey revocation constraints kernel-libipsec kernel-netlink socket-default vici")
 
 _STRONGSWAN_CONF = """
 charon-systemd {{
@@ -28,6 +29,8 @@ charon-systemd {{
     retransmit_tries = 2
     retransmit_timeout = 1.0
     retransmit_base = 1.5
+    # RFC 7427.
+    signature_authentication = {signature_authentication}
     # Packets to the peer must not enter the tunnel that they carry: ours are marked, and marked ones skip the tunnel's
     # routing table. Without this, selectors that hold the peer's own address could not be used.
     plugins {{
@@ -79,12 +82,18 @@ class Connection:
     esp_proposals: tuple[str, ...] = ("aes128gcm16",)
     fragmentation: str = "yes"
     """`yes`, `accept`, `force` or `no` (RFC 7383)."""
+    certified: Certified | None = None
+    """Authenticate by certificates, not by the pre-shared key."""
     start: bool = False
     """Initiate when loaded (and again after the peer was found dead) instead of waiting to be asked."""
     dpd_seconds: int = 10
 
     def render(self) -> str:
         """The connection in swanctl.conf's syntax, with its secret."""
+        ours, theirs = "auth = psk", "auth = psk"
+        if self.certified is not None:
+            ours = f"auth = pubkey\n            certs = {self.certified.name}.pem"
+            theirs = f"auth = pubkey\n            revocation = {'strict' if self.certified.strict else 'relaxed'}"
         return f"""
 connections {{
     {self.name} {{
@@ -96,12 +105,12 @@ connections {{
         keyingtries = 1
         fragmentation = {self.fragmentation}
         local {{
-            auth = psk
-            id = {self.local_id}
+            {ours}
+            id = "{self.local_id}"
         }}
         remote {{
-            auth = psk
-            id = {self.remote_id}
+            {theirs}
+            id = "{self.remote_id}"
         }}
         children {{
             {self.name} {{
@@ -117,8 +126,8 @@ connections {{
 }}
 secrets {{
     ike-{self.name} {{
-        id-1 = {self.local_id}
-        id-2 = {self.remote_id}
+        id-1 = "{self.local_id}"
+        id-2 = "{self.remote_id}"
         secret = "{self.psk}"
     }}
 }}
@@ -162,13 +171,17 @@ class StrongSwan:
         self._daemon: Daemon | None = None
         self._charon, self._swanctl_program = _INSTALLED
 
-    def start(self, *connections: Connection) -> StrongSwan:
-        """Start charon and load the connections; those with `start` begin to initiate."""
+    def start(self, *connections: Connection, signature_authentication: bool = True) -> StrongSwan:
+        """Start charon and load the connections; those with `start` begin to initiate.
+
+        Without `signature_authentication` it knows nothing of RFC 7427.
+        """
         self._charon, self._swanctl_program = _unconfined_copies()
         for part in ("x509", "x509ca", "private", "conf.d"):
             (self._directory / "swanctl" / part).mkdir(parents=True, exist_ok=True)
         (self._directory / "strongswan.conf").write_text(
-            _STRONGSWAN_CONF.format(plugins=_PLUGINS, vici=self._vici, fragment_size=self._fragment_size))
+            _STRONGSWAN_CONF.format(plugins=_PLUGINS, vici=self._vici, fragment_size=self._fragment_size,
+                                    signature_authentication="yes" if signature_authentication else "no"))
         socket = self._directory / "charon.vici"
         socket.unlink(missing_ok=True)
         self._daemon = self._namespace.start(self.name, [self._charon], self._directory / "charon.log",
@@ -186,6 +199,8 @@ class StrongSwan:
 
     def load(self, *connections: Connection) -> None:
         """Replace the loaded connections."""
+        for certified in (connection.certified for connection in connections if connection.certified):
+            certified.install_for_strongswan(self._directory / "swanctl")
         (self._directory / "swanctl" / "swanctl.conf").write_text("".join(c.render() for c in connections))
         wait_for("charon to take its configuration", lambda: self._try_swanctl("--load-all", "--clear"))
 

@@ -145,6 +145,9 @@ pub struct Reason {
 /// What an IKE SA agreed on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ike {
+    /// How the peer proved who it is: `psk`, `psk_next` (the second of two keys), or `certificate`.
+    #[serde(default)]
+    pub authentication: String,
     pub encryption: String,
     pub integrity: Option<String>,
     pub prf: String,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use gateway::Resources;
@@ -16,6 +16,7 @@ use worker::IkeDatagram;
 
 use crate::api::{Request, Response};
 use crate::associations::{Associations, Child};
+use crate::authentication;
 use crate::capture::Capturing;
 use crate::cli::Run;
 use crate::dataplane::Dataplane;
@@ -311,10 +312,26 @@ impl Control {
     /// Tells IKE something, and does what it wants done.
     pub(crate) fn with_ike(&mut self, tell: impl FnOnce(&mut Endpoint, &mut ike::Context<'_>)) {
         let mut random = rand::rng();
-        let mut context = ike::Context { now: Instant::now(), rng: &mut random, spis: &mut self.associations };
+        let mut context = ike::Context {
+            now: Instant::now(),
+            unix_time: unix_time(),
+            rng: &mut random,
+            spis: &mut self.associations,
+        };
         tell(&mut self.endpoint, &mut context);
         while let Some(action) = self.endpoint.poll_action() {
             self.perform(action);
+        }
+    }
+
+    /// Has a tunnel authenticate as its resource says now.
+    pub(crate) fn authenticate_anew(&mut self, id: TunnelId) {
+        let tunnel = self.ids.index(id).map(|index| self.resources.tunnel(index));
+        let Some(authentication) = tunnel.and_then(authentication::of) else { return };
+        let mut refused = None;
+        self.with_ike(|endpoint, context| refused = endpoint.set_authentication(id, authentication, context).err());
+        if let Some(error) = refused {
+            tracing::error!(tunnel = self.name(id), %error, "the tunnel goes on authenticating as before");
         }
     }
 
@@ -339,7 +356,10 @@ impl Control {
                 self.publish();
             }
             Action::Up { tunnel, ike, esp } => {
-                tracing::info!(tunnel = self.name(tunnel), %ike, %esp, "UP");
+                let next = self.endpoint.status(tunnel).is_some_and(|status| status.uses_next_psk);
+                let configured = self.ids.index(tunnel).map(|index| self.resources.tunnel(index));
+                let authentication = configured.map_or("", |configured| authentication::word(configured, next));
+                tracing::info!(tunnel = self.name(tunnel), %ike, %esp, authentication, "UP");
             }
             Action::Down { tunnel, reason } => {
                 let (code, hint) = (reason.code(), reason.hint());
@@ -428,8 +448,9 @@ impl Control {
             }
             return;
         };
-        match frame::datagram(&link, local, remote, &datagram) {
-            Some(frame) if self.dataplane.send(path.port, &frame) => {}
+        let identification = rand::random();
+        match frame::datagrams(&link, (local, remote), &datagram, usize::from(path.mtu), identification) {
+            Some(frames) if frames.iter().all(|frame| self.dataplane.send(path.port, frame)) => {}
             Some(_) => tracing::debug!(to = %remote, "no worker has room for an IKE message"),
             None => tracing::debug!(to = %remote, "an IKE message does not fit a datagram"),
         }
@@ -493,7 +514,12 @@ impl Control {
         let Some(tunnel) = self.ids.index(id).map(|index| self.resources.tunnel(index)) else { return };
         let Some(configuration) = negotiation::configuration(tunnel) else { return };
         let mut random = rand::rng();
-        let mut context = ike::Context { now: Instant::now(), rng: &mut random, spis: &mut self.associations };
+        let mut context = ike::Context {
+            now: Instant::now(),
+            unix_time: unix_time(),
+            rng: &mut random,
+            spis: &mut self.associations,
+        };
         // Its actions join the queue that is being worked off.
         if let Err(error) = self.endpoint.configure(id, configuration, &mut context) {
             tracing::error!(tunnel = self.name(id), %error, "the tunnel cannot be configured");
@@ -538,4 +564,10 @@ impl Control {
 pub(crate) fn own(view: &KernelView, layout: &Layout) -> (BTreeSet<IpAddr>, Vec<Option<MacAddress>>) {
     let macs = layout.interfaces().iter().map(|interface| view.links.get(interface.index)?.mac);
     (view.addresses.all(), macs.collect())
+}
+
+/// The time of day, by which certificates are valid or not.
+fn unix_time() -> u64 {
+    // A clock before 1970 has never been set; then no certificate is valid yet, which says what is wrong.
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod associations;
+mod authentication;
 mod capture;
 mod cli;
 mod client;

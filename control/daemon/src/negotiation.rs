@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use gateway::{AdminState, EspEncryption, Identity, IkeEncryption, Integrity, KeyExchange, Prefix, Prf, Startup};
 use gateway::{UdpEncapsulation, VpnTunnel};
-use ike::{Admin, EspCipher, EspProposal, IkeCipher, IkeProposal, KeGroup, PrfAlgorithm, Psk, Retry, TrafficSelector};
+use ike::{Admin, EspCipher, EspProposal, IkeCipher, IkeProposal, KeGroup, PrfAlgorithm, Retry, TrafficSelector};
+
+use crate::authentication;
 
 /// The tunnel as IKE takes it; `None` while its key file was not read.
 pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
@@ -13,7 +15,7 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         remote: tunnel.remote_address,
         local_id: identity(&tunnel.local_id),
         remote_id: identity(&tunnel.remote_id),
-        psk: Psk::new(tunnel.psk.psk()?.secret()),
+        authentication: authentication::of(tunnel)?,
         admin: admin(tunnel.admin),
         startup: match tunnel.startup {
             Startup::Initiate => ike::Startup::Initiate,
@@ -97,12 +99,18 @@ fn selector(selector: &TrafficSelector) -> Option<tables::TrafficSelector> {
     tables::TrafficSelector::new(selector.start(), selector.end(), protocol, first..=last)
 }
 
-fn identity(identity: &Identity) -> ike::Identity {
+/// The identity as IKE takes it.
+pub fn identity(identity: &Identity) -> ike::Identity {
     match identity {
         Identity::Ipv4(address) => ike::Identity::Address(IpAddr::V4(*address)),
         Identity::Ipv6(address) => ike::Identity::Address(IpAddr::V6(*address)),
         Identity::Fqdn(name) => ike::Identity::Name(name.clone()),
         Identity::UserFqdn(mail) => ike::Identity::Mail(mail.clone()),
+        Identity::DistinguishedName(name) => ike::Identity::DistinguishedName(
+            ike::DistinguishedName::from_attributes(name.attributes())
+                .expect("the resource model takes only types and values that IKE takes"),
+        ),
+        Identity::KeyId(bytes) => ike::Identity::KeyId(bytes.clone()),
     }
 }
 
@@ -176,7 +184,7 @@ fn esp_cipher(cipher: EspEncryption) -> EspCipher {
 
 #[cfg(test)]
 mod tests {
-    use gateway::{Keyword, Resources};
+    use gateway::{DistinguishedName, Keyword, Resources};
 
     use super::*;
 
@@ -249,10 +257,24 @@ mod tests {
     }
 
     #[test]
+    fn names_are_taken_on_both_sides() {
+        for kind in DistinguishedName::TYPES {
+            let value = if kind == "C" { "CH" } else { "x-1" };
+            let name: Identity = format!("{kind}={value}, CN=gw").parse().unwrap();
+            let shown = identity(&name).to_string();
+            // One attribute has two names.
+            assert_eq!(shown.replace("emailAddress=", "E="), name.to_string().replace("emailAddress=", "E="), "{kind}");
+        }
+        for text in ["keyid:branch-7", "keyid:0x00ff", "ops@example.com", "gw.example", "2001:db8::1"] {
+            assert_eq!(identity(&text.parse().unwrap()).to_string(), text);
+        }
+    }
+
+    #[test]
     fn the_example_becomes_a_configuration() {
         let resources = Resources::parse("", include_str!("../../../examples/static.toml")).unwrap();
         let configuration = configuration(&resources.tunnels()[0]).unwrap();
-        assert_eq!(configuration.psk, Psk::new(*b"correct_horse_battery"));
+        assert_eq!(configuration.authentication, ike::Psk::new(*b"correct_horse_battery").into());
         assert_eq!(configuration.local_selectors, [TrafficSelector::prefix([10, 1, 0, 0].into(), 16).unwrap()]);
         assert_eq!(configuration.liveness.unwrap().as_secs(), 10);
         assert!(configuration.esp.esn && !configuration.force_encapsulation);

@@ -17,6 +17,8 @@ struct Plan {
     reestablish: Vec<TunnelId>,
     /// New.
     add: Vec<TunnelId>,
+    /// Authenticate in another way from now on; go on while what was proved still holds.
+    prove: Vec<TunnelId>,
     /// Go on; the change takes hold when they are set up next.
     defer: Vec<TunnelId>,
 }
@@ -84,6 +86,10 @@ impl Control {
             tracing::info!(tunnel = self.name(*id), "configured");
             self.configure(*id);
         }
+        for id in plan.prove {
+            tracing::info!(tunnel = self.name(id), "authenticates anew");
+            self.authenticate_anew(id);
+        }
         for id in plan.defer {
             tracing::info!(tunnel = self.name(id), "the change takes hold when the tunnel is set up next");
             self.deferred.insert(id);
@@ -119,6 +125,12 @@ fn plan(
             }
             // It is in the snapshot, or the tunnel's place in the model; IKE does not know of it.
             (Step::Modify { .. }, Some(Effect::Forwarding)) => {}
+            (Step::Modify { new, fields, .. }, Some(Effect::Authentication)) => {
+                plan.prove.push(new_id(*new));
+                if fields.iter().any(|field| field.effect() == Effect::Hot) {
+                    plan.defer.push(new_id(*new));
+                }
+            }
             (Step::Modify { new, .. }, _) => plan.defer.push(new_id(*new)),
             (Step::Renumber { .. }, _) => {}
         }
@@ -146,7 +158,9 @@ mod tests {
         let new = vec![TunnelId(100)];
         assert_eq!(planned("x", "x"), Plan::default());
         assert_eq!(planned("destination = \"10.2.0.0/16\"", "destination = \"10.3.0.0/16\""), Plan::default());
-        assert_eq!(planned("correct_horse", "wrong_horse"), Plan { reestablish: new.clone(), ..Plan::default() });
+        assert_eq!(planned("correct_horse", "wrong_horse"), Plan { prove: new.clone(), ..Plan::default() });
+        let both = planned("startup = \"initiate\"", "psk_next = \"a_new_horse_battery\"\nstartup = \"respond\"");
+        assert_eq!(both, Plan { prove: new.clone(), defer: new.clone(), ..Plan::default() });
         assert_eq!(planned("admin = \"up\"", "admin = \"down\""), Plan { reestablish: new.clone(), ..Plan::default() });
         assert_eq!(
             planned("liveness_seconds = 10", "liveness_seconds = 20"),

@@ -8,6 +8,7 @@ use ike::{TunnelId, TunnelState};
 use steer::Side;
 
 use crate::api;
+use crate::authentication;
 use crate::control::Control;
 use crate::dataplane::{Socket, side_name};
 use crate::traffic;
@@ -84,6 +85,7 @@ impl Control {
             local: tunnel.local_address.to_string(),
             remote: tunnel.remote_address.to_string(),
             ike: status.ike.filter(|_| up).map(|ike| api::Ike {
+                authentication: authentication::word(tunnel, status.uses_next_psk).to_owned(),
                 encryption: ike.encryption.to_string(),
                 integrity: ike.integrity.map(|integrity| integrity.to_string()),
                 prf: ike.prf.to_string(),
@@ -113,6 +115,7 @@ impl Control {
                 ("attempts", messages.attempts),
                 ("established", messages.established),
                 ("failed", messages.failed),
+                ("rejected", messages.rejected),
                 ("malformed", messages.malformed),
                 ("bad_integrity", messages.bad_integrity),
                 ("unexpected", messages.unexpected),

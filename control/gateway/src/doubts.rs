@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::draft::{AttachmentDraft, ConnectionDraft, Draft, KeyDraft, RouteDraft, TunnelDraft};
+use crate::draft::{AttachmentDraft, AuthenticationDraft, ConnectionDraft, Draft, KeyDraft, RouteDraft, TunnelDraft};
 use crate::index::{AttachmentIndex, ConnectionIndex, GatewayIndex};
 use crate::prefix::Prefix;
+use crate::psk::Psk;
 use crate::report::{At, Complaint, Report};
 use crate::resource::RouteTarget;
 
@@ -113,12 +114,15 @@ fn family(address: IpAddr) -> &'static str {
 
 fn weak_key(report: &Report<'_>, tunnel: &TunnelDraft) {
     // RFC 7296 §2.15: a key that can be guessed lets a man in the middle try guesses off line.
-    const ENOUGH: usize = 16;
-    if let Some(At { value: KeyDraft::Inline(psk), offset }) = &tunnel.key
-        && psk.secret().len() < ENOUGH
-    {
-        let complaint = Complaint::new(format!("is short: {ENOUGH} random characters or more resist guessing"));
-        report.warn(&tunnel.head.label, "psk", *offset, complaint);
+    let Some(AuthenticationDraft::Psk { key, next }) = &tunnel.authentication else { return };
+    for (field, key) in [("psk", Some(key)), ("psk_next", next.as_ref())] {
+        if let Some(At { value: KeyDraft::Inline(psk), offset }) = key
+            && psk.is_short()
+        {
+            let enough = Psk::ENOUGH;
+            let complaint = Complaint::new(format!("is short: {enough} random characters or more resist guessing"));
+            report.warn(&tunnel.head.label, field, *offset, complaint);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::asn::Asn;
+use crate::authentication::{Revocation, RsaPadding};
 use crate::identity::Identity;
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex};
 use crate::interface_address::InterfaceAddress;
@@ -77,7 +78,7 @@ pub(crate) struct TunnelDraft {
     pub(crate) connection: Option<At<ConnectionIndex>>,
     pub(crate) local_address: Option<At<IpAddr>>,
     pub(crate) remote_address: Option<At<IpAddr>>,
-    pub(crate) key: Option<At<KeyDraft>>,
+    pub(crate) authentication: Option<AuthenticationDraft>,
     pub(crate) local_id: Option<Identity>,
     pub(crate) remote_id: Option<Identity>,
     pub(crate) admin: Option<AdminState>,
@@ -95,7 +96,23 @@ pub(crate) struct TunnelDraft {
     pub(crate) esp: Option<EspParameters>,
 }
 
-/// Where the pre-shared key comes from, by the two fields that can say so.
+/// By what the two ends know each other.
+pub(crate) enum AuthenticationDraft {
+    Psk { key: At<KeyDraft>, next: Option<At<KeyDraft>> },
+    Certificate(Box<CertificateDraft>),
+}
+
+/// The files of a tunnel with certificates.
+pub(crate) struct CertificateDraft {
+    pub(crate) certificate: At<PathBuf>,
+    pub(crate) private_key: At<PathBuf>,
+    pub(crate) authorities: Vec<At<PathBuf>>,
+    pub(crate) revocation_lists: Vec<At<PathBuf>>,
+    pub(crate) revocation: Revocation,
+    pub(crate) rsa_padding: RsaPadding,
+}
+
+/// Where a pre-shared key comes from, by the two fields that can say so.
 pub(crate) enum KeyDraft {
     Inline(Psk),
     File(PathBuf),

@@ -1,19 +1,22 @@
 //! From the text of a resource file to [`Resources`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use toml::de::DeTable;
 
+use crate::authentication::{Authentication, CertificateFile, CertificateFiles};
 use crate::diagnostic::Diagnostic;
 use crate::doubts;
 use crate::draft::{
-    AttachmentDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, KeyDraft, RouteDraft, TunnelDraft,
+    AttachmentDraft, AuthenticationDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, KeyDraft, RouteDraft,
+    TunnelDraft,
 };
 use crate::index::{AttachmentIndex, ConnectionIndex, TunnelIndex};
 use crate::prefix::Prefix;
 use crate::psk::PskSource;
 use crate::reader;
-use crate::report::{Complaint, Report};
+use crate::report::{At, Complaint, Report};
 use crate::resource::{
     AttachedPrefix, BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel,
 };
@@ -73,11 +76,31 @@ fn places(draft: &Draft, report: &Report<'_>) -> BTreeMap<Field, Diagnostic> {
         }
     }
     for (place, tunnel) in draft.tunnels.iter().enumerate() {
-        if let Some(key) = &tunnel.key
-            && let KeyDraft::File(path) = &key.value
-        {
-            let field = Field::PskFile(TunnelIndex::from_position(place));
-            note(field, &tunnel.head.label, "psk_file", key.offset, &path.to_string_lossy());
+        let index = TunnelIndex::from_position(place);
+        let mut file = |field: Field, key: &str, path: &At<PathBuf>| {
+            note(field, &tunnel.head.label, key, path.offset, &path.value.to_string_lossy());
+        };
+        match &tunnel.authentication {
+            Some(AuthenticationDraft::Psk { key, next }) => {
+                if let At { value: KeyDraft::File(path), offset } = key {
+                    file(Field::PskFile(index), "psk_file", &At { value: path.clone(), offset: *offset });
+                }
+                if let Some(At { value: KeyDraft::File(path), offset }) = next {
+                    file(Field::NextPskFile(index), "psk_next_file", &At { value: path.clone(), offset: *offset });
+                }
+            }
+            Some(AuthenticationDraft::Certificate(files)) => {
+                let field = |file| Field::CertificateFile(index, file);
+                file(field(CertificateFile::Certificate), "certificate_file", &files.certificate);
+                file(field(CertificateFile::PrivateKey), "private_key_file", &files.private_key);
+                for (nth, path) in files.authorities.iter().enumerate() {
+                    file(field(CertificateFile::Authority(nth)), "ca_files", path);
+                }
+                for (nth, path) in files.revocation_lists.iter().enumerate() {
+                    file(field(CertificateFile::RevocationList(nth)), "crl_files", path);
+                }
+            }
+            None => {}
         }
     }
     places
@@ -161,9 +184,19 @@ fn tunnel(draft: TunnelDraft, gateway: crate::index::GatewayIndex) -> Option<Vpn
         gateway,
         local_address: draft.local_address?.value,
         remote_address: draft.remote_address?.value,
-        psk: match draft.key?.value {
-            KeyDraft::Inline(psk) => PskSource::Inline(psk),
-            KeyDraft::File(path) => PskSource::File { path, psk: None },
+        authentication: match draft.authentication? {
+            AuthenticationDraft::Psk { key, next } => {
+                Authentication::Psk { key: source(key.value), next: next.map(|next| source(next.value)) }
+            }
+            AuthenticationDraft::Certificate(files) => Authentication::Certificate(CertificateFiles {
+                certificate: files.certificate.value,
+                private_key: files.private_key.value,
+                authorities: files.authorities.into_iter().map(|file| file.value).collect(),
+                revocation_lists: files.revocation_lists.into_iter().map(|file| file.value).collect(),
+                revocation: files.revocation,
+                rsa_padding: files.rsa_padding,
+                content: None,
+            }),
         },
         local_id: draft.local_id?,
         remote_id: draft.remote_id?,
@@ -181,6 +214,13 @@ fn tunnel(draft: TunnelDraft, gateway: crate::index::GatewayIndex) -> Option<Vpn
         ike: draft.ike?,
         esp: draft.esp?,
     })
+}
+
+fn source(draft: KeyDraft) -> PskSource {
+    match draft {
+        KeyDraft::Inline(psk) => PskSource::Inline(psk),
+        KeyDraft::File(path) => PskSource::File { path, psk: None },
+    }
 }
 
 fn route(draft: RouteDraft) -> Option<StaticRoute> {

@@ -12,7 +12,9 @@
 
 mod algorithm;
 mod asn;
+mod authentication;
 mod diagnostic;
+mod distinguished_name;
 mod doubts;
 mod draft;
 mod file;
@@ -41,7 +43,11 @@ mod suggestion;
 
 pub use algorithm::{EspEncryption, IkeEncryption, Integrity, KeyExchange, Prf};
 pub use asn::Asn;
+pub use authentication::{
+    Authentication, CertificateContent, CertificateFile, CertificateFiles, Revocation, RsaPadding,
+};
 pub use diagnostic::{Diagnostic, OutOfRange, Refusal};
+pub use distinguished_name::{DistinguishedName, DistinguishedNameError};
 pub use identity::{Identity, IdentityError};
 pub use index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, RouteIndex, TunnelIndex};
 pub use interface_address::{InterfaceAddress, InterfaceAddressError};

@@ -1,5 +1,6 @@
 //! From the tables of a resource file to drafts of its objects.
 
+mod authentication;
 mod route;
 mod tunnel;
 

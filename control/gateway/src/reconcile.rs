@@ -67,6 +67,8 @@ pub enum Effect {
     Forwarding,
     /// It takes hold while the tunnel goes on, when IKE next does what it is about.
     Hot,
+    /// The tunnel goes on as long as what its two ends have proved still holds.
+    Authentication,
     /// The tunnel is torn down and established anew. Two tunnels may have exchanged their addresses, so every
     /// tunnel of this effect is to be torn down before the first is established.
     Reestablish,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::asn::Asn;
+use crate::authentication::Authentication;
 use crate::identity::Identity;
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex};
 use crate::interface_address::InterfaceAddress;
@@ -13,7 +14,6 @@ use crate::number::numbers;
 use crate::outer::OuterParameters;
 use crate::parameters::{EspParameters, IkeParameters};
 use crate::prefix::Prefix;
-use crate::psk::PskSource;
 
 /// A router with an ASN and a route table of its own: one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,8 @@ pub struct VpnTunnel {
     pub local_address: IpAddr,
     /// One of the customer gateway's addresses, of the same family.
     pub remote_address: IpAddr,
-    /// The secret both sides know.
-    pub psk: PskSource,
+    /// How both sides prove who they are.
+    pub authentication: Authentication,
     /// What we call ourselves.
     pub local_id: Identity,
     /// What the peer must call itself.

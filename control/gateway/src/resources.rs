@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::authentication::{Authentication, CertificateContent, CertificateFile, CertificateFiles};
 use crate::diagnostic::{Diagnostic, Refusal};
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, TunnelIndex};
 use crate::interface_address::InterfaceAddress;
@@ -32,25 +34,45 @@ pub enum Field {
     ConnectionAddress(ConnectionIndex, usize),
     /// `vpn_tunnel.psk_file`.
     PskFile(TunnelIndex),
+    /// `vpn_tunnel.psk_next_file`.
+    NextPskFile(TunnelIndex),
+    /// One of the files of a tunnel with certificates.
+    CertificateFile(TunnelIndex, CertificateFile),
 }
 
 impl Resources {
-    /// Gives a tunnel the content of its `psk_file`. Without effect on a tunnel whose key stands in the resource file.
+    /// Gives a tunnel the content of its `psk_file` or `psk_next_file`, whichever the field is. Without effect on a
+    /// tunnel whose key stands in the resource file, and for other fields.
     ///
     /// # Errors
-    /// A diagnostic at the `psk_file` field when the content is no key. It shows nothing of the content.
-    pub fn supply_psk(&mut self, tunnel: TunnelIndex, content: &[u8]) -> Result<(), Box<Diagnostic>> {
-        match Psk::from_file_content(content) {
-            Ok(key) => {
-                if let Some(PskSource::File { psk, .. }) = self.tunnels.get_mut(tunnel.position()).map(|t| &mut t.psk) {
-                    *psk = Some(key);
+    /// A diagnostic at that field when the content is no key. It shows nothing of the content.
+    pub fn supply_psk(&mut self, field: Field, content: &[u8]) -> Result<(), Box<Diagnostic>> {
+        let key = Psk::from_file_content(content).map_err(|e| {
+            let problem = format!("holds a key that {e}");
+            Box::new(self.diagnostic(field, &problem, Some(&e.allowed())))
+        })?;
+        let source = match field {
+            Field::PskFile(tunnel) | Field::NextPskFile(tunnel) => {
+                match (self.tunnels.get_mut(tunnel.position()).map(|t| &mut t.authentication), field) {
+                    (Some(Authentication::Psk { key, .. }), Field::PskFile(_)) => Some(key),
+                    (Some(Authentication::Psk { next, .. }), _) => next.as_mut(),
+                    (Some(Authentication::Certificate(_)) | None, _) => None,
                 }
-                Ok(())
             }
-            Err(e) => {
-                let problem = format!("holds a key that {e}");
-                Err(Box::new(self.diagnostic(Field::PskFile(tunnel), &problem, Some(&e.allowed()))))
-            }
+            Field::Interface(_) | Field::ConnectionAddress(..) | Field::CertificateFile(..) => None,
+        };
+        if let Some(PskSource::File { psk, .. }) = source {
+            *psk = Some(key);
+        }
+        Ok(())
+    }
+
+    /// Gives a tunnel what its certificate files hold. Without effect on a tunnel that has none.
+    pub fn supply_certificates(&mut self, tunnel: TunnelIndex, content: Arc<CertificateContent>) {
+        if let Some(Authentication::Certificate(files)) =
+            self.tunnels.get_mut(tunnel.position()).map(|t| &mut t.authentication)
+        {
+            files.content = Some(content);
         }
     }
 
@@ -139,10 +161,22 @@ impl Resources {
     }
 
     /// The files whose content [`Resources::supply_psk`] waits for.
-    pub fn psk_files(&self) -> impl Iterator<Item = (TunnelIndex, &Path)> {
-        self.tunnels_indexed().filter_map(|(index, tunnel)| match &tunnel.psk {
-            PskSource::Inline(_) => None,
-            PskSource::File { path, .. } => Some((index, path.as_path())),
+    pub fn psk_files(&self) -> impl Iterator<Item = (Field, &Path)> {
+        self.tunnels_indexed().flat_map(|(index, tunnel)| {
+            let (key, next) = match &tunnel.authentication {
+                Authentication::Psk { key, next } => (key.path(), next.as_ref().and_then(PskSource::path)),
+                Authentication::Certificate(_) => (None, None),
+            };
+            let files = [(Field::PskFile(index), key), (Field::NextPskFile(index), next)];
+            files.into_iter().filter_map(|(field, path)| Some((field, path?)))
+        })
+    }
+
+    /// The tunnels whose files' content [`Resources::supply_certificates`] waits for.
+    pub fn certificate_files(&self) -> impl Iterator<Item = (TunnelIndex, &CertificateFiles)> {
+        self.tunnels_indexed().filter_map(|(index, tunnel)| match &tunnel.authentication {
+            Authentication::Psk { .. } => None,
+            Authentication::Certificate(files) => Some((index, files)),
         })
     }
 

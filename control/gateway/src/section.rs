@@ -62,6 +62,15 @@ impl<T> Found<T> {
             Self::Good(value) => Some(Some(value.value)),
         }
     }
+
+    /// As [`Found::optional`], with its place.
+    pub(crate) fn optional_at(self) -> Option<Option<At<T>>> {
+        match self {
+            Self::Absent => Some(None),
+            Self::Bad => None,
+            Self::Good(value) => Some(Some(value)),
+        }
+    }
 }
 
 impl<'r, 'i> Section<'r, 'i> {

@@ -237,7 +237,7 @@ fn what_is_missing_is_said_where_the_object_begins() {
             "f:+5: vpn_tunnel #2: vpn_connection is missing; allowed: the name of a vpn_connection",
             "f:+5: vpn_tunnel #2: local_address is missing; allowed: one of the connection's addresses",
             "f:+5: vpn_tunnel #2: remote_address is missing; allowed: one of the customer gateway's addresses",
-            "f:+5: vpn_tunnel #2: psk is missing; allowed: psk or psk_file",
+            "f:+5: vpn_tunnel #2: psk is missing; allowed: psk, psk_file, or certificate_file with private_key_file and ca_files",
             "f:+6: static_route #2: border_gateway is missing; allowed: the name of a border_gateway",
             "f:+6: static_route #2: destination is missing; allowed: a prefix, such as 10.2.0.0/16",
             "f:+6: static_route #2: vpn_connection is missing; allowed: one of vpn_connection, vpc_attachment, blackhole, reject",
@@ -248,18 +248,16 @@ fn what_is_missing_is_said_where_the_object_begins() {
 #[test]
 fn no_key_is_ever_shown() {
     let psk = "psk = \"correct_horse_battery\"            # or psk_file = \"/etc/bordergate/tun-1.psk\"";
-    let rules = "1 to 128 letters, digits and punctuation of ASCII, not beginning with 0x or 0s";
+    let rules =
+        "1 to 128 letters, digits and punctuation of ASCII, or 0x and hexadecimal or 0s and base64 of as many bytes";
     let long = format!("psk = \"{}\"", "k".repeat(129));
     for (written, problem) in [
         ("psk = \"\"", format!("psk is empty; allowed: {rules}")),
         (long.as_str(), format!("psk is too long; allowed: {rules}")),
-        (
-            "psk = \"0xc0ffee\"",
-            format!("psk begins with 0x or 0s, which peers read as hexadecimal or base64; allowed: {rules}"),
-        ),
+        ("psk = \"0xc0ffee!\"", format!("psk begins with 0x, but what follows is not hexadecimal; allowed: {rules}")),
         (
             "psk = \"0\\u0053c0ffee\"",
-            format!("psk begins with 0x or 0s, which peers read as hexadecimal or base64; allowed: {rules}"),
+            format!("psk begins with 0s, but what follows is not base64 with its padding; allowed: {rules}"),
         ),
         ("psk = \"c0ffee and milk\"", format!("psk contains a space or a character outside ASCII; allowed: {rules}")),
         ("psk = \"c0ffee-咖啡\"", format!("psk contains a space or a character outside ASCII; allowed: {rules}")),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use bordergate_gateway::{
-    AdminState, AttachmentIndex, Field, GatewayIndex, Identity, IkeParameters, NextHop, PskSource, Resources, Startup,
-    TunnelIndex, UdpEncapsulation, Weight, WeightedTunnel, valid_routes,
+    AdminState, AttachmentIndex, Authentication, Field, GatewayIndex, Identity, IkeParameters, NextHop, PskSource,
+    Resources, Startup, TunnelIndex, UdpEncapsulation, Weight, WeightedTunnel, valid_routes,
 };
 
 const STATIC: &str = include_str!("../../../examples/static.toml");
@@ -38,7 +38,7 @@ fn static_example_reads_as_written() {
     let tunnel = resources.tunnel(TunnelIndex(0));
     assert_eq!(tunnel.name.as_str(), "tun-1");
     assert_eq!(tunnel.local_address, "203.0.113.1".parse::<std::net::IpAddr>().unwrap());
-    assert_eq!(tunnel.psk.psk().unwrap().secret(), b"correct_horse_battery");
+    assert_eq!(tunnel.authentication.psk().unwrap().secret(), b"correct_horse_battery");
     assert_eq!(tunnel.local_id, Identity::Ipv4("203.0.113.1".parse().unwrap()));
     assert_eq!(tunnel.remote_prefixes, ["10.2.0.0/16".parse().unwrap()]);
     assert_eq!(tunnel.ike.encryption.len(), 2);
@@ -149,23 +149,23 @@ fn the_full_example_reads_as_written() {
 fn keys_come_from_files_through_the_same_check() {
     let mut resources = clean("two-tenants.toml", TWO_TENANTS);
     let files: Vec<_> = resources.psk_files().map(|(index, path)| (index, path.to_owned())).collect();
-    assert_eq!(files[0], (TunnelIndex(2), "/etc/bordergate/b-1.psk".into()));
+    assert_eq!(files[0], (Field::PskFile(TunnelIndex(2)), "/etc/bordergate/b-1.psk".into()));
     assert_eq!(files.len(), 2);
 
-    assert_eq!(resources.supply_psk(TunnelIndex(2), b"from_a_file\n"), Ok(()));
-    assert_eq!(resources.tunnel(TunnelIndex(2)).psk.psk().unwrap().secret(), b"from_a_file");
+    assert_eq!(resources.supply_psk(Field::PskFile(TunnelIndex(2)), b"from_a_file\n"), Ok(()));
+    assert_eq!(resources.tunnel(TunnelIndex(2)).authentication.psk().unwrap().secret(), b"from_a_file");
 
-    let error = resources.supply_psk(TunnelIndex(3), b"0xsecret").unwrap_err().to_string();
+    let error = resources.supply_psk(Field::PskFile(TunnelIndex(3)), b"0xsecret").unwrap_err().to_string();
     let line = TWO_TENANTS.lines().position(|line| line.contains("b-2.psk")).unwrap() + 1;
     assert_eq!(
         error,
         format!(
             "two-tenants.toml:{line}: vpn_tunnel \"b-2\": psk_file = \"/etc/bordergate/b-2.psk\" holds a key that \
-             begins with 0x or 0s, which peers read as hexadecimal or base64; allowed: 1 to 128 letters, digits and \
-             punctuation of ASCII, not beginning with 0x or 0s"
+             begins with 0x, but what follows is not hexadecimal; allowed: 1 to 128 letters, digits and punctuation \
+             of ASCII, or 0x and hexadecimal or 0s and base64 of as many bytes"
         )
     );
-    assert_eq!(resources.tunnel(TunnelIndex(3)).psk.psk(), None);
+    assert_eq!(resources.tunnel(TunnelIndex(3)).authentication.psk(), None);
 }
 
 #[test]
@@ -182,11 +182,14 @@ fn the_host_can_complain_at_the_right_place() {
 #[test]
 fn debug_shows_no_key() {
     let mut resources = clean("two-tenants.toml", TWO_TENANTS);
-    resources.supply_psk(TunnelIndex(2), b"from_a_file").unwrap();
+    resources.supply_psk(Field::PskFile(TunnelIndex(2)), b"from_a_file").unwrap();
     let shown = format!("{resources:#?}");
     assert!(shown.contains("redacted"));
     for secret in ["first_key", "second_key", "from_a_file"] {
         assert!(!shown.contains(secret), "{secret}");
     }
-    assert!(matches!(resources.tunnel(TunnelIndex(0)).psk, PskSource::Inline(_)));
+    assert!(matches!(
+        &resources.tunnel(TunnelIndex(0)).authentication,
+        Authentication::Psk { key: PskSource::Inline(_), .. }
+    ));
 }

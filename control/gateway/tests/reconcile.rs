@@ -2,7 +2,7 @@
 
 use bordergate_gateway::{
     AttachmentField, AttachmentIndex, Change, ConnectionField, ConnectionIndex, CustomerField, CustomerIndex, Effect,
-    GatewayField, GatewayIndex, Resources, RouteIndex, Step, TunnelField, TunnelIndex, difference,
+    Field, GatewayField, GatewayIndex, Resources, RouteIndex, Step, TunnelField, TunnelIndex, difference,
 };
 
 const GOOD: &str = include_str!("../../../examples/static.toml");
@@ -14,7 +14,7 @@ fn parse(text: &str) -> Resources {
 
 #[test]
 fn every_tunnel_field_has_its_cost() {
-    use Effect::{Forwarding, Hot, Reestablish};
+    use Effect::{Authentication, Forwarding, Hot, Reestablish};
     let cases = [
         (
             "remote_address = \"198.51.100.2\"",
@@ -23,8 +23,13 @@ fn every_tunnel_field_has_its_cost() {
             Reestablish,
         ),
         ("local_address = \"203.0.113.1\"", "local_address = \"203.0.113.2\"", TunnelField::LocalAddress, Reestablish),
-        ("psk = \"correct_horse_battery\"", "psk = \"correct_horse_staple!\"", TunnelField::Psk, Reestablish),
-        ("psk = \"correct_horse_battery\"", "psk_file = \"/x\"", TunnelField::Psk, Reestablish),
+        (
+            "psk = \"correct_horse_battery\"",
+            "psk = \"correct_horse_staple!\"",
+            TunnelField::Authentication,
+            Authentication,
+        ),
+        ("psk = \"correct_horse_battery\"", "psk_file = \"/x\"", TunnelField::Authentication, Authentication),
         ("local_id = \"203.0.113.1\"", "local_id = \"us.example\"", TunnelField::LocalId, Reestablish),
         ("remote_id = \"198.51.100.2\"", "remote_id = \"them@example\"", TunnelField::RemoteId, Reestablish),
         ("admin = \"up\"", "admin = \"down\"", TunnelField::Admin, Hot),
@@ -257,8 +262,8 @@ fn an_object_in_front_only_renumbers() {
 fn a_key_that_moves_to_a_file_is_the_same_key() {
     let old = parse(GOOD);
     let mut new = parse(&GOOD.replacen("psk = \"correct_horse_battery\"", "psk_file = \"/x\"", 1));
-    new.supply_psk(TunnelIndex(0), b"correct_horse_battery\n").unwrap();
+    new.supply_psk(Field::PskFile(TunnelIndex(0)), b"correct_horse_battery\n").unwrap();
     assert_eq!(difference(&old, &new), []);
-    new.supply_psk(TunnelIndex(0), b"another_horse\n").unwrap();
+    new.supply_psk(Field::PskFile(TunnelIndex(0)), b"another_horse\n").unwrap();
     assert_eq!(difference(&old, &new).len(), 1);
 }

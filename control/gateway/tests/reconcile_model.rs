@@ -63,7 +63,7 @@ impl State {
                 (TunnelField::BorderGateway, gateway_name(t.gateway)),
                 (TunnelField::LocalAddress, text(t.local_address)),
                 (TunnelField::RemoteAddress, text(t.remote_address)),
-                (TunnelField::Psk, text(t.psk.psk().map(|psk| psk.secret()))),
+                (TunnelField::Authentication, text(t.authentication.psk().map(|psk| psk.secret()))),
                 (TunnelField::LocalId, text(&t.local_id)),
                 (TunnelField::RemoteId, text(&t.remote_id)),
                 (TunnelField::Admin, text(t.admin)),

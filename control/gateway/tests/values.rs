@@ -155,22 +155,27 @@ fn values() {
         (
             "local_id = \"203.0.113.1\"",
             "local_id = \"\"",
-            "f:{}: vpn_tunnel \"tun-1\": local_id = \"\" is empty; allowed: an IPv4 or IPv6 address, a domain name, or user@domain",
+            "f:{}: vpn_tunnel \"tun-1\": local_id = \"\" is empty; allowed: an IPv4 or IPv6 address, a domain name, user@domain, a distinguished name (CN=...), or keyid:...",
         ),
         (
             "local_id = \"203.0.113.1\"",
             "local_id = \"300.0.113.1\"",
-            "f:{}: vpn_tunnel \"tun-1\": local_id = \"300.0.113.1\" is not an identity; allowed: an IPv4 or IPv6 address, a domain name, or user@domain",
+            "f:{}: vpn_tunnel \"tun-1\": local_id = \"300.0.113.1\" is not an identity; allowed: an IPv4 or IPv6 address, a domain name, user@domain, a distinguished name (CN=...), or keyid:...",
         ),
         (
             "local_id = \"203.0.113.1\"",
             "local_id = \"@gateway.example\"",
-            "f:{}: vpn_tunnel \"tun-1\": local_id = \"@gateway.example\" begins with @: write the name alone; allowed: an IPv4 or IPv6 address, a domain name, or user@domain",
+            "f:{}: vpn_tunnel \"tun-1\": local_id = \"@gateway.example\" begins with @: write the name alone; allowed: an IPv4 or IPv6 address, a domain name, user@domain, a distinguished name (CN=...), or keyid:...",
         ),
         (
             "local_id = \"203.0.113.1\"",
-            "local_id = \"C=CN, CN=gateway\"",
-            "f:{}: vpn_tunnel \"tun-1\": local_id = \"C=CN, CN=gateway\" is not an identity; allowed: an IPv4 or IPv6 address, a domain name, or user@domain",
+            "local_id = \"C=CN, CN\"",
+            "f:{}: vpn_tunnel \"tun-1\": local_id = \"C=CN, CN\" is not a distinguished name; allowed: CN=gw.example, O=Example: types out of CN, SN, serialNumber, C, L, ST, STREET, O, OU, title, GN, DC, UID, E, emailAddress",
+        ),
+        (
+            "local_id = \"203.0.113.1\"",
+            "local_id = \"keyid:0xabc\"",
+            "f:{}: vpn_tunnel \"tun-1\": local_id = \"keyid:0xabc\" is not a key-ID; allowed: keyid: and 1 to 128 characters of ASCII without spaces, or 0x and hexadecimal",
         ),
         (
             "admin = \"up\"",
@@ -348,7 +353,7 @@ fn fields() {
         (
             "admin = \"up\"",
             "ikeVersion = \"v1\"",
-            "f:{}: vpn_tunnel \"tun-1\": ikeVersion is not a field here; allowed: name, vpn_connection, local_address, remote_address, psk, psk_file, local_id, remote_id, admin, paused, startup, local_prefixes, remote_prefixes, udp_encapsulation, bandwidth_mbps, weight, inner_address, peer_inner_address, outer, ike, esp",
+            "f:{}: vpn_tunnel \"tun-1\": ikeVersion is not a field here; allowed: name, vpn_connection, local_address, remote_address, psk, psk_file, psk_next, psk_next_file, certificate_file, private_key_file, ca_files, crl_files, crl, rsa_padding, local_id, remote_id, admin, paused, startup, local_prefixes, remote_prefixes, udp_encapsulation, bandwidth_mbps, weight, inner_address, peer_inner_address, outer, ike, esp",
         ),
         (
             "[vpn_tunnel.esp]",

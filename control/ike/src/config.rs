@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 use crate::algorithm::{ADDITIONAL_KEY_EXCHANGES, EspCipher, IkeCipher, Integrity, KeGroup, PrfAlgorithm};
+use crate::authentication::Authentication;
 use crate::identity::Identity;
 use crate::selector::TrafficSelector;
 
@@ -35,8 +35,8 @@ pub struct TunnelConfig {
     pub local_id: Identity,
     /// Who the peer has to be.
     pub remote_id: Identity,
-    /// The secret both ends share.
-    pub psk: Psk,
+    /// How both ends prove who they are.
+    pub authentication: Authentication,
     /// Whether the tunnel is wanted at all.
     pub admin: Admin,
     /// Who speaks first.
@@ -67,7 +67,7 @@ impl TunnelConfig {
         let cbc = self.ike.encryption.iter().any(|c| !c.is_aead());
         let esp_cbc = self.esp.encryption.iter().any(|c| !c.is_aead());
         let empty = [
-            ("psk", self.psk.is_empty()),
+            ("psk", self.authentication.is_empty()),
             ("ike.key_exchange", self.ike.key_exchange.is_empty()),
             ("ike.additional_key_exchange", self.ike.additional_key_exchange.iter().any(Vec::is_empty)),
             ("ike.encryption", self.ike.encryption.is_empty()),
@@ -91,6 +91,12 @@ impl TunnelConfig {
         }
         if self.local_selectors.len() > MAX_SELECTORS || self.remote_selectors.len() > MAX_SELECTORS {
             return Err(ConfigError::TooManySelectors);
+        }
+        if let Authentication::Certificate { local, .. } = &self.authentication
+            && !local.is_of(&self.local_id)
+        {
+            let (local_id, found) = (self.local_id.clone(), local.identities());
+            return Err(ConfigError::CertificateIdentity { local_id, found });
         }
         if self.local.is_ipv4() != self.remote.is_ipv4() {
             return Err(ConfigError::AddressFamilies { local: self.local, remote: self.remote });
@@ -173,32 +179,6 @@ impl Default for Retry {
     }
 }
 
-/// A pre-shared key: wiped when dropped, never formatted.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Psk(Zeroizing<Vec<u8>>);
-
-impl Psk {
-    /// Takes the key's bytes as they are; a text key is its UTF-8 without a terminator.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(Zeroizing::new(bytes.into()))
-    }
-
-    /// Whether there is no key at all, which [`crate::Endpoint::configure`] refuses.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Psk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Psk(redacted)")
-    }
-}
-
 /// Why a tunnel could not be configured.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
@@ -225,6 +205,14 @@ pub enum ConfigError {
         local: IpAddr,
         /// The peer's address.
         remote: IpAddr,
+    },
+    /// Our certificate does not say that we are who we are to be, so no peer would believe it.
+    #[error("local_id {local_id} is not in our certificate, which is for {found}")]
+    CertificateIdentity {
+        /// Who we are to be.
+        local_id: Identity,
+        /// Who we could be.
+        found: String,
     },
     /// A list or the key is empty.
     #[error("{0} must not be empty")]

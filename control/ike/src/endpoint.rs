@@ -8,6 +8,7 @@ use rand_core::CryptoRng;
 
 use crate::action::Action;
 use crate::allowance::FAILED_AUTHENTICATION;
+use crate::authentication::Authentication;
 use crate::child::{ChildSa, SpiAllocator};
 use crate::config::{Admin, ConfigError, Startup, TunnelConfig, TunnelId};
 use crate::cookie::CookieJar;
@@ -23,6 +24,8 @@ use crate::tunnel::Tunnel;
 pub struct Context<'a> {
     /// The current time; it never runs backwards.
     pub now: Instant,
+    /// The time of day, in seconds since 1970: certificates say from when to when they are valid.
+    pub unix_time: u64,
     /// The random source.
     pub rng: &'a mut dyn CryptoRng,
     /// Where inbound ESP SPIs come from.
@@ -83,6 +86,31 @@ impl Endpoint {
         self.tunnels.insert(tunnel, Tunnel::new(config, ctx.now));
         if wanted {
             self.begin(tunnel, ctx);
+        }
+        Ok(())
+    }
+
+    /// Has a tunnel authenticate in another way from now on. What is up stays up if what its peer has proved still
+    /// holds: the pre-shared key it used is still one of ours, its certificate is still good. Otherwise it is deleted
+    /// and set up anew.
+    ///
+    /// # Errors
+    /// [`ConfigError`] as [`Endpoint::configure`] has it; nothing has changed then.
+    pub fn set_authentication(
+        &mut self,
+        tunnel: TunnelId,
+        authentication: Authentication,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), ConfigError> {
+        let Some(known) = self.tunnels.get_mut(&tunnel) else { return Ok(()) };
+        let config = TunnelConfig { authentication, ..known.config.clone() };
+        config.check()?;
+        let current = known.current.and_then(|spi| self.sas.get(&spi));
+        let doubt = current.and_then(|sa| Some((sa.spi, sa.doubt(&known.config, &config, ctx.unix_time)?)));
+        known.config = config;
+        if let Some((spi, reason)) = doubt {
+            self.close_sa(spi, ctx);
+            self.on_ended(tunnel, spi, reason, ctx);
         }
         Ok(())
     }
@@ -206,6 +234,7 @@ impl Endpoint {
             ike: suites.map(|(ike, _)| ike),
             esp: suites.map(|(_, esp)| esp),
             encapsulated: sa.is_some_and(IkeSa::encapsulated),
+            uses_next_psk: sa.is_some_and(IkeSa::uses_next_psk),
             counters: known.counters,
         })
     }

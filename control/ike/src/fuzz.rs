@@ -1,5 +1,10 @@
-//! The codec as its fuzz target sees it: what was read and is written again reads the same.
+//! The codec and the reader of certificates as their fuzz targets see them: what was read and is written again reads
+//! the same.
 
+use crate::authentication::{
+    Authority, Certificate, Credential, RevocationList, RevocationPolicy, RsaPadding, Signed, Trust, TrustError,
+};
+use crate::distinguished_name::DistinguishedName;
 use crate::message::{Chain, Delete, HEADER_BYTES, Header, Payloads, kind, selectors_body};
 
 /// Panics where it does not. Input: 0 and a datagram, or the type of the first payload and a chain.
@@ -62,6 +67,8 @@ fn write(payloads: &Payloads<'_>) -> Chain {
             chain.push(kind, body);
         }
     }
+    payloads.certificates.iter().for_each(|der| chain.push_certificate(der));
+    payloads.certificate_requests.iter().for_each(|hashes| chain.push_certificate_request(hashes));
     if let Some((method, proof)) = payloads.auth {
         chain.push_auth(method, proof);
     }
@@ -82,4 +89,65 @@ fn write(payloads: &Payloads<'_>) -> Chain {
         }
     }
     chain
+}
+
+/// What reads certificates, whoever sent them: nothing panics, names and signatures that were read and are written
+/// again read the same, and nobody is believed but who holds a certificate of the authority.
+///
+/// Input: 0 and certificates, each behind two bytes of its length; 1 and a revocation list; 2 and a distinguished name;
+/// 3, a method and AUTH's data; 4 and a file in PEM.
+pub fn certificate_holds(input: &[u8]) {
+    match input {
+        [0, rest @ ..] => chain_holds(rest),
+        [1, list @ ..] => {
+            if let Ok(lists) = RevocationList::all_from_pem(list) {
+                let trusted = Trust::new(authority(), lists, RevocationPolicy::Strict);
+                assert!(trusted.is_ok() || matches!(trusted, Err(TrustError::ForgedList { .. })));
+            }
+        }
+        [2, name @ ..] => {
+            if let Some(name) = DistinguishedName::from_der(name) {
+                assert_eq!(DistinguishedName::from_der(name.as_der()).as_ref(), Some(&name));
+                assert!(name.is(&name) && !name.to_string().contains('\u{1b}'));
+            }
+        }
+        [3, method, data @ ..] => {
+            if let Ok(signed) = Signed::from_wire(*method, data) {
+                let (method, data) = signed.to_wire();
+                assert_eq!(Signed::from_wire(method, &data), Ok(signed));
+            }
+        }
+        [4, file @ ..] => {
+            let _ = Authority::all_from_pem(file);
+            let _ = Credential::from_pem(file, file, RsaPadding::Pss);
+        }
+        _ => {}
+    }
+}
+
+fn chain_holds(mut rest: &[u8]) {
+    let mut chain = Vec::new();
+    while let [high, low, behind @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let Some((der, behind)) = behind.split_at_checked(length) else { break };
+        chain.extend(Certificate::from_der(der));
+        rest = behind;
+    }
+    let Some(end) = chain.first() else { return };
+    assert!(!end.identities().contains('\u{1b}'));
+    let trust = Trust::new(authority(), Vec::new(), RevocationPolicy::Lenient).expect("one authority");
+    // 1 January 2026.
+    if trust.judge(&chain, 1_767_225_600).is_ok() {
+        let known = [
+            &include_bytes!("../tests/certificates/p256.pem")[..],
+            include_bytes!("../tests/certificates/branch.pem"),
+            include_bytes!("../tests/certificates/root.pem"),
+        ];
+        let known = known.iter().flat_map(|pem| Authority::all_from_pem(pem).expect("certificates"));
+        assert!(known.into_iter().any(|known| known.signed_the_same_as(end)), "{end:?} is believed");
+    }
+}
+
+fn authority() -> Vec<Authority> {
+    Authority::all_from_pem(include_bytes!("../tests/certificates/root.pem")).expect("a certificate")
 }

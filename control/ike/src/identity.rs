@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::distinguished_name::DistinguishedName;
+
 /// An identity as it stands in an ID payload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identity {
@@ -12,6 +14,10 @@ pub enum Identity {
     Name(String),
     /// ID_RFC822_ADDR: `user@name`.
     Mail(String),
+    /// ID_DER_ASN1_DN: a distinguished name, compared attribute by attribute.
+    DistinguishedName(DistinguishedName),
+    /// ID_KEY_ID: bytes that both ends know, compared as they are.
+    KeyId(Vec<u8>),
     /// Any other type, or text that is not UTF-8: compared byte by byte.
     Opaque {
         /// The ID type.
@@ -49,6 +55,8 @@ impl Identity {
             }
             ID_FQDN => text().map_or_else(|_| opaque(), Self::Name),
             ID_RFC822_ADDR => text().map_or_else(|_| opaque(), Self::Mail),
+            ID_DER_ASN1_DN => DistinguishedName::from_der(data).map_or_else(opaque, Self::DistinguishedName),
+            ID_KEY_ID => Self::KeyId(data.to_vec()),
             _ => opaque(),
         }
     }
@@ -57,9 +65,15 @@ impl Identity {
     pub(crate) fn is(&self, expected: &Self) -> bool {
         match (self, expected) {
             (Self::Name(a), Self::Name(b)) | (Self::Mail(a), Self::Mail(b)) => a.eq_ignore_ascii_case(b),
+            (Self::DistinguishedName(a), Self::DistinguishedName(b)) => a.is_either_way(b),
             (
-                Self::Address(_) | Self::Name(_) | Self::Mail(_) | Self::Opaque { .. },
-                Self::Address(_) | Self::Name(_) | Self::Mail(_) | Self::Opaque { .. },
+                Self::Address(_)
+                | Self::Name(_)
+                | Self::Mail(_)
+                | Self::DistinguishedName(_)
+                | Self::KeyId(_)
+                | Self::Opaque { .. },
+                _,
             ) => self == expected,
         }
     }
@@ -71,6 +85,8 @@ impl Identity {
             Self::Address(IpAddr::V6(a)) => (ID_IPV6_ADDR, a.octets().to_vec()),
             Self::Name(name) => (ID_FQDN, name.clone().into_bytes()),
             Self::Mail(mail) => (ID_RFC822_ADDR, mail.clone().into_bytes()),
+            Self::DistinguishedName(name) => (ID_DER_ASN1_DN, name.as_der().to_vec()),
+            Self::KeyId(bytes) => (ID_KEY_ID, bytes.clone()),
             Self::Opaque { kind, data } => (*kind, data.clone()),
         };
         let mut body = vec![kind, 0, 0, 0];
@@ -85,19 +101,35 @@ impl fmt::Display for Identity {
             Self::Address(address) => write!(f, "{address}"),
             // What a peer sent ends up in logs and on terminals.
             Self::Name(text) | Self::Mail(text) => write!(f, "{}", text.escape_debug()),
+            Self::DistinguishedName(name) => write!(f, "{name}"),
+            Self::KeyId(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) if text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()) => {
+                    write!(f, "keyid:{text}")
+                }
+                Ok(_) | Err(_) => {
+                    f.write_str("keyid:0x")?;
+                    hexadecimal(f, bytes)
+                }
+            },
             Self::Opaque { kind, data } => {
                 write!(f, "type {kind}:")?;
-                data.iter().take(32).try_for_each(|b| write!(f, "{b:02x}"))?;
-                if data.len() > 32 { f.write_str("...") } else { Ok(()) }
+                hexadecimal(f, data)
             }
         }
     }
+}
+
+fn hexadecimal(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().take(32).try_for_each(|b| write!(f, "{b:02x}"))?;
+    if bytes.len() > 32 { f.write_str("...") } else { Ok(()) }
 }
 
 const ID_IPV4_ADDR: u8 = 1;
 const ID_FQDN: u8 = 2;
 const ID_RFC822_ADDR: u8 = 3;
 const ID_IPV6_ADDR: u8 = 5;
+const ID_DER_ASN1_DN: u8 = 9;
+const ID_KEY_ID: u8 = 11;
 
 #[cfg(test)]
 mod tests {
@@ -117,6 +149,25 @@ mod tests {
         let short = Identity::from_wire(ID_IPV4_ADDR, &[1, 2, 3]);
         assert_eq!(short, Identity::Opaque { kind: 1, data: vec![1, 2, 3] });
         assert_eq!(short.to_string(), "type 1:010203");
+    }
+
+    #[test]
+    fn every_kind_reads_as_it_was_written() {
+        let name = DistinguishedName::from_attributes([("O", "Example"), ("CN", "gw")]).unwrap();
+        for (kind, identity, shown) in [
+            (9, Identity::DistinguishedName(name), "O=Example, CN=gw"),
+            (11, Identity::KeyId(b"branch-7".to_vec()), "keyid:branch-7"),
+            (11, Identity::KeyId(vec![0, 0xff]), "keyid:0x00ff"),
+            (5, Identity::from_text("2001:db8::1"), "2001:db8::1"),
+            (3, Identity::from_text("ops@example.com"), "ops@example.com"),
+        ] {
+            let payload = identity.to_payload();
+            assert_eq!(payload[..4], [kind, 0, 0, 0]);
+            assert_eq!(Identity::from_wire(kind, &payload[4..]), identity);
+            assert_eq!(identity.to_string(), shown);
+        }
+        // What says that it is a distinguished name and is none stays what it is.
+        assert_eq!(Identity::from_wire(9, &[0x30, 1]), Identity::Opaque { kind: 9, data: vec![0x30, 1] });
     }
 
     #[test]

@@ -25,10 +25,12 @@ mod action;
 mod admission;
 mod algorithm;
 mod allowance;
+mod authentication;
 mod child;
 mod config;
 mod cookie;
 mod crypto;
+mod distinguished_name;
 mod endpoint;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
@@ -49,15 +51,18 @@ pub use action::Action;
 pub use algorithm::{
     ADDITIONAL_KEY_EXCHANGES, EspCipher, EspSuite, IkeCipher, IkeSuite, Integrity, KeGroup, PrfAlgorithm,
 };
-pub use child::{ChildSa, EspKey, SpiAllocator, UdpEncapsulation};
-pub use config::{
-    Admin, ConfigError, EspProposal, IkeProposal, MAX_SELECTORS, Psk, Retry, Startup, TunnelConfig, TunnelId,
+pub use authentication::{
+    Authentication, Authority, Credential, CredentialError, PemError, Psk, RevocationList, RevocationPolicy,
+    RsaPadding, Trust, TrustError,
 };
+pub use child::{ChildSa, EspKey, SpiAllocator, UdpEncapsulation};
+pub use config::{Admin, ConfigError, EspProposal, IkeProposal, MAX_SELECTORS, Retry, Startup, TunnelConfig, TunnelId};
+pub use distinguished_name::DistinguishedName;
 pub use endpoint::{Context, Endpoint};
 pub use identity::Identity;
 pub use message::ParseError;
 pub use rand_core::CryptoRng;
-pub use reason::{DownReason, End, Exchange, Lifetime, Protocol, Violation};
+pub use reason::{CertificateFault, DownReason, End, Exchange, Lifetime, Protocol, Violation};
 pub use selector::{SelectorError, TrafficSelector};
 pub use status::{EndpointCounters, TunnelCounters, TunnelState, TunnelStatus};
 pub use trace::{TraceDirection, TraceEntry, TraceHeader, TraceMark, TracePayload};

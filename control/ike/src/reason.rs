@@ -24,6 +24,74 @@ pub enum DownReason {
         /// The identity we sent.
         local_id: Identity,
     },
+    /// A certificate's time is over.
+    #[error("the certificate of {subject} expired on {since}")]
+    CertificateExpired {
+        /// Whose certificate.
+        subject: String,
+        /// Its last second.
+        since: String,
+    },
+    /// The peer's certificate is somebody else's.
+    #[error("the peer says it is {identity}, but its certificate is for {found}")]
+    CertificateIdentity {
+        /// As the peer says.
+        identity: Identity,
+        /// What its certificate says.
+        found: String,
+    },
+    /// The peer proves itself by a signature, and there is nothing to check it with.
+    #[error("the peer sent no certificate")]
+    CertificateMissing,
+    /// A certificate's time has not come.
+    #[error("the certificate of {subject} is not valid before {from}")]
+    CertificateNotYetValid {
+        /// Whose certificate.
+        subject: String,
+        /// Its first second.
+        from: String,
+    },
+    /// The peer answered AUTHENTICATION_FAILED to our certificate.
+    #[error(
+        "the peer rejected our authentication as {local_id} with the certificate of {subject}{}",
+        if *.other_authorities { ", which comes from an authority that it does not ask for" } else { "" }
+    )]
+    CertificateRejected {
+        /// The identity we sent.
+        local_id: Identity,
+        /// Our certificate's subject.
+        subject: String,
+        /// Whether the peer has said which authorities it trusts, and ours is none of them.
+        other_authorities: bool,
+    },
+    /// An authority has revoked a certificate.
+    #[error("the certificate of {subject} (serial number {serial}) was revoked by {issuer}")]
+    CertificateRevoked {
+        /// Whose certificate.
+        subject: String,
+        /// Its serial number, in hexadecimal.
+        serial: String,
+        /// Who revoked it.
+        issuer: String,
+    },
+    /// No path leads from the peer's certificate to an authority of ours.
+    #[error(
+        "the certificate of {subject} comes from nobody we trust: {issuer} is not among our certificate authorities"
+    )]
+    CertificateUntrusted {
+        /// Whose certificate.
+        subject: String,
+        /// Where the path ends.
+        issuer: String,
+    },
+    /// A certificate on the way to an authority does not do.
+    #[error("the certificate of {subject} cannot be used: {fault}")]
+    CertificateUnusable {
+        /// Whose certificate.
+        subject: String,
+        /// Why not.
+        fault: CertificateFault,
+    },
     /// No attempt has ended yet.
     #[error("connecting: nothing has failed yet")]
     Connecting,
@@ -43,6 +111,9 @@ pub enum DownReason {
         /// What the peer asked for: an IANA number, e.g. 14 for modp2048.
         asked: u16,
     },
+    /// What the peer had proved is not asked for any more.
+    #[error("the tunnel was proved by a key that has been replaced since")]
+    KeyReplaced,
     /// The lifetime is over; an initiator sets the tunnel up anew at once.
     #[error("the {lifetime} SA reached its lifetime of {seconds} s")]
     LifetimeExpired {
@@ -69,6 +140,12 @@ pub enum DownReason {
         exchange: Exchange,
         /// What was wrong.
         error: ParseError,
+    },
+    /// The peer accepts no signature that our key makes.
+    #[error("the peer accepts no signature of our {key} key: it has not announced a hash algorithm for it")]
+    NoCommonSignature {
+        /// The kind of our key.
+        key: &'static str,
     },
     /// No common proposal.
     #[error(
@@ -121,6 +198,14 @@ pub enum DownReason {
     /// An operator had the tunnel set up anew.
     #[error("the tunnel was reset by an operator")]
     Reset,
+    /// Nobody says whether a certificate has been revoked, and the configuration wants to know.
+    #[error("whether the certificate of {subject} was revoked is not known: there is no current list of {issuer}")]
+    RevocationUnknown {
+        /// Whose certificate.
+        subject: String,
+        /// Who should say.
+        issuer: String,
+    },
     /// The selectors have nothing in common.
     #[error(
         "traffic selectors refused: ours are {local} behind us and {remote} behind the peer; {}",
@@ -148,18 +233,32 @@ pub enum DownReason {
         /// The payload type.
         payload: u8,
     },
-    /// The peer authenticates otherwise than with a pre-shared key.
+    /// The peer authenticates otherwise than the configuration says.
     #[error(
-        "the peer wants to authenticate with {}, we accept a pre-shared key only",
-        .method.map_or_else(|| "EAP".to_owned(), |m| format!("method {m}"))
+        "the peer wants to authenticate with {}, we accept {expected} only",
+        .method.map_or("EAP", authentication_method)
     )]
     UnsupportedAuthentication {
         /// The AUTH method; `None` if there was no AUTH payload, which asks for EAP.
         method: Option<u8>,
+        /// What the configuration says.
+        expected: &'static str,
+    },
+    /// The peer signed with an algorithm that we do not accept.
+    #[error("the peer signs with {algorithm}, which is not accepted")]
+    UnsupportedSignature {
+        /// Which one.
+        algorithm: String,
     },
     /// We checked the peer's AUTH and it was wrong.
     #[error("the pre-shared key is wrong: {peer} is who it should be but its proof does not match our key")]
     WrongPsk {
+        /// The peer's identity, which did match.
+        peer: Identity,
+    },
+    /// We checked the peer's signature and it was wrong.
+    #[error("the signature is wrong: {peer} has a certificate that we trust but has not signed with its key")]
+    WrongSignature {
         /// The peer's identity, which did match.
         peer: Identity,
     },
@@ -171,13 +270,23 @@ impl DownReason {
         match self {
             Self::AdminDown => "admin_down",
             Self::AuthenticationRejected { .. } => "authentication_rejected",
+            Self::CertificateExpired { .. } => "certificate_expired",
+            Self::CertificateIdentity { .. } => "certificate_identity",
+            Self::CertificateMissing => "certificate_missing",
+            Self::CertificateNotYetValid { .. } => "certificate_not_yet_valid",
+            Self::CertificateRejected { .. } => "certificate_rejected",
+            Self::CertificateRevoked { .. } => "certificate_revoked",
+            Self::CertificateUntrusted { .. } => "certificate_untrusted",
+            Self::CertificateUnusable { .. } => "certificate_unusable",
             Self::Connecting => "connecting",
             Self::IdentityMismatch { .. } => "identity_mismatch",
             Self::InvalidKeyExchange { .. } => "invalid_key_exchange",
+            Self::KeyReplaced => "key_replaced",
             Self::LifetimeExpired { .. } => "lifetime_expired",
             Self::LocalIdentityMismatch { .. } => "local_identity_mismatch",
             Self::LocalResources => "local_resources",
             Self::Malformed { .. } => "malformed",
+            Self::NoCommonSignature { .. } => "no_common_signature",
             Self::NoProposalChosen { .. } => "no_proposal_chosen",
             Self::PeerDeleted(_) => "peer_deleted",
             Self::PeerProtocolViolation { .. } => "peer_protocol_violation",
@@ -185,11 +294,14 @@ impl DownReason {
             Self::PeerSilent { .. } => "peer_silent",
             Self::PeerSpeaksIkeV1 { .. } => "peer_speaks_ikev1",
             Self::Reset => "reset",
+            Self::RevocationUnknown { .. } => "revocation_unknown",
             Self::SelectorsRefused { .. } => "selectors_refused",
             Self::Shutdown => "shutdown",
             Self::UnsupportedAuthentication { .. } => "unsupported_authentication",
             Self::UnsupportedCriticalPayload { .. } => "unsupported_critical_payload",
+            Self::UnsupportedSignature { .. } => "unsupported_signature",
             Self::WrongPsk { .. } => "wrong_psk",
+            Self::WrongSignature { .. } => "wrong_signature",
         }
     }
 
@@ -200,16 +312,39 @@ impl DownReason {
             Self::AuthenticationRejected { .. } => {
                 "compare psk and local_id with what the customer's device has; its log says which of the two it was"
             }
+            Self::CertificateExpired { .. } => {
+                "renew that certificate; if it is still good, set the clock of this host"
+            }
+            Self::CertificateIdentity { .. } => {
+                "have the peer send an identity that is in its certificate (a subjectAltName, or the subject), or \
+                 issue a certificate that has it"
+            }
+            Self::CertificateMissing => "have the peer send its certificate, always or when asked",
+            Self::CertificateNotYetValid { .. } => "set the clock of this host, or of the one that issued it",
+            Self::CertificateRejected { .. } => {
+                "have the peer trust the authority of certificate_file and accept local_id; its log says which it was"
+            }
+            Self::CertificateRevoked { .. } => "issue the peer a new certificate, if it should still be let in",
+            Self::CertificateUntrusted { .. } => {
+                "add that authority to ca_files, or have the peer send the certificates that lead to one of them"
+            }
+            Self::CertificateUnusable { .. } => "issue a certificate that is free of this fault",
             Self::Connecting => "wait, or look at the counters for messages sent and received",
             Self::IdentityMismatch { .. } => "set remote_id to what the peer says, or change the identity on the peer",
             Self::InvalidKeyExchange { .. } => {
                 "add the group the peer asks for to ike.key_exchange, or one of ours on the peer"
+            }
+            Self::KeyReplaced => {
+                "set the new key on the peer; to replace one without an interruption, let both be good for a while (psk_next)"
             }
             Self::LifetimeExpired { .. } => "nothing, unless the tunnel does not come back",
             Self::LocalIdentityMismatch { .. } => "set local_id to what the peer wants, or change its remote identity",
             Self::LocalResources => "raise `run --associations`, or remove tunnels",
             Self::Malformed { .. } | Self::PeerProtocolViolation { .. } => {
                 "capture the exchange and report it to the peer's vendor, or to us"
+            }
+            Self::NoCommonSignature { .. } => {
+                "have the peer support RFC 7427 signatures with SHA-2, or use a certificate with an RSA or ECDSA key"
             }
             Self::NoProposalChosen { protocol: Protocol::Ike, .. } => {
                 "make ike.encryption, ike.integrity, ike.prf and ike.key_exchange overlap with the peer's"
@@ -224,12 +359,64 @@ impl DownReason {
             }
             Self::PeerSpeaksIkeV1 { .. } => "set the connection to IKEv2 on the peer; both ends must speak it",
             Self::Reset => "nothing, unless the tunnel does not come back",
+            Self::RevocationUnknown { .. } => {
+                "give a current list of that authority in crl_files, or set crl = \"lenient\""
+            }
             Self::SelectorsRefused { .. } => "make local_prefixes and remote_prefixes mirror the peer's",
             Self::Shutdown => "start the gateway",
-            Self::UnsupportedAuthentication { .. } => "set the peer to pre-shared key authentication",
+            Self::UnsupportedAuthentication { .. } => {
+                "set the peer to what is accepted, or configure the tunnel with psk or with certificate_file"
+            }
+            Self::UnsupportedSignature { .. } => {
+                "have the peer sign with RSA (2048 bits or more), ECDSA P-256, P-384 or P-521, or Ed25519, with SHA-2"
+            }
             Self::UnsupportedCriticalPayload { .. } => "switch the extension off on the end that sends it",
             Self::WrongPsk { .. } => "set the same psk on both ends",
+            Self::WrongSignature { .. } => "check that the peer's private key is that of its certificate",
         }
+    }
+}
+
+/// Why a certificate cannot be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// It is signed with an algorithm that is not accepted.
+    #[error("it is signed with {0}, which is not accepted")]
+    Algorithm(String),
+    /// An extension is critical and not understood (RFC 5280 §4.2).
+    #[error("its extension {0} is critical and not understood here")]
+    Extension(String),
+    /// Its key is of no kind or size that can be used.
+    #[error("it has {0}")]
+    Key(String),
+    /// Its key is certified for something else (RFC 5280 §4.2.1.3).
+    #[error("its key usage does not allow what it is used for")]
+    KeyUsage,
+    /// It does not parse.
+    #[error("it cannot be read")]
+    Malformed,
+    /// It stands where an authority's should, and is none (RFC 5280 §4.2.1.9).
+    #[error("it has signed another certificate but is not that of a certificate authority")]
+    NoAuthority,
+    /// It has more certificates below it than it may have (RFC 5280 §4.2.1.9).
+    #[error("more authorities stand below it than its path length allows")]
+    PathLength,
+    /// It was not signed by the one it names.
+    #[error("its issuer has not signed it")]
+    Signature,
+}
+
+/// An AUTH method in words (RFC 7296 §3.8).
+fn authentication_method(method: u8) -> &'static str {
+    match method {
+        1 => "an RSA signature",
+        2 => "a pre-shared key",
+        3 => "a DSS signature",
+        9..=11 => "an ECDSA signature",
+        12 => "a secure password",
+        13 => "NULL authentication",
+        14 => "a digital signature",
+        _ => "a method that is not known",
     }
 }
 

@@ -20,6 +20,8 @@ pub struct TunnelStatus {
     pub esp: Option<EspSuite>,
     /// Whether ESP goes over UDP, while up.
     pub encapsulated: bool,
+    /// Whether the peer uses the second of two pre-shared keys, while up.
+    pub uses_next_psk: bool,
     /// Its messages.
     pub counters: TunnelCounters,
 }
@@ -50,6 +52,9 @@ pub struct TunnelCounters {
     pub attempts: u64,
     /// SAs that came up.
     pub established: u64,
+    /// Our proofs of identity that the peer rejected. While there are two pre-shared keys, each one makes us change
+    /// from one to the other.
+    pub rejected: u64,
     /// Attempts that failed, whoever began them.
     pub failed: u64,
     /// Messages that did not parse.

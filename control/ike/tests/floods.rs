@@ -119,7 +119,7 @@ fn wrong_keys_are_tried_at_a_bounded_rate_and_right_ones_at_any() {
         // Whoever it is does not wait between two attempts.
         pair.a = Side::new(seed + 1000);
         let mut wrong = config(A, B, Startup::Initiate);
-        wrong.psk = Psk::new("guess");
+        wrong.authentication = Psk::new("guess").into();
         pair.on_a(|e, ctx| e.configure(TUNNEL, wrong, ctx).unwrap());
         pair.run_for(Duration::from_millis(100));
         attempts += u64::from(pair.a.reason().code() == "authentication_rejected");

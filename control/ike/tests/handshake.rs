@@ -105,7 +105,7 @@ fn esn_is_offered_but_not_demanded() {
 #[test]
 fn wrong_psk_is_named_on_both_ends() {
     let (a, mut b) = (initiator(), responder());
-    b.psk = Psk::new("another_key");
+    b.authentication = Psk::new("another_key").into();
     let mut pair = Pair::configured(5, a, b);
     pair.run_for(Duration::from_millis(500));
     assert_eq!(pair.b.reason(), DownReason::WrongPsk { peer: Identity::from_text(A) });

@@ -53,7 +53,7 @@ impl End {
 
     /// Does something, then gives the datagrams that came of it.
     fn on(&mut self, now: Instant, f: impl FnOnce(&mut Endpoint, &mut Context<'_>)) -> Vec<Vec<u8>> {
-        f(&mut self.endpoint, &mut Context { now, rng: &mut self.rng, spis: &mut self.spis });
+        f(&mut self.endpoint, &mut Context { now, unix_time: 0, rng: &mut self.rng, spis: &mut self.spis });
         let mut sent = Vec::new();
         while let Some(action) = self.endpoint.poll_action() {
             match action {

@@ -122,7 +122,7 @@ fn body(message: &[u8], kind: u8) -> &[u8] {
 #[test]
 fn what_failed_is_there_afterwards() {
     let mut b = config(B, A, Startup::Respond);
-    b.psk = Psk::new("another");
+    b.authentication = Psk::new("another").into();
     let mut pair = Pair::configured(3, config(A, B, Startup::Initiate), b);
     pair.run_for(Duration::from_millis(500));
     assert_eq!(pair.b.reason().code(), "wrong_psk");

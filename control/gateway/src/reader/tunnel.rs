@@ -1,13 +1,13 @@
 //! From a `[[vpn_tunnel]]` table to a draft of the tunnel.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::authentication::authentication;
 use super::{close, name};
 use crate::algorithm::{Integrity, KeyExchange, Strength};
-use crate::draft::{KeyDraft, TunnelDraft};
+use crate::draft::TunnelDraft;
 use crate::identity::Identity;
 use crate::index::ConnectionIndex;
 use crate::interface_address::InterfaceAddress;
@@ -16,7 +16,6 @@ use crate::names::Names;
 use crate::outer::{Dscp, HopLimit, Mss, MssClamp, OuterDscp, OuterParameters, PathMtu};
 use crate::parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
 use crate::prefix::Prefix;
-use crate::psk::Psk;
 use crate::report::{At, Complaint};
 use crate::resource::{AdminState, Bandwidth, Startup, UdpEncapsulation, Weight};
 use crate::scalar;
@@ -27,7 +26,7 @@ pub(super) fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> Tunne
     let connection = connections.reference(&mut section).map(|at| at.map(ConnectionIndex::from_position));
     let local_address = section.required("local_address", "one of the connection's addresses", scalar::address);
     let remote_address = section.required("remote_address", "one of the customer gateway's addresses", scalar::address);
-    let key = key(&mut section);
+    let authentication = authentication(&mut section);
     let mut identity = |key, address: Option<At<IpAddr>>| {
         section.field(key, scalar::text).or(address.map(|at| at.map(Identity::from))).map(|at| at.value)
     };
@@ -52,7 +51,7 @@ pub(super) fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> Tunne
         connection,
         local_address,
         remote_address,
-        key,
+        authentication,
         local_id,
         remote_id,
         admin,
@@ -68,29 +67,6 @@ pub(super) fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> Tunne
         outer,
         ike,
         esp,
-    }
-}
-
-fn key(section: &mut Section<'_, '_>) -> Option<At<KeyDraft>> {
-    let psk = section.secret("psk", |text| Psk::new(text.as_bytes()).map_err(|e| Complaint::refused(&e)));
-    let file = section.field("psk_file", |value| match scalar::string(value)? {
-        "" => Err(Complaint::new("is empty").allowed("the path of a file").quoting("")),
-        text if text.contains('\0') => Err(Complaint::new("contains a NUL").allowed("the path of a file")),
-        text => Ok(PathBuf::from(text)),
-    });
-    match (psk, file) {
-        (Found::Absent, Found::Absent) => {
-            section.missing("psk", "psk or psk_file");
-            None
-        }
-        (Found::Good(_) | Found::Bad, Found::Good(At { offset, .. })) => {
-            let complaint = Complaint::new("is given beside psk").allowed("psk or psk_file, not both");
-            section.error("psk_file", offset, complaint);
-            None
-        }
-        (Found::Good(psk), Found::Absent) => Some(psk.map(KeyDraft::Inline)),
-        (Found::Absent, Found::Good(file)) => Some(file.map(KeyDraft::File)),
-        (Found::Bad, Found::Absent) | (_, Found::Bad) => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Effect;
+use crate::authentication::Authentication;
 use crate::index::GatewayIndex;
 use crate::name::Name;
 use crate::resource::{BorderGateway, CustomerGateway, VpcAttachment, VpnConnection, VpnTunnel};
@@ -59,7 +60,7 @@ fields! {
         BorderGateway = "border_gateway",
         LocalAddress = "local_address",
         RemoteAddress = "remote_address",
-        Psk = "psk",
+        Authentication = "authentication",
         LocalId = "local_id",
         RemoteId = "remote_id",
         Admin = "admin",
@@ -125,12 +126,12 @@ impl TunnelField {
             | Self::EspLifetime
             | Self::LifetimePackets
             | Self::LifetimeBytes => Effect::Hot,
-            // The peer agreed to these, proved its identity by them, or the SAs were made with them. A new key is
-            // proved at once: who replaces one wants holders of the old one out.
+            // Who replaces a key wants holders of the old one out, but two keys may be good for a while.
+            Self::Authentication => Effect::Authentication,
+            // The peer agreed to these, proved its identity by them, or the SAs were made with them.
             Self::BorderGateway
             | Self::LocalAddress
             | Self::RemoteAddress
-            | Self::Psk
             | Self::LocalId
             | Self::RemoteId
             | Self::LocalPrefixes
@@ -197,8 +198,7 @@ pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resource
         (TunnelField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
         (TunnelField::LocalAddress, a.local_address == b.local_address),
         (TunnelField::RemoteAddress, a.remote_address == b.remote_address),
-        // Moving a key from one place to another changes nothing while the key is the same.
-        (TunnelField::Psk, a.psk == b.psk || (a.psk.psk().is_some() && a.psk.psk() == b.psk.psk())),
+        (TunnelField::Authentication, same_authentication(&a.authentication, &b.authentication)),
         (TunnelField::LocalId, a.local_id == b.local_id),
         (TunnelField::RemoteId, a.remote_id == b.remote_id),
         (TunnelField::Admin, a.admin == b.admin),
@@ -233,6 +233,23 @@ pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resource
         (TunnelField::LifetimePackets, a.esp.lifetime_packets == b.esp.lifetime_packets),
         (TunnelField::LifetimeBytes, a.esp.lifetime_bytes == b.esp.lifetime_bytes),
     ])
+}
+
+/// Moving a key from one place to another changes nothing while the key is the same.
+fn same_authentication(a: &Authentication, b: &Authentication) -> bool {
+    match (a, b) {
+        (Authentication::Psk { key: a, next: next_a }, Authentication::Psk { key: b, next: next_b }) => {
+            let next = match (next_a, next_b) {
+                (Some(a), Some(b)) => a.is_same_key(b),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            next && a.is_same_key(b)
+        }
+        (Authentication::Certificate(a), Authentication::Certificate(b)) => a == b,
+        (Authentication::Psk { .. }, Authentication::Certificate(_))
+        | (Authentication::Certificate(_), Authentication::Psk { .. }) => false,
+    }
 }
 
 fn differing<Field: Copy>(fields: &[(Field, bool)]) -> Vec<Field> {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
-use super::{HEADER_BYTES, Header, Proposal, kind, protocol};
+use super::{HEADER_BYTES, Header, Proposal, X509_SIGNATURE, kind, protocol};
 use crate::selector::TrafficSelector;
 
 /// Payloads in the order in which they were added.
@@ -77,6 +77,16 @@ impl Chain {
         let mut body = vec![method, 0, 0, 0];
         body.extend_from_slice(proof);
         self.push(kind::AUTH, &body);
+    }
+
+    /// Adds an X.509 certificate (RFC 7296 §3.6).
+    pub(crate) fn push_certificate(&mut self, der: &[u8]) {
+        self.push(kind::CERTIFICATE, &[&[X509_SIGNATURE], der].concat());
+    }
+
+    /// Adds a request for certificates from these authorities, by their keys' hashes (RFC 7296 §3.7).
+    pub(crate) fn push_certificate_request(&mut self, hashes: &[u8]) {
+        self.push(kind::CERTIFICATE_REQUEST, &[&[X509_SIGNATURE], hashes].concat());
     }
 
     /// Adds a Delete payload for the IKE SA that carries it.

@@ -10,7 +10,7 @@ mod reader;
 pub(crate) use chain::{Chain, selectors_body};
 pub(crate) use header::{ExchangeType, HEADER_BYTES, Header};
 pub(crate) use notify::{Notify, kind as notify_kind, name as notify_name};
-pub(crate) use payload::{Delete, Encrypted, Payloads};
+pub(crate) use payload::{Delete, Encrypted, Payloads, X509_SIGNATURE};
 pub(crate) use proposal::{ADDITIONAL_KE, ENCR, ESN, INTEG, KE, PRF, Proposal, Transform};
 
 use thiserror::Error;

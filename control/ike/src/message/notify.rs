@@ -49,6 +49,8 @@ pub(crate) mod kind {
     pub(crate) const COOKIE: u16 = 16390;
     pub(crate) const FRAGMENTATION_SUPPORTED: u16 = 16430;
     pub(crate) const INTERMEDIATE_EXCHANGE_SUPPORTED: u16 = 16438;
+    /// RFC 7427 §4.
+    pub(crate) const SIGNATURE_HASH_ALGORITHMS: u16 = 16431;
 }
 
 /// A notify message type as IANA's registry of IKEv2 parameters names it.

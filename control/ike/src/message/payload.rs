@@ -20,6 +20,10 @@ pub(crate) struct Payloads<'a> {
     pub(crate) id_responder: Option<&'a [u8]>,
     /// The method and the proof.
     pub(crate) auth: Option<(u8, &'a [u8])>,
+    /// X.509 certificates, that of the peer itself first (RFC 7296 §3.6).
+    pub(crate) certificates: Vec<&'a [u8]>,
+    /// Which authorities X.509 certificates are asked for from: their keys' SHA-1 hashes (RFC 7296 §3.7).
+    pub(crate) certificate_requests: Vec<&'a [u8]>,
     pub(crate) selectors_initiator: Option<Vec<TrafficSelector>>,
     pub(crate) selectors_responder: Option<Vec<TrafficSelector>>,
     pub(crate) notifies: Vec<Notify<'a>>,
@@ -128,8 +132,9 @@ impl<'a> Payloads<'a> {
                 self.deletes.push(delete(body)?);
                 Ok(())
             }
+            kind::CERTIFICATE | kind::CERTIFICATE_REQUEST => self.sort_certificate(current, body),
             // RFC 7296 §2.5: the critical bit of payloads defined there is ignored. These mean nothing to us.
-            kind::CERTIFICATE | kind::CERTIFICATE_REQUEST | kind::VENDOR_ID | kind::CONFIGURATION | kind::EAP => Ok(()),
+            kind::VENDOR_ID | kind::CONFIGURATION | kind::EAP => Ok(()),
             unknown => {
                 if critical && self.unknown_critical.is_none() {
                     self.unknown_critical = Some(unknown);
@@ -137,6 +142,24 @@ impl<'a> Payloads<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// RFC 7296 §3.6, §3.7: the encoding, then certificate or authorities. Other encodings mean nothing to us.
+    fn sort_certificate(&mut self, current: u8, body: &'a [u8]) -> Result<(), ParseError> {
+        let (encoding, data) = body.split_first().ok_or(ParseError::Truncated)?;
+        if *encoding != X509_SIGNATURE {
+            return Ok(());
+        }
+        let (found, most) = if current == kind::CERTIFICATE {
+            (&mut self.certificates, MAX_CERTIFICATES)
+        } else {
+            (&mut self.certificate_requests, MAX_CERTIFICATE_REQUESTS)
+        };
+        if found.len() == most {
+            return Err(ParseError::TooMany);
+        }
+        found.push(data);
+        Ok(())
     }
 }
 
@@ -204,6 +227,11 @@ fn delete(body: &[u8]) -> Result<Delete, ParseError> {
 }
 
 const MAX_PAYLOADS: usize = 64;
+/// More certificates than a chain can use here.
+const MAX_CERTIFICATES: usize = 8;
+const MAX_CERTIFICATE_REQUESTS: usize = 8;
+/// RFC 7296 §3.6: X.509 Certificate - Signature.
+pub(crate) const X509_SIGNATURE: u8 = 4;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::authentication::PeerAuthentication;
 use super::{Env, IkeSa};
 use crate::action::Action;
 use crate::algorithm::EspSuite;
@@ -57,6 +58,7 @@ pub(crate) struct Estate {
     children: Vec<Child>,
     tasks: VecDeque<Task>,
     sending: Option<u32>,
+    peer: PeerAuthentication,
 }
 
 /// Something to ask the peer for, as soon as the window is open.
@@ -219,6 +221,7 @@ impl IkeSa {
             children: std::mem::take(&mut self.children),
             tasks: std::mem::take(&mut self.tasks),
             sending: self.sending.take(),
+            peer: self.peer.clone(),
         }
     }
 
@@ -229,6 +232,7 @@ impl IkeSa {
         self.children.extend(estate.children);
         self.tasks.extend(estate.tasks.into_iter().filter(|task| task.what != Wanted::RekeyIke));
         self.sending = estate.sending;
+        self.peer = estate.peer;
     }
 
     /// Puts a task on the list, unless it is there.

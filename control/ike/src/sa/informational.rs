@@ -121,11 +121,7 @@ impl IkeSa {
             return Verdict::Yielded { to, estate, loser: None };
         }
         self.close_after_answer(env);
-        let reason = if failed {
-            DownReason::AuthenticationRejected { local_id: env.config.local_id.clone() }
-        } else {
-            DownReason::PeerDeleted(Protocol::Ike)
-        };
+        let reason = if failed { self.rejected(env) } else { DownReason::PeerDeleted(Protocol::Ike) };
         ended(closing, reason)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::authentication::{AUTH_SHARED_KEY, Refusal, Tell, refused};
+use super::authentication::{PeerAuthentication, Refusal, Tell, announce, our_identity, refused};
 use super::children::{Agreed, Wanted};
 use super::create_child::accepted_selectors;
 use super::exchange::{Opened, Purpose};
@@ -90,6 +90,7 @@ impl IkeSa {
             sending: None,
             tasks: VecDeque::new(),
             replaced: false,
+            peer: PeerAuthentication::default(),
             request: None,
             next_id: 0,
             expected_id: 0,
@@ -120,6 +121,7 @@ impl IkeSa {
         if env.config.ike.additional_key_exchange.iter().any(|groups| !groups.is_empty()) {
             chain.push_notify(notify_kind::INTERMEDIATE_EXCHANGE_SUPPORTED, &[]);
         }
+        announce(&mut chain, env.config);
         self.next_id = 0;
         let datagram = chain.into_datagram(self.header(ExchangeType::IkeSaInit, false, 0));
         env.trace.sent(&datagram, self.path, env.ctx.now);
@@ -236,6 +238,7 @@ impl IkeSa {
         }
         let shared = opening.secret.agree(public).ok_or(broken(Violation::KeyExchange))?;
         self.peer_spi = header.responder_spi;
+        self.peer.hear(payloads, config);
         self.nonces.1 = nonce.to_vec();
         let keys = SaKeys::derive(suite, &shared, (&self.nonces.0, nonce), self.spis());
         let protection = Protection::new(suite, &keys, true);
@@ -273,15 +276,17 @@ impl IkeSa {
             return Verdict::Ended(DownReason::LocalResources);
         };
         self.reserved = Some(spi);
-        let proof = self.our_proof(config, &kept.init_request);
         // There is no IDr: it would only ask the peer to be someone. Without it the peer says who it
         // is, and an identity mismatch can be told from a wrong key.
         let mut chain = Chain::new();
-        chain.push(kind::ID_I, &config.local_id.to_payload());
+        chain.push(kind::ID_I, &our_identity(config));
         if env.alone {
             chain.push_notify(notify_kind::INITIAL_CONTACT, &[]);
         }
-        chain.push_auth(AUTH_SHARED_KEY, &proof);
+        if let Err(reason) = self.push_authentication(&mut chain, &kept.init_request, env) {
+            self.discard(env);
+            return Verdict::Ended(reason);
+        }
         chain.push_proposals(&config.esp.offer(spi, false));
         chain.push(kind::TS_I, &selectors_body(&config.local_selectors));
         chain.push(kind::TS_R, &selectors_body(&config.remote_selectors));
@@ -306,7 +311,7 @@ impl IkeSa {
         let outcome = Payloads::parse(first, &plain)
             .map_err(|error| Refusal::syntax(Exchange::IkeAuth, error))
             .and_then(|payloads| {
-                self.authenticate_responder(&payloads, env.config)?;
+                self.authenticate_responder(&payloads, env)?;
                 self.agree_child_as_initiator(&payloads, env.config)
             });
         match outcome {
@@ -335,23 +340,26 @@ impl IkeSa {
         }
     }
 
-    fn authenticate_responder(&self, payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<(), Refusal> {
-        let Phase::Authenticating(authenticating) = &self.phase else {
+    fn authenticate_responder(&mut self, payloads: &Payloads<'_>, env: &mut Env<'_, '_>) -> Result<(), Refusal> {
+        let Phase::Authenticating(authenticating) = &mut self.phase else {
             return Err(Refusal::silent(DownReason::Connecting));
         };
+        let init_response = std::mem::take(&mut authenticating.init_response);
         if let Some(payload) = payloads.unknown_critical {
             return Err(Refusal::delete(DownReason::UnsupportedCriticalPayload { from: End::Us, payload }));
         }
         if payloads.auth.is_none()
             && let Some(error) = payloads.error()
         {
-            return Err(Refusal::silent(refused(Exchange::IkeAuth, error, config)));
+            return Err(Refusal::silent(match error.kind {
+                notify_kind::AUTHENTICATION_FAILED => self.rejected(env),
+                _ => refused(Exchange::IkeAuth, error, env.config),
+            }));
         }
         let id_body = payloads
             .id_responder
             .ok_or_else(|| Refusal::delete(violation(Exchange::IkeAuth, Violation::Missing("IDr"))))?;
-        let init_response = &authenticating.init_response;
-        self.check_peer(id_body, payloads.auth, init_response, config)
+        self.check_peer(id_body, payloads, &init_response, env)
     }
 
     fn agree_child_as_initiator(&self, payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<Agreed, Refusal> {

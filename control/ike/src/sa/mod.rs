@@ -31,6 +31,7 @@ use crate::trace::{Trace, TraceMark};
 use children::{Child, Task, Wanted};
 use exchange::{Answered, Purpose, Request};
 use fragmentation::Reassembly;
+use authentication::PeerAuthentication;
 use initiator::{Authenticating, Opening};
 use intermediate::Rounds;
 use nat::Nat;
@@ -72,6 +73,8 @@ pub(crate) struct IkeSa {
     tasks: VecDeque<Task>,
     /// The peer has another SA in this one's place, and deletes this one.
     replaced: bool,
+    /// What the peer has said and shown about its authentication.
+    peer: PeerAuthentication,
     request: Option<Request>,
     /// The next request of ours.
     next_id: u32,

@@ -1,6 +1,6 @@
 //! The responder's half of IKE_SA_INIT and IKE_AUTH (RFC 7296 §1.2).
 
-use super::authentication::{AUTH_SHARED_KEY, Refusal, Tell};
+use super::authentication::{Refusal, Tell, announce, our_identity, request_certificate};
 use super::children::Agreed;
 use super::create_child::{agree_selectors, agree_suite};
 use super::exchange::{Answered, Opened, digest};
@@ -22,7 +22,7 @@ pub(super) struct HalfOpen {
     /// The peer's first message, which its AUTH covers.
     init_request: Vec<u8>,
     /// Our answer, which our AUTH covers.
-    init_response: Vec<u8>,
+    pub(super) init_response: Vec<u8>,
 }
 
 /// What became of a peer's IKE_SA_INIT.
@@ -86,6 +86,9 @@ impl IkeSa {
         if sa.rounds.are_left() {
             chain.push_notify(notify_kind::INTERMEDIATE_EXCHANGE_SUPPORTED, &[]);
         }
+        sa.peer.hear(payloads, env.config);
+        announce(&mut chain, env.config);
+        request_certificate(&mut chain, env.config);
         let answer = chain.into_datagram(sa.header(header.exchange, true, 0));
         env.counters.sent += 1;
         env.trace.sent(&answer, path, env.ctx.now);
@@ -132,8 +135,14 @@ impl IkeSa {
         // RFC 7296 §2.23: the initiator may have moved to port 4500, whatever was detected.
         self.path = path;
         let mut chain = Chain::new();
-        chain.push(kind::ID_R, &env.config.local_id.to_payload());
-        chain.push_auth(AUTH_SHARED_KEY, &self.our_proof(env.config, &init_response));
+        chain.push(kind::ID_R, &our_identity(env.config));
+        if let Err(reason) = self.push_authentication(&mut chain, &init_response, env) {
+            let mut chain = Chain::new();
+            chain.push_notify(notify_kind::AUTHENTICATION_FAILED, &[]);
+            self.answer(header, digest, &chain, path, env);
+            self.close_after_answer(env);
+            return Verdict::Ended(reason);
+        }
         match child {
             Ok((number, agreed)) => {
                 let inbound_spi = self.reserved.unwrap_or_default();
@@ -172,9 +181,10 @@ impl IkeSa {
                 tell: Tell::Notify(notify_kind::UNSUPPORTED_CRITICAL_PAYLOAD, vec![payload]),
             });
         }
-        let Phase::HalfOpen(half_open) = &self.phase else { return Err(missing("SA")) };
-        let id_body = payloads.id_initiator.ok_or(missing("IDi"))?;
-        self.check_peer(id_body, payloads.auth, &half_open.init_request, env.config)?;
+        let Phase::HalfOpen(half_open) = &mut self.phase else { return Err(missing("SA")) };
+        let init_request = std::mem::take(&mut half_open.init_request);
+        let id_body = payloads.id_initiator.ok_or_else(|| missing("IDi"))?;
+        self.check_peer(id_body, payloads, &init_request, env)?;
         if let Some(body) = payloads.id_responder {
             let (head, data) = body.split_at_checked(4).unwrap_or((body, &[]));
             let asked = Identity::from_wire(head.first().copied().unwrap_or(0), data);

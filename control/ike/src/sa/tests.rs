@@ -1,5 +1,7 @@
 //! What only a peer with the keys can send.
 
+mod certificates;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,8 +12,9 @@ use super::authentication::AUTH_SHARED_KEY;
 use super::exchange::digest;
 use super::*;
 use crate::algorithm::{EspCipher, IkeCipher, KeGroup, PrfAlgorithm};
+use crate::authentication::Psk;
 use crate::child::SpiAllocator;
-use crate::config::{Admin, EspProposal, IkeProposal, Psk, Retry, Startup};
+use crate::config::{Admin, EspProposal, IkeProposal, Retry, Startup};
 use crate::identity::Identity;
 use crate::message::{Delete, HEADER_BYTES, ParseError, Payloads, kind, notify_kind};
 use crate::reason::Protocol;
@@ -51,7 +54,7 @@ impl End {
             remote: at(remote).ip(),
             local_id: Identity::from_text(local),
             remote_id: Identity::from_text(remote),
-            psk: Psk::new("secret"),
+            authentication: Psk::new("secret").into(),
             admin: Admin::Up,
             startup: Startup::Initiate,
             ike: IkeProposal {
@@ -89,7 +92,7 @@ impl End {
 
     /// Runs something with an environment; gives the datagrams that were sent.
     fn with<T>(&mut self, f: impl FnOnce(&mut Option<Box<IkeSa>>, &mut Env<'_, '_>) -> T) -> (T, Vec<Vec<u8>>) {
-        let mut ctx = Context { now: Instant::now(), rng: &mut self.rng, spis: &mut self.spis };
+        let mut ctx = Context { now: Instant::now(), unix_time: 0, rng: &mut self.rng, spis: &mut self.spis };
         let mut env = Env {
             config: &self.config,
             counters: &mut self.counters,
@@ -192,7 +195,7 @@ fn an_answer_without_proof_asks_for_eap() {
     let (_, sent) = b.with(|sa, env| sa.as_mut().unwrap().answer(header, digest(&request), &chain, path, env));
     let (verdict, _) = a.hear(&sent[0]);
     let Verdict::Ended(reason) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(reason, DownReason::UnsupportedAuthentication { method: None });
+    assert_eq!(reason, DownReason::UnsupportedAuthentication { method: None, expected: "a pre-shared key" });
 }
 
 #[test]

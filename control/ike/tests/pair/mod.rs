@@ -13,6 +13,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 pub const TUNNEL: TunnelId = TunnelId(7);
 pub const A: &str = "192.0.2.1";
 pub const B: &str = "198.51.100.2";
+/// The time of day of every test, in seconds since 1970: 1 January 2026.
+pub const NOON: u64 = 1_767_225_600;
 /// What a NAT before A turns its address into.
 pub const A_OUTSIDE: &str = "203.0.113.9";
 
@@ -32,7 +34,7 @@ pub fn config(local: &str, remote: &str, startup: Startup) -> TunnelConfig {
         remote: address(remote),
         local_id: Identity::from_text(local),
         remote_id: Identity::from_text(remote),
-        psk: Psk::new("correct_horse_battery"),
+        authentication: Psk::new("correct_horse_battery").into(),
         admin: Admin::Up,
         startup,
         ike: IkeProposal {
@@ -110,7 +112,7 @@ impl Side {
     }
 
     pub fn with<T>(&mut self, now: Instant, f: impl FnOnce(&mut Endpoint, &mut Context<'_>) -> T) -> T {
-        let mut ctx = Context { now, rng: &mut self.rng, spis: &mut self.spis };
+        let mut ctx = Context { now, unix_time: NOON, rng: &mut self.rng, spis: &mut self.spis };
         f(&mut self.endpoint, &mut ctx)
     }
 
