@@ -14,8 +14,8 @@
 //!
 //! # What is not here yet
 //! Rekeying: CREATE_CHILD_SA is answered with NO_ADDITIONAL_SAS, and an SA whose lifetime is over is
-//! deleted and set up anew. Fragmentation (RFC 7383), MOBIKE, EAP and certificates are neither
-//! announced nor accepted.
+//! deleted and set up anew. Fragmentation (RFC 7383), MOBIKE and EAP are neither announced nor
+//! accepted.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
