@@ -7,6 +7,7 @@ mod core;
 mod environment;
 mod flood;
 mod handover;
+mod ike;
 mod median;
 mod operation;
 mod output;
@@ -44,6 +45,9 @@ enum Question {
     /// How much faster is one security association, all of whose packets arrive at one worker, when a second worker has
     /// nothing else to do? Fails where packets are lost or change places.
     Handover(handover::Arguments),
+    /// What do IKE's handshakes and tunnels cost, in processor time and memory, and what do they cost strongSwan under the
+    /// same load? Needs root, and strongSwan for its figures.
+    Ike(ike::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -54,5 +58,6 @@ fn main() -> anyhow::Result<()> {
         Question::Churn(arguments) => churn::run(&arguments),
         Question::Flood(arguments) => flood::run(&arguments),
         Question::Handover(arguments) => handover::run(&arguments),
+        Question::Ike(arguments) => ike::run(&arguments),
     }
 }

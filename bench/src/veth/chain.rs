@@ -151,7 +151,8 @@ pub fn address(octets: [u8; 4]) -> IpAddr {
     IpAddr::from(octets)
 }
 
-fn ip(arguments: &[&str]) -> Result<String> {
+/// Runs iproute2.
+pub fn ip(arguments: &[&str]) -> Result<String> {
     let output = Command::new("ip").args(arguments).output().context("running ip: install iproute2")?;
     if !output.status.success() {
         bail!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());

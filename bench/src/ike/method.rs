@@ -1,0 +1,83 @@
+//! How the two ends authenticate each other and exchange keys: one row each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ::ike::{IkeCipher, IkeProposal, KeGroup, PrfAlgorithm};
+
+/// What is measured. The rest is the same for all: AES-128-GCM, HMAC-SHA-256, one child of AES-128-GCM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    PskX25519,
+    PskEcp256,
+}
+
+impl Method {
+    pub const ALL: [Self; 2] = [Self::PskX25519, Self::PskEcp256];
+
+    /// How both ends prove who they are.
+    pub fn authentication(self) -> &'static str {
+        match self {
+            Self::PskX25519 | Self::PskEcp256 => "psk",
+        }
+    }
+
+    /// How they exchange keys.
+    pub fn key_exchange(self) -> &'static str {
+        match self {
+            Self::PskX25519 => "x25519",
+            Self::PskEcp256 => "ecp256",
+        }
+    }
+
+    /// The only thing that Bordergate proposes and accepts.
+    pub fn proposal(self) -> IkeProposal {
+        let group = match self {
+            Self::PskX25519 => KeGroup::X25519,
+            Self::PskEcp256 => KeGroup::Ecp256,
+        };
+        IkeProposal {
+            key_exchange: vec![group],
+            encryption: vec![IkeCipher::Aes128Gcm16],
+            integrity: Vec::new(),
+            prf: vec![PrfAlgorithm::HmacSha256],
+        }
+    }
+
+    /// The same in strongSwan's words.
+    pub fn strongswan_proposal(self) -> &'static str {
+        match self {
+            Self::PskX25519 => "aes128gcm16-prfsha256-x25519",
+            Self::PskEcp256 => "aes128gcm16-prfsha256-ecp256",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.authentication(), self.key_exchange())
+    }
+}
+
+impl FromStr for Method {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|method| method.to_string() == name);
+        named.ok_or_else(|| {
+            format!("no such method; allowed: {}", Self::ALL.map(|method| method.to_string()).join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_named_as_in_the_figures() {
+        assert_eq!("psk+ecp256".parse(), Ok(Method::PskEcp256));
+        let error = "psk+modp768".parse::<Method>().unwrap_err();
+        assert!(error.contains("allowed: psk+x25519, psk+ecp256"), "{error}");
+    }
+}

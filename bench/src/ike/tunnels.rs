@@ -1,0 +1,132 @@
+//! The tunnels: which addresses each has, and how either end is configured.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ::ike::{
+    Admin, EspCipher, EspProposal, Identity, Psk, Retry, SpiAllocator, Startup, TrafficSelector, TunnelConfig, TunnelId,
+};
+use anyhow::Result;
+
+use super::method::Method;
+
+/// Addresses of each end. A tunnel has a pair of them for itself, and neighbours in number share neither: so few sockets
+/// carry many tunnels, and no address looks like one that floods.
+const ADDRESSES: u32 = 128;
+/// Most tunnels that there are addresses for.
+pub const MOST: u32 = ADDRESSES * ADDRESSES;
+/// What all tunnels share.
+pub const SECRET: &str = "correct_horse_battery";
+/// Longer than any run.
+const FOREVER: Duration = Duration::from_secs(86_400);
+
+/// One end of every tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Initiator,
+    Responder,
+}
+
+impl End {
+    /// All its addresses.
+    pub fn addresses(self) -> impl Iterator<Item = IpAddr> {
+        (0..ADDRESSES).map(move |number| self.address(number))
+    }
+
+    /// Its networks, as strongSwan is told of them.
+    pub fn network(self) -> &'static str {
+        match self {
+            Self::Initiator => "10.2.0.0/16",
+            Self::Responder => "10.1.0.0/16",
+        }
+    }
+
+    /// What it knows of a tunnel. It waits to be told to begin, and says nothing that is not part of the handshake.
+    ///
+    /// # Errors
+    /// None: the selectors are sound.
+    pub fn config(self, method: Method, number: u32) -> Result<TunnelConfig> {
+        let initiator = Self::Initiator.address(number % ADDRESSES);
+        let responder = Self::Responder.address((number / ADDRESSES + number) % ADDRESSES);
+        let (local, remote) = match self {
+            Self::Initiator => (initiator, responder),
+            Self::Responder => (responder, initiator),
+        };
+        Ok(TunnelConfig {
+            local,
+            remote,
+            local_id: Identity::Address(local),
+            remote_id: Identity::Address(remote),
+            psk: Psk::new(SECRET),
+            admin: Admin::Up,
+            startup: Startup::Respond,
+            ike: method.proposal(),
+            esp: EspProposal { encryption: vec![EspCipher::Aes128Gcm16], esn: false },
+            local_selectors: vec![self.selector()?],
+            remote_selectors: vec![self.other().selector()?],
+            force_encapsulation: false,
+            liveness: None,
+            ike_lifetime: FOREVER,
+            child_lifetime: FOREVER,
+            retry: Retry::default(),
+        })
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Initiator => Self::Responder,
+            Self::Responder => Self::Initiator,
+        }
+    }
+
+    fn address(self, number: u32) -> IpAddr {
+        let net = match self {
+            Self::Initiator => Ipv4Addr::new(127, 1, 0, 1),
+            Self::Responder => Ipv4Addr::new(127, 2, 0, 1),
+        };
+        Ipv4Addr::from(u32::from(net) + number).into()
+    }
+
+    fn selector(self) -> Result<TrafficSelector> {
+        let second = match self {
+            Self::Initiator => 2,
+            Self::Responder => 1,
+        };
+        Ok(TrafficSelector::prefix(Ipv4Addr::new(10, second, 0, 0).into(), 16)?)
+    }
+}
+
+/// SPIs in a row.
+#[derive(Debug, Default)]
+pub struct Spis(u32);
+
+impl SpiAllocator for Spis {
+    fn allocate(&mut self, _: TunnelId) -> Option<u32> {
+        self.0 += 1;
+        // RFC 4303 §2.1: those up to 255 are reserved.
+        Some(self.0 + 255)
+    }
+
+    fn release(&mut self, _: TunnelId, _: u32) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_tunnel_has_a_pair_of_addresses_that_both_ends_agree_on() {
+        let mut pairs = BTreeSet::new();
+        for number in 0..MOST {
+            let of = |end: End| end.config(Method::PskX25519, number).unwrap();
+            let (initiator, responder) = (of(End::Initiator), of(End::Responder));
+            assert_eq!((initiator.local, initiator.remote), (responder.remote, responder.local));
+            assert_eq!(initiator.local_selectors, responder.remote_selectors);
+            pairs.insert((initiator.local, initiator.remote));
+        }
+        assert_eq!(pairs.len(), MOST as usize);
+        assert!(pairs.iter().all(|(local, _)| End::Initiator.addresses().any(|address| address == *local)));
+    }
+}
