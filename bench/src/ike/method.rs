@@ -38,6 +38,7 @@ impl Method {
         };
         IkeProposal {
             key_exchange: vec![group],
+            additional_key_exchange: Vec::new(),
             encryption: vec![IkeCipher::Aes128Gcm16],
             integrity: Vec::new(),
             prf: vec![PrfAlgorithm::HmacSha256],

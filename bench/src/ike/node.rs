@@ -32,7 +32,7 @@ impl Node {
         let mut random = rand::rng();
         for number in 0..tunnels {
             let config = self.end.config(method, number)?;
-            let mut context = Context { now: Instant::now(), rng: &mut random, spis: &mut self.spis };
+            let mut context = Context { now: Instant::now(), unix_time: 0, rng: &mut random, spis: &mut self.spis };
             self.endpoint.configure(TunnelId(number), config, &mut context)?;
         }
         Ok(())
@@ -42,7 +42,7 @@ impl Node {
     pub fn initiate(&mut self, number: u32) -> Result<()> {
         let Self { endpoint, sockets, spis, .. } = self;
         let mut random = rand::rng();
-        endpoint.initiate(TunnelId(number), &mut Context { now: Instant::now(), rng: &mut random, spis });
+        endpoint.initiate(TunnelId(number), &mut Context { now: Instant::now(), unix_time: 0, rng: &mut random, spis });
         perform(endpoint, sockets, &mut |_| Ok(()))
     }
 
@@ -52,13 +52,13 @@ impl Node {
         let due = endpoint.next_timeout().map(|due| due.saturating_duration_since(Instant::now()));
         sockets.receive(due.map_or(PATIENCE, |due| due.min(PATIENCE)), |sockets, local, remote, message| {
             let mut random = rand::rng();
-            let mut context = Context { now: Instant::now(), rng: &mut random, spis };
+            let mut context = Context { now: Instant::now(), unix_time: 0, rng: &mut random, spis };
             endpoint.handle_datagram(local, remote, message, &mut context);
             perform(endpoint, sockets, note)
         })?;
         let now = Instant::now();
         if endpoint.next_timeout().is_some_and(|due| due <= now) {
-            endpoint.handle_timeout(&mut Context { now, rng: &mut rand::rng(), spis });
+            endpoint.handle_timeout(&mut Context { now, unix_time: 0, rng: &mut rand::rng(), spis });
             perform(endpoint, sockets, note)?;
         }
         Ok(())

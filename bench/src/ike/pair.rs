@@ -62,7 +62,8 @@ impl Side {
             Self { endpoint: Endpoint::new(), spis: Spis::default(), random: rand::rng(), took: Duration::ZERO, up: 0 };
         for number in 0..tunnels {
             let config = end.config(method, number)?;
-            let mut context = Context { now: Instant::now(), rng: &mut side.random, spis: &mut side.spis };
+            let mut context =
+                Context { now: Instant::now(), unix_time: 0, rng: &mut side.random, spis: &mut side.spis };
             side.endpoint.configure(TunnelId(number), config, &mut context)?;
         }
         Ok(side)
@@ -73,7 +74,7 @@ impl Side {
     fn work(&mut self, tell: impl FnOnce(&mut Endpoint, &mut Context<'_>)) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
         let mut sent = Vec::new();
         let began = Instant::now();
-        let mut context = Context { now: began, rng: &mut self.random, spis: &mut self.spis };
+        let mut context = Context { now: began, unix_time: 0, rng: &mut self.random, spis: &mut self.spis };
         tell(&mut self.endpoint, &mut context);
         while let Some(action) = self.endpoint.poll_action() {
             self.up += u32::from(matches!(action, Action::Up { .. }));

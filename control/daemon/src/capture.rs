@@ -56,7 +56,12 @@ impl Control {
         }
         let there: Vec<&str> = self.resources.tunnels().iter().map(|tunnel| tunnel.name.as_str()).collect();
         let tunnels = chosen(&asked.tunnels, &there)?;
-        let capture = Arc::new(Capture::new(wanted(asked)?, tunnels.len(), self.options.associations, records(asked.snap_length)));
+        let capture = Arc::new(Capture::new(
+            wanted(asked)?,
+            tunnels.len(),
+            self.options.associations,
+            records(asked.snap_length),
+        ));
         let session = Arc::new(Session::new(Arc::clone(&capture), tunnels));
         tracing::info!(tunnels = session.tunnels.join(", "), "a capture begins");
         self.capturing = Some(Capturing {
