@@ -10,15 +10,17 @@ use ::ike::{IkeCipher, IkeProposal, KeGroup, PrfAlgorithm};
 pub enum Method {
     PskX25519,
     PskEcp256,
+    /// With a second key exchange in IKE_INTERMEDIATE (RFC 9370).
+    PskX25519MlKem768,
 }
 
 impl Method {
-    pub const ALL: [Self; 2] = [Self::PskX25519, Self::PskEcp256];
+    pub const ALL: [Self; 3] = [Self::PskX25519, Self::PskEcp256, Self::PskX25519MlKem768];
 
     /// How both ends prove who they are.
     pub fn authentication(self) -> &'static str {
         match self {
-            Self::PskX25519 | Self::PskEcp256 => "psk",
+            Self::PskX25519 | Self::PskEcp256 | Self::PskX25519MlKem768 => "psk",
         }
     }
 
@@ -27,29 +29,32 @@ impl Method {
         match self {
             Self::PskX25519 => "x25519",
             Self::PskEcp256 => "ecp256",
+            Self::PskX25519MlKem768 => "x25519-mlkem768",
         }
     }
 
     /// The only thing that Bordergate proposes and accepts.
     pub fn proposal(self) -> IkeProposal {
-        let group = match self {
-            Self::PskX25519 => KeGroup::X25519,
-            Self::PskEcp256 => KeGroup::Ecp256,
+        let (group, further) = match self {
+            Self::PskX25519 => (KeGroup::X25519, Vec::new()),
+            Self::PskEcp256 => (KeGroup::Ecp256, Vec::new()),
+            Self::PskX25519MlKem768 => (KeGroup::X25519, vec![vec![KeGroup::MlKem768]]),
         };
         IkeProposal {
             key_exchange: vec![group],
-            additional_key_exchange: Vec::new(),
+            additional_key_exchange: further,
             encryption: vec![IkeCipher::Aes128Gcm16],
             integrity: Vec::new(),
             prf: vec![PrfAlgorithm::HmacSha256],
         }
     }
 
-    /// The same in strongSwan's words.
-    pub fn strongswan_proposal(self) -> &'static str {
+    /// The same in strongSwan's words; `None` for what Debian's does not know.
+    pub fn strongswan_proposal(self) -> Option<&'static str> {
         match self {
-            Self::PskX25519 => "aes128gcm16-prfsha256-x25519",
-            Self::PskEcp256 => "aes128gcm16-prfsha256-ecp256",
+            Self::PskX25519 => Some("aes128gcm16-prfsha256-x25519"),
+            Self::PskEcp256 => Some("aes128gcm16-prfsha256-ecp256"),
+            Self::PskX25519MlKem768 => None,
         }
     }
 }
@@ -79,6 +84,6 @@ mod tests {
     fn a_method_is_named_as_in_the_figures() {
         assert_eq!("psk+ecp256".parse(), Ok(Method::PskEcp256));
         let error = "psk+modp768".parse::<Method>().unwrap_err();
-        assert!(error.contains("allowed: psk+x25519, psk+ecp256"), "{error}");
+        assert!(error.contains("allowed: psk+x25519, psk+ecp256, psk+x25519-mlkem768"), "{error}");
     }
 }

@@ -84,6 +84,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let output = Output::begin::<Figure>(arguments.json);
     for &method in &arguments.methods {
         eprintln!("{method}: {} rounds of {} handshakes", plan.rounds, arguments.handshakes);
+        let able = |kind: &&Kind| **kind != Kind::StrongSwan || method.strongswan_proposal().is_some();
+        let kinds: Vec<Kind> = kinds.iter().filter(able).copied().collect();
+        let plan = Plan { kinds: &kinds, ..plan };
         for figure in handshakes(plan, method, arguments.handshakes)? {
             output.print(&figure);
         }

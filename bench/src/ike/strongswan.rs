@@ -115,7 +115,8 @@ fn daemon(socket: &Path) -> String {
 }
 
 fn connection(method: Method) -> String {
-    let (proposal, own, peers) = (method.strongswan_proposal(), End::Responder.network(), End::Initiator.network());
+    let proposal = method.strongswan_proposal().unwrap_or_default();
+    let (own, peers) = (End::Responder.network(), End::Initiator.network());
     format!(
         "connections {{ bench {{
             version = 2

@@ -21,6 +21,8 @@ use crate::reason::Protocol;
 use crate::selector::TrafficSelector;
 use zeroize::Zeroizing;
 
+/// A day on which the certificates are valid.
+const NOON: u64 = 1_767_225_600;
 const A: &str = "192.0.2.1";
 const B: &str = "198.51.100.2";
 
@@ -92,7 +94,7 @@ impl End {
 
     /// Runs something with an environment; gives the datagrams that were sent.
     fn with<T>(&mut self, f: impl FnOnce(&mut Option<Box<IkeSa>>, &mut Env<'_, '_>) -> T) -> (T, Vec<Vec<u8>>) {
-        let mut ctx = Context { now: Instant::now(), unix_time: 0, rng: &mut self.rng, spis: &mut self.spis };
+        let mut ctx = Context { now: Instant::now(), unix_time: NOON, rng: &mut self.rng, spis: &mut self.spis };
         let mut env = Env {
             config: &self.config,
             counters: &mut self.counters,

@@ -160,6 +160,10 @@ fn ends_without_rfc_7427_sign_as_of_old() {
             let at = answer.windows(2).position(|kind| kind == 16431u16.to_be_bytes()).unwrap();
             let mut changed = answer.clone();
             changed[at..at + 2].copy_from_slice(&50_000u16.to_be_bytes());
+            // Nor of fragments: certificates are large, and one message is easier to hand over.
+            let at = answer.windows(2).position(|kind| kind == 16430u16.to_be_bytes()).unwrap();
+            changed[at..at + 2].copy_from_slice(&50_001u16.to_be_bytes());
+            b.sa.as_mut().unwrap().fragmented = false;
             // Then B has to have sent it so.
             if let Phase::HalfOpen(half_open) = &mut b.sa.as_mut().unwrap().phase {
                 half_open.init_response = changed.clone();
