@@ -13,8 +13,7 @@ use super::method::Method;
 /// Addresses of each end. A tunnel has a pair of them for itself, and neighbours in number share neither: so few sockets
 /// carry many tunnels, and no address looks like one that floods.
 const ADDRESSES: u32 = 128;
-/// Most tunnels that there are addresses for.
-pub const MOST: u32 = ADDRESSES * ADDRESSES;
+
 /// What all tunnels share.
 pub const SECRET: &str = "correct_horse_battery";
 /// Longer than any run.
@@ -58,6 +57,7 @@ impl End {
             local_id: Identity::Address(local),
             remote_id: Identity::Address(remote),
             authentication: Psk::new(SECRET).into(),
+            ppk: None,
             admin: Admin::Up,
             startup: Startup::Respond,
             ike: method.proposal(),

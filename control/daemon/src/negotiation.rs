@@ -16,6 +16,7 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         local_id: identity(&tunnel.local_id),
         remote_id: identity(&tunnel.remote_id),
         authentication: authentication::of(tunnel)?,
+        ppk: None,
         admin: admin(tunnel.admin),
         startup: match tunnel.startup {
             Startup::Initiate => ike::Startup::Initiate,

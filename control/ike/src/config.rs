@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::algorithm::{ADDITIONAL_KEY_EXCHANGES, EspCipher, IkeCipher, Integrity, KeGroup, PrfAlgorithm};
-use crate::authentication::Authentication;
+use crate::authentication::{Authentication, Ppk};
 use crate::identity::Identity;
 use crate::selector::TrafficSelector;
 
@@ -37,6 +37,8 @@ pub struct TunnelConfig {
     pub remote_id: Identity,
     /// How both ends prove who they are.
     pub authentication: Authentication,
+    /// A post-quantum key that is mixed in, if there is one (RFC 8784).
+    pub ppk: Option<Ppk>,
     /// Whether the tunnel is wanted at all.
     pub admin: Admin,
     /// Who speaks first.
@@ -83,11 +85,6 @@ impl TunnelConfig {
         }
         if self.ike.additional_key_exchange.len() > ADDITIONAL_KEY_EXCHANGES {
             return Err(ConfigError::TooManyKeyExchanges);
-        }
-        // Who asks for them does so for the sake of what the first key exchange lacks: no tunnel is better than one
-        // that comes up without them.
-        if !self.ike.additional_key_exchange.is_empty() {
-            return Err(ConfigError::NoIntermediateExchange);
         }
         if self.local_selectors.len() > MAX_SELECTORS || self.remote_selectors.len() > MAX_SELECTORS {
             return Err(ConfigError::TooManySelectors);
@@ -195,9 +192,6 @@ pub enum ConfigError {
     /// More than [`ADDITIONAL_KEY_EXCHANGES`].
     #[error("ike.additional_key_exchange has more than {ADDITIONAL_KEY_EXCHANGES} rounds")]
     TooManyKeyExchanges,
-    /// Additional key exchanges are made in IKE_INTERMEDIATE (RFC 9242), which is not spoken yet.
-    #[error("ike.additional_key_exchange asks for what is not spoken yet: IKE_INTERMEDIATE")]
-    NoIntermediateExchange,
     /// The two addresses are of different families.
     #[error("{local} and {remote} are not of one address family")]
     AddressFamilies {

@@ -233,6 +233,7 @@ impl Endpoint {
             reason: known.reason.clone(),
             ike: suites.map(|(ike, _)| ike),
             esp: suites.map(|(_, esp)| esp),
+            ppk: sa.is_some_and(IkeSa::uses_ppk),
             encapsulated: sa.is_some_and(IkeSa::encapsulated),
             uses_next_psk: sa.is_some_and(IkeSa::uses_next_psk),
             counters: known.counters,

@@ -52,7 +52,7 @@ pub use algorithm::{
     ADDITIONAL_KEY_EXCHANGES, EspCipher, EspSuite, IkeCipher, IkeSuite, Integrity, KeGroup, PrfAlgorithm,
 };
 pub use authentication::{
-    Authentication, Authority, Credential, CredentialError, PemError, Psk, RevocationList, RevocationPolicy,
+    Authentication, Authority, Credential, CredentialError, PemError, Ppk, Psk, RevocationList, RevocationPolicy,
     RsaPadding, Trust, TrustError,
 };
 pub use child::{ChildSa, EspKey, SpiAllocator, UdpEncapsulation};

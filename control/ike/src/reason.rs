@@ -250,6 +250,12 @@ pub enum DownReason {
         /// Which one.
         algorithm: String,
     },
+    /// We need a post-quantum key, and the peer has none or does not know ours.
+    #[error("the peer does not have the post-quantum key that we require")]
+    PpkMissing,
+    /// The peer's proof holds without the post-quantum key, and not with it.
+    #[error("the post-quantum key is wrong: the peer has another one of the same name")]
+    WrongPpk,
     /// We checked the peer's AUTH and it was wrong.
     #[error("the pre-shared key is wrong: {peer} is who it should be but its proof does not match our key")]
     WrongPsk {
@@ -292,6 +298,7 @@ impl DownReason {
             Self::PeerProtocolViolation { .. } => "peer_protocol_violation",
             Self::PeerRefused { .. } => "peer_refused",
             Self::PeerSilent { .. } => "peer_silent",
+            Self::PpkMissing => "ppk_missing",
             Self::PeerSpeaksIkeV1 { .. } => "peer_speaks_ikev1",
             Self::Reset => "reset",
             Self::RevocationUnknown { .. } => "revocation_unknown",
@@ -300,6 +307,7 @@ impl DownReason {
             Self::UnsupportedAuthentication { .. } => "unsupported_authentication",
             Self::UnsupportedCriticalPayload { .. } => "unsupported_critical_payload",
             Self::UnsupportedSignature { .. } => "unsupported_signature",
+            Self::WrongPpk => "wrong_ppk",
             Self::WrongPsk { .. } => "wrong_psk",
             Self::WrongSignature { .. } => "wrong_signature",
         }
@@ -371,6 +379,8 @@ impl DownReason {
                 "have the peer sign with RSA (2048 bits or more), ECDSA P-256, P-384 or P-521, or Ed25519, with SHA-2"
             }
             Self::UnsupportedCriticalPayload { .. } => "switch the extension off on the end that sends it",
+            Self::PpkMissing => "give the peer the same ppk under the same ppk_id, or set ppk_required = false",
+            Self::WrongPpk => "set the same ppk on both ends",
             Self::WrongPsk { .. } => "set the same psk on both ends",
             Self::WrongSignature { .. } => "check that the peer's private key is that of its certificate",
         }

@@ -18,6 +18,8 @@ pub struct TunnelStatus {
     pub ike: Option<IkeSuite>,
     /// What the child SA uses, while up.
     pub esp: Option<EspSuite>,
+    /// Whether a post-quantum key is part of the keys (RFC 8784), while up.
+    pub ppk: bool,
     /// Whether ESP goes over UDP, while up.
     pub encapsulated: bool,
     /// Whether the peer uses the second of two pre-shared keys, while up.

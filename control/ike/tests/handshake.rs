@@ -469,3 +469,49 @@ fn a_peer_without_the_additional_key_exchange_we_want_is_refused() {
     pair.run(1);
     assert_eq!((pair.a.reason().code(), pair.b.reason().code()), ("no_proposal_chosen", "no_proposal_chosen"));
 }
+
+fn ppk(id: &str, key: &str, required: bool) -> Option<Ppk> {
+    Some(Ppk { id: id.into(), key: Psk::new(key), required })
+}
+
+#[test]
+fn a_post_quantum_key_is_used_where_both_have_it_and_the_keys_depend_on_it() {
+    let with = |ours, theirs| {
+        let (mut a, mut b) = (config(A, B, Startup::Initiate), config(B, A, Startup::Respond));
+        (a.ppk, b.ppk) = (ours, theirs);
+        let mut pair = Pair::configured(9, a, b);
+        pair.run(1);
+        pair
+    };
+    let keys = |pair: &Pair| {
+        pair.assert_joined();
+        (pair.a.status().ppk, pair.b.status().ppk, pair.a.child().inbound_key.clone())
+    };
+    let (_, _, plain) = keys(&with(None, None));
+    for required in [false, true] {
+        let pair = with(ppk("one", "a quantum of key", required), ppk("one", "a quantum of key", !required));
+        let (a, b, key) = keys(&pair);
+        assert!(a && b && key != plain);
+    }
+    // One end has none, or another one, and neither insists.
+    for (ours, theirs) in [
+        (ppk("one", "key", false), None),
+        (None, ppk("one", "key", false)),
+        (ppk("one", "key", false), ppk("two", "key", false)),
+    ] {
+        let (a, b, key) = keys(&with(ours, theirs));
+        assert!(!a && !b && key == plain);
+    }
+    // One end insists.
+    for (ours, theirs, reasons) in [
+        (ppk("one", "key", true), None, ("ppk_missing", "peer_silent")),
+        (None, ppk("one", "key", true), ("authentication_rejected", "ppk_missing")),
+        (ppk("one", "key", false), ppk("two", "key", true), ("authentication_rejected", "ppk_missing")),
+        (ppk("one", "key", true), ppk("two", "key", false), ("authentication_rejected", "ppk_missing")),
+        (ppk("one", "key", false), ppk("one", "lock", false), ("authentication_rejected", "wrong_ppk")),
+    ] {
+        let mut pair = with(ours, theirs);
+        pair.run(40);
+        assert_eq!((pair.a.reason().code(), pair.b.reason().code()), reasons);
+    }
+}

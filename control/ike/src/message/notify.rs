@@ -48,6 +48,9 @@ pub(crate) mod kind {
     pub(crate) const NAT_DETECTION_DESTINATION_IP: u16 = 16389;
     pub(crate) const COOKIE: u16 = 16390;
     pub(crate) const FRAGMENTATION_SUPPORTED: u16 = 16430;
+    pub(crate) const USE_PPK: u16 = 16435;
+    pub(crate) const PPK_IDENTITY: u16 = 16436;
+    pub(crate) const NO_PPK_AUTH: u16 = 16437;
     pub(crate) const INTERMEDIATE_EXCHANGE_SUPPORTED: u16 = 16438;
     /// RFC 7427 §4.
     pub(crate) const SIGNATURE_HASH_ALGORITHMS: u16 = 16431;
@@ -131,9 +134,9 @@ pub(crate) fn name(kind: u16) -> &'static str {
         16432 => "CLONE_IKE_SA_SUPPORTED",
         16433 => "CLONE_IKE_SA",
         16434 => "PUZZLE",
-        16435 => "USE_PPK",
-        16436 => "PPK_IDENTITY",
-        16437 => "NO_PPK_AUTH",
+        kind::USE_PPK => "USE_PPK",
+        kind::PPK_IDENTITY => "PPK_IDENTITY",
+        kind::NO_PPK_AUTH => "NO_PPK_AUTH",
         kind::INTERMEDIATE_EXCHANGE_SUPPORTED => "INTERMEDIATE_EXCHANGE_SUPPORTED",
         16439 => "IP4_ALLOWED",
         16440 => "IP6_ALLOWED",

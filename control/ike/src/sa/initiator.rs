@@ -10,6 +10,7 @@ use super::exchange::{Opened, Purpose};
 use super::fragmentation::Reassembly;
 use super::intermediate::Rounds;
 use super::nat::{IKE_PORT, NAT_T_PORT, Nat, push_detection};
+use super::ppk::PpkUse;
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::KeGroup;
 use crate::child::ChildSa;
@@ -85,6 +86,7 @@ impl IkeSa {
             nonces: (Vec::new(), Vec::new()),
             secure: None,
             rounds: Rounds::default(),
+            ppk: PpkUse::default(),
             reserved: None,
             children: Vec::new(),
             sending: None,
@@ -122,6 +124,7 @@ impl IkeSa {
             chain.push_notify(notify_kind::INTERMEDIATE_EXCHANGE_SUPPORTED, &[]);
         }
         announce(&mut chain, env.config);
+        self.announce_ppk(&mut chain, env.config);
         self.next_id = 0;
         let datagram = chain.into_datagram(self.header(ExchangeType::IkeSaInit, false, 0));
         env.trace.sent(&datagram, self.path, env.ctx.now);
@@ -243,6 +246,10 @@ impl IkeSa {
         let keys = SaKeys::derive(suite, &shared, (&self.nonces.0, nonce), self.spis());
         let protection = Protection::new(suite, &keys, true);
         self.secure = Some(Secure { suite, keys, protection });
+        self.hear_ppk(payloads, config);
+        if self.lacks_ppk(config) {
+            return Err(DownReason::PpkMissing);
+        }
         self.rounds = Rounds::of(suite);
         if self.rounds.are_left() && payloads.notify(notify_kind::INTERMEDIATE_EXCHANGE_SUPPORTED).is_none() {
             return Err(broken(Violation::Missing("INTERMEDIATE_EXCHANGE_SUPPORTED")));
@@ -283,7 +290,8 @@ impl IkeSa {
         if env.alone {
             chain.push_notify(notify_kind::INITIAL_CONTACT, &[]);
         }
-        if let Err(reason) = self.push_authentication(&mut chain, &kept.init_request, env) {
+        let begun = self.begin_ppk(&mut chain, &kept.init_request, env);
+        if let Err(reason) = begun.and_then(|()| self.push_authentication(&mut chain, &kept.init_request, env)) {
             self.discard(env);
             return Verdict::Ended(reason);
         }
@@ -359,6 +367,7 @@ impl IkeSa {
         let id_body = payloads
             .id_responder
             .ok_or_else(|| Refusal::delete(violation(Exchange::IkeAuth, Violation::Missing("IDr"))))?;
+        self.end_ppk(payloads, env.config)?;
         self.check_peer(id_body, payloads, &init_response, env)
     }
 

@@ -9,6 +9,7 @@ mod informational;
 mod initiator;
 mod intermediate;
 mod nat;
+mod ppk;
 mod rekey;
 mod responder;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use fragmentation::Reassembly;
 use initiator::{Authenticating, Opening};
 use intermediate::Rounds;
 use nat::Nat;
+use ppk::PpkUse;
 use responder::HalfOpen;
 
 pub(crate) use children::Estate;
@@ -64,6 +66,7 @@ pub(crate) struct IkeSa {
     nonces: (Vec<u8>, Vec<u8>),
     secure: Option<Secure>,
     rounds: Rounds,
+    ppk: PpkUse,
     /// The inbound SPI of the first child, until that is agreed on.
     reserved: Option<u32>,
     children: Vec<Child>,

@@ -88,6 +88,8 @@ impl IkeSa {
         }
         sa.peer.hear(payloads, env.config);
         announce(&mut chain, env.config);
+        sa.hear_ppk(payloads, env.config);
+        sa.announce_ppk(&mut chain, env.config);
         request_certificate(&mut chain, env.config);
         let answer = chain.into_datagram(sa.header(header.exchange, true, 0));
         env.counters.sent += 1;
@@ -145,6 +147,7 @@ impl IkeSa {
         }
         match child {
             Ok((number, agreed)) => {
+                self.confirm_ppk(&mut chain);
                 let inbound_spi = self.reserved.unwrap_or_default();
                 chain.push_proposals(&[EspProposal::answer(number, agreed.suite, inbound_spi)]);
                 // TSi is the initiator's side, which is the peer's.
@@ -184,7 +187,7 @@ impl IkeSa {
         let Phase::HalfOpen(half_open) = &mut self.phase else { return Err(missing("SA")) };
         let init_request = std::mem::take(&mut half_open.init_request);
         let id_body = payloads.id_initiator.ok_or_else(|| missing("IDi"))?;
-        self.check_peer(id_body, payloads, &init_request, env)?;
+        self.check_initiator(id_body, payloads, &init_request, env)?;
         if let Some(body) = payloads.id_responder {
             let (head, data) = body.split_at_checked(4).unwrap_or((body, &[]));
             let asked = Identity::from_wire(head.first().copied().unwrap_or(0), data);

@@ -57,6 +57,7 @@ impl End {
             local_id: Identity::from_text(local),
             remote_id: Identity::from_text(remote),
             authentication: Psk::new("secret").into(),
+            ppk: None,
             admin: Admin::Up,
             startup: Startup::Initiate,
             ike: IkeProposal {

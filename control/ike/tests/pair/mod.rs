@@ -35,6 +35,7 @@ pub fn config(local: &str, remote: &str, startup: Startup) -> TunnelConfig {
         local_id: Identity::from_text(local),
         remote_id: Identity::from_text(remote),
         authentication: Psk::new("correct_horse_battery").into(),
+        ppk: None,
         admin: Admin::Up,
         startup,
         ike: IkeProposal {
