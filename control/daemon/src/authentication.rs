@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gateway::VpnTunnel;
 use gateway::{
-    Authentication, CertificateContent, CertificateFile, CertificateFiles, Identity, Revocation, RsaPadding,
+    Authentication, CertificateContent, CertificateFile, CertificateFiles, Identity, PostQuantumKey, Revocation,
+    RsaPadding,
 };
 use ike::{Authority, Credential, CredentialError, Psk, RevocationList, RevocationPolicy, Trust, TrustError};
 
@@ -23,6 +24,12 @@ pub fn of(tunnel: &VpnTunnel) -> Option<ike::Authentication> {
         // It was made from the same bytes when the files were read, and was good.
         Authentication::Certificate(files) => certificate(files, files.content.as_ref()?).ok(),
     }
+}
+
+/// A post-quantum key as IKE takes it; `None` while its file was not read.
+pub fn ppk(ppk: &PostQuantumKey) -> Option<ike::Ppk> {
+    let key = Psk::new(ppk.key.psk()?.secret());
+    Some(ike::Ppk { id: ppk.id.as_str().to_owned(), key, required: ppk.required })
 }
 
 /// How the peer of a tunnel that is up proved who it is, in one word.

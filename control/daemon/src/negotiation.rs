@@ -16,7 +16,10 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         local_id: identity(&tunnel.local_id),
         remote_id: identity(&tunnel.remote_id),
         authentication: authentication::of(tunnel)?,
-        ppk: None,
+        ppk: match &tunnel.ppk {
+            Some(ppk) => Some(authentication::ppk(ppk)?),
+            None => None,
+        },
         admin: admin(tunnel.admin),
         startup: match tunnel.startup {
             Startup::Initiate => ike::Startup::Initiate,

@@ -13,6 +13,7 @@ use crate::kernel_name::{InterfaceName, NamespaceName};
 use crate::name::Name;
 use crate::outer::OuterParameters;
 use crate::parameters::{EspParameters, IkeParameters};
+use crate::ppk::PpkId;
 use crate::prefix::Prefix;
 use crate::psk::Psk;
 use crate::report::At;
@@ -79,6 +80,7 @@ pub(crate) struct TunnelDraft {
     pub(crate) local_address: Option<At<IpAddr>>,
     pub(crate) remote_address: Option<At<IpAddr>>,
     pub(crate) authentication: Option<AuthenticationDraft>,
+    pub(crate) ppk: Found<PpkDraft>,
     pub(crate) local_id: Option<Identity>,
     pub(crate) remote_id: Option<Identity>,
     pub(crate) admin: Option<AdminState>,
@@ -110,6 +112,13 @@ pub(crate) struct CertificateDraft {
     pub(crate) revocation_lists: Vec<At<PathBuf>>,
     pub(crate) revocation: Revocation,
     pub(crate) rsa_padding: RsaPadding,
+}
+
+/// A post-quantum key.
+pub(crate) struct PpkDraft {
+    pub(crate) id: PpkId,
+    pub(crate) key: At<KeyDraft>,
+    pub(crate) required: bool,
 }
 
 /// Where a pre-shared key comes from, by the two fields that can say so.

@@ -9,10 +9,11 @@ use crate::authentication::{Authentication, CertificateFile, CertificateFiles};
 use crate::diagnostic::Diagnostic;
 use crate::doubts;
 use crate::draft::{
-    AttachmentDraft, AuthenticationDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, KeyDraft, RouteDraft,
-    TunnelDraft,
+    AttachmentDraft, AuthenticationDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, KeyDraft, PpkDraft,
+    RouteDraft, TunnelDraft,
 };
 use crate::index::{AttachmentIndex, ConnectionIndex, TunnelIndex};
+use crate::ppk::PostQuantumKey;
 use crate::prefix::Prefix;
 use crate::psk::PskSource;
 use crate::reader;
@@ -22,6 +23,7 @@ use crate::resource::{
 };
 use crate::resources::{Field, Resources};
 use crate::rules;
+use crate::section::Found;
 
 impl Resources {
     /// Reads the text of a resource file; `file_name` is what diagnostics call it.
@@ -101,6 +103,11 @@ fn places(draft: &Draft, report: &Report<'_>) -> BTreeMap<Field, Diagnostic> {
                 }
             }
             None => {}
+        }
+        if let Found::Good(At { value: PpkDraft { key: At { value: KeyDraft::File(path), offset }, .. }, .. }) =
+            &tunnel.ppk
+        {
+            file(Field::PpkFile(index), "ppk_file", &At { value: path.clone(), offset: *offset });
         }
     }
     places
@@ -198,6 +205,11 @@ fn tunnel(draft: TunnelDraft, gateway: crate::index::GatewayIndex) -> Option<Vpn
                 content: None,
             }),
         },
+        ppk: draft.ppk.optional()?.map(|ppk| PostQuantumKey {
+            id: ppk.id,
+            key: source(ppk.key.value),
+            required: ppk.required,
+        }),
         local_id: draft.local_id?,
         remote_id: draft.remote_id?,
         admin: draft.admin?,

@@ -28,6 +28,7 @@ mod names;
 mod number;
 mod outer;
 mod parameters;
+mod ppk;
 mod prefix;
 mod psk;
 mod reader;
@@ -56,6 +57,7 @@ pub use keyword::{Keyword, UnknownKeyword};
 pub use name::{Name, NameError};
 pub use outer::{DontFragment, Dscp, HopLimit, Mss, MssClamp, OuterDscp, OuterParameters, PathMtu};
 pub use parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
+pub use ppk::{PostQuantumKey, PpkId};
 pub use prefix::{Prefix, PrefixError};
 pub use psk::{Psk, PskError, PskSource};
 pub use reconcile::{

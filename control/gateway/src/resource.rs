@@ -13,6 +13,7 @@ use crate::name::Name;
 use crate::number::numbers;
 use crate::outer::OuterParameters;
 use crate::parameters::{EspParameters, IkeParameters};
+use crate::ppk::PostQuantumKey;
 use crate::prefix::Prefix;
 
 /// A router with an ASN and a route table of its own: one tenant.
@@ -102,6 +103,8 @@ pub struct VpnTunnel {
     pub remote_address: IpAddr,
     /// How both sides prove who they are.
     pub authentication: Authentication,
+    /// A post-quantum key that is mixed in, if there is one (RFC 8784).
+    pub ppk: Option<PostQuantumKey>,
     /// What we call ourselves.
     pub local_id: Identity,
     /// What the peer must call itself.

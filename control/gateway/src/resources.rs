@@ -36,12 +36,14 @@ pub enum Field {
     PskFile(TunnelIndex),
     /// `vpn_tunnel.psk_next_file`.
     NextPskFile(TunnelIndex),
+    /// `vpn_tunnel.ppk_file`.
+    PpkFile(TunnelIndex),
     /// One of the files of a tunnel with certificates.
     CertificateFile(TunnelIndex, CertificateFile),
 }
 
 impl Resources {
-    /// Gives a tunnel the content of its `psk_file` or `psk_next_file`, whichever the field is. Without effect on a
+    /// Gives a tunnel the content of its `psk_file`, `psk_next_file` or `ppk_file`, whichever the field is. Without effect on a
     /// tunnel whose key stands in the resource file, and for other fields.
     ///
     /// # Errors
@@ -58,6 +60,10 @@ impl Resources {
                     (Some(Authentication::Psk { next, .. }), _) => next.as_mut(),
                     (Some(Authentication::Certificate(_)) | None, _) => None,
                 }
+            }
+            Field::PpkFile(tunnel) => {
+                let tunnel = self.tunnels.get_mut(tunnel.position());
+                tunnel.and_then(|tunnel| tunnel.ppk.as_mut()).map(|ppk| &mut ppk.key)
             }
             Field::Interface(_) | Field::ConnectionAddress(..) | Field::CertificateFile(..) => None,
         };
@@ -167,7 +173,8 @@ impl Resources {
                 Authentication::Psk { key, next } => (key.path(), next.as_ref().and_then(PskSource::path)),
                 Authentication::Certificate(_) => (None, None),
             };
-            let files = [(Field::PskFile(index), key), (Field::NextPskFile(index), next)];
+            let ppk = tunnel.ppk.as_ref().and_then(|ppk| ppk.key.path());
+            let files = [(Field::PskFile(index), key), (Field::NextPskFile(index), next), (Field::PpkFile(index), ppk)];
             files.into_iter().filter_map(|(field, path)| Some((field, path?)))
         })
     }

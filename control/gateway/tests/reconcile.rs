@@ -32,6 +32,7 @@ fn every_tunnel_field_has_its_cost() {
         ("psk = \"correct_horse_battery\"", "psk_file = \"/x\"", TunnelField::Authentication, Authentication),
         ("local_id = \"203.0.113.1\"", "local_id = \"us.example\"", TunnelField::LocalId, Reestablish),
         ("remote_id = \"198.51.100.2\"", "remote_id = \"them@example\"", TunnelField::RemoteId, Reestablish),
+        ("admin = \"up\"", "admin = \"up\"\nppk = \"battery\"\nppk_id = \"one\"", TunnelField::Ppk, Reestablish),
         ("admin = \"up\"", "admin = \"down\"", TunnelField::Admin, Hot),
         ("startup = \"initiate\"", "startup = \"respond\"", TunnelField::Startup, Hot),
         (

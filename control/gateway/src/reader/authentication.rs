@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use crate::authentication::{Revocation, RsaPadding};
-use crate::draft::{AuthenticationDraft, CertificateDraft, KeyDraft};
+use crate::draft::{AuthenticationDraft, CertificateDraft, KeyDraft, PpkDraft};
+use crate::ppk::PpkId;
 use crate::psk::Psk;
 use crate::report::{At, Complaint};
 use crate::scalar;
@@ -65,6 +66,40 @@ pub(super) fn authentication(section: &mut Section<'_, '_>) -> Option<Authentica
         revocation: revocation.optional()?.unwrap_or(Revocation::Lenient),
         rsa_padding: rsa_padding.optional()?.unwrap_or(RsaPadding::Pss),
     })))
+}
+
+/// A post-quantum key, with the name that both ends know it by.
+pub(super) fn ppk(section: &mut Section<'_, '_>) -> Found<PpkDraft> {
+    let key = key(section, "ppk", "ppk_file");
+    let id = section.field("ppk_id", scalar::text::<PpkId>);
+    let required = section.field("ppk_required", scalar::boolean);
+    let needed = "ppk or ppk_file together with ppk_id";
+    let (key, id) = match (key, id) {
+        (Found::Absent, Found::Absent) => {
+            if let Found::Good(At { offset, .. }) = required {
+                section.error("ppk_required", offset, Complaint::new("is given without ppk").allowed(needed));
+                return Found::Bad;
+            }
+            return Found::Absent;
+        }
+        (Found::Good(key), Found::Good(id)) => (key, id.value),
+        (Found::Absent, Found::Good(_) | Found::Bad) => {
+            section.missing("ppk", needed);
+            return Found::Bad;
+        }
+        (Found::Good(_), Found::Absent) => {
+            section.missing("ppk_id", needed);
+            return Found::Bad;
+        }
+        (Found::Bad, _) | (Found::Good(_), Found::Bad) => return Found::Bad,
+    };
+    let required = match required {
+        Found::Bad => return Found::Bad,
+        Found::Absent => true,
+        Found::Good(required) => required.value,
+    };
+    let offset = key.offset;
+    Found::Good(At { value: PpkDraft { id, key, required }, offset })
 }
 
 /// Whether and where a field stands.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use toml::de::DeValue;
 
-use super::authentication::authentication;
+use super::authentication::{authentication, ppk};
 use super::{close, name};
 use crate::algorithm::{Integrity, KeyExchange, Strength};
 use crate::draft::TunnelDraft;
@@ -27,6 +27,7 @@ pub(super) fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> Tunne
     let local_address = section.required("local_address", "one of the connection's addresses", scalar::address);
     let remote_address = section.required("remote_address", "one of the customer gateway's addresses", scalar::address);
     let authentication = authentication(&mut section);
+    let ppk = ppk(&mut section);
     let mut identity = |key, address: Option<At<IpAddr>>| {
         section.field(key, scalar::text).or(address.map(|at| at.map(Identity::from))).map(|at| at.value)
     };
@@ -52,6 +53,7 @@ pub(super) fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> Tunne
         local_address,
         remote_address,
         authentication,
+        ppk,
         local_id,
         remote_id,
         admin,

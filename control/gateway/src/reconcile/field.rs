@@ -6,6 +6,7 @@ use super::Effect;
 use crate::authentication::Authentication;
 use crate::index::GatewayIndex;
 use crate::name::Name;
+use crate::ppk::PostQuantumKey;
 use crate::resource::{BorderGateway, CustomerGateway, VpcAttachment, VpnConnection, VpnTunnel};
 use crate::resources::Resources;
 
@@ -61,6 +62,7 @@ fields! {
         LocalAddress = "local_address",
         RemoteAddress = "remote_address",
         Authentication = "authentication",
+        Ppk = "ppk",
         LocalId = "local_id",
         RemoteId = "remote_id",
         Admin = "admin",
@@ -139,6 +141,7 @@ impl TunnelField {
             | Self::UdpEncapsulation
             | Self::KeyExchange
             | Self::AdditionalKeyExchange
+            | Self::Ppk
             | Self::IkeEncryption
             | Self::Integrity
             | Self::Prf
@@ -199,6 +202,7 @@ pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resource
         (TunnelField::LocalAddress, a.local_address == b.local_address),
         (TunnelField::RemoteAddress, a.remote_address == b.remote_address),
         (TunnelField::Authentication, same_authentication(&a.authentication, &b.authentication)),
+        (TunnelField::Ppk, same_ppk(a.ppk.as_ref(), b.ppk.as_ref())),
         (TunnelField::LocalId, a.local_id == b.local_id),
         (TunnelField::RemoteId, a.remote_id == b.remote_id),
         (TunnelField::Admin, a.admin == b.admin),
@@ -249,6 +253,14 @@ fn same_authentication(a: &Authentication, b: &Authentication) -> bool {
         (Authentication::Certificate(a), Authentication::Certificate(b)) => a == b,
         (Authentication::Psk { .. }, Authentication::Certificate(_))
         | (Authentication::Certificate(_), Authentication::Psk { .. }) => false,
+    }
+}
+
+fn same_ppk(a: Option<&PostQuantumKey>, b: Option<&PostQuantumKey>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => (&a.id, a.required) == (&b.id, b.required) && a.key.is_same_key(&b.key),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
