@@ -1,0 +1,222 @@
+//! What a seed decides before anything happens.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ike::{
+    Admin, EspCipher, EspProposal, Identity, IkeCipher, IkeProposal, Integrity, KeGroup, PrfAlgorithm, Psk, Retry,
+    Startup, TrafficSelector, TunnelConfig,
+};
+
+use crate::dice::Dice;
+
+/// How much goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// IKE messages are lost, doubled and delayed, and rekeys are forced; nothing else. No packet may be lost.
+    Fair,
+    /// Partitions, crashes and operators, now and then.
+    Rough,
+    /// All of that all the time, and damaged and very late messages.
+    Hell,
+}
+
+/// What the network does to IKE messages; per mille.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Treatment {
+    pub(crate) loss: u32,
+    pub(crate) duplication: u32,
+    pub(crate) damage: u32,
+    /// A message takes between the first and the second.
+    pub(crate) delay: (Duration, Duration),
+    /// A doubled message's second copy may be late by so much more.
+    pub(crate) late: Duration,
+}
+
+impl Treatment {
+    /// After the last fault.
+    pub(crate) const CLEAR: Self = Self {
+        loss: 0,
+        duplication: 0,
+        damage: 0,
+        delay: (Duration::from_millis(5), Duration::from_millis(20)),
+        late: Duration::ZERO,
+    };
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many nodes there are; each pair of them has a tunnel.
+    pub nodes: usize,
+    /// How much goes wrong.
+    pub weather: Weather,
+    /// Whether node 0 is behind a NAT.
+    pub nat: bool,
+    /// How long things go wrong.
+    pub troubled: Duration,
+    pub(crate) treatment: Treatment,
+    /// ESP takes between the first and the second.
+    pub(crate) esp_delay: (Duration, Duration),
+    /// The time between two packets of one direction.
+    pub(crate) packet_interval: Duration,
+    /// The mean time between two faults.
+    pub(crate) fault_interval: Duration,
+    /// Timers are late by at most so much, as a real caller's are.
+    pub(crate) lateness: Duration,
+    /// Whether endpoints are told of the traffic that comes in.
+    pub(crate) notes_traffic: bool,
+    /// In so many of a thousand cases there is no SPI to be had.
+    pub(crate) scarcity: u32,
+    retry: Retry,
+    liveness: Option<Duration>,
+    lifetimes: (Duration, Duration),
+    groups: (Vec<KeGroup>, Vec<KeGroup>),
+    cipher: IkeCipher,
+    force_encapsulation: bool,
+    both_start: bool,
+}
+
+impl Plan {
+    /// Draws a plan.
+    pub(crate) fn draw(dice: &mut Dice) -> Self {
+        let weather = match dice.below(100) {
+            0..40 => Weather::Fair,
+            40..75 => Weather::Rough,
+            _ => Weather::Hell,
+        };
+        let nodes = match dice.below(100) {
+            0..75 => 2,
+            75..92 => 3,
+            92..98 => 4,
+            _ => 5,
+        };
+        let fair = weather == Weather::Fair;
+        let hell = weather == Weather::Hell;
+        let slowest = if fair { dice.millis(10, 300) } else { dice.millis(10, 1500) };
+        let fast = Duration::from_millis(5);
+        let treatment = Treatment {
+            // A request of a fair run is given up once in more than a thousand million times.
+            loss: dice.below(if fair { 150 } else { 450 }) as u32,
+            duplication: dice.below(300) as u32,
+            damage: if hell { dice.below(50) as u32 } else { 0 },
+            delay: (fast, slowest),
+            late: if hell { dice.millis(0, 20_000) } else { dice.millis(0, 500) },
+        };
+        let x25519 = || vec![KeGroup::X25519];
+        let groups = match dice.below(100) {
+            // The first guess is wrong on one side.
+            0..3 => (vec![KeGroup::Ecp256, KeGroup::X25519], x25519()),
+            3..5 => (vec![KeGroup::X25519, KeGroup::Ecp256], vec![KeGroup::Ecp256, KeGroup::X25519]),
+            _ => (x25519(), x25519()),
+        };
+        let retry = Retry {
+            retransmit: dice.millis(300, 1000),
+            retransmit_cap: dice.millis(1000, if fair { 2000 } else { 4000 }),
+            give_up: if fair { Duration::from_secs(30) } else { dice.millis(6000, 30_000) },
+            reconnect: dice.millis(200, 1000),
+            reconnect_cap: dice.millis(2000, 8000),
+        };
+        let liveness = dice.millis(4000, 20_000);
+        Self {
+            nodes,
+            weather,
+            nat: dice.chance(250),
+            troubled: if fair { dice.millis(60_000, 240_000) } else { dice.millis(60_000, 180_000) },
+            treatment,
+            esp_delay: (fast, fast + dice.millis(0, 300)),
+            packet_interval: dice.millis(100, 600) * (nodes as u32 - 1),
+            fault_interval: if hell { dice.millis(500, 6000) } else { dice.millis(5000, 40_000) },
+            lateness: if dice.chance(500) { dice.millis(0, 50) } else { Duration::ZERO },
+            notes_traffic: dice.chance(700),
+            scarcity: if hell && dice.chance(300) { 30 } else { 0 },
+            retry,
+            // Without probes nobody notices a peer that is gone.
+            liveness: (!fair || dice.chance(700)).then_some(liveness),
+            lifetimes: (Duration::from_secs(14_400), Duration::from_secs(3600)),
+            groups,
+            cipher: if dice.chance(150) { IkeCipher::Aes128Cbc } else { IkeCipher::Aes128Gcm16 },
+            force_encapsulation: dice.chance(100),
+            both_start: dice.chance(500),
+        }
+    }
+
+    /// The longest that one end may keep a child which the other end does not have.
+    ///
+    /// The other end is silent about it, so the first one asks after `liveness` and gives up after `give_up`; what it
+    /// still hears meanwhile belongs to an SA that has been replaced and goes within [`REPLACED`].
+    /// Without probes it is a request's end that is to be waited for.
+    pub fn horizon(&self) -> Duration {
+        self.liveness.unwrap_or_default() + self.retry.give_up + REPLACED + SLACK
+    }
+
+    /// The longest that it may take after the last fault until a tunnel is up: a dead SA is noticed, an
+    /// attempt that was begun in trouble is given up, and the next one comes after the longest wait.
+    pub fn recovery(&self) -> Duration {
+        self.liveness.unwrap_or_default() + self.retry.give_up * 2 + self.retry.reconnect_cap + SLACK
+    }
+
+    /// When, after the last fault, everything that was replaced or closed has been forgotten too.
+    pub(crate) fn settling(&self) -> Duration {
+        self.recovery() + REPLACED + self.treatment.late + self.retry.give_up * 2
+    }
+
+    /// For how long a run is looked at, when it ought to have settled, to meet a moment without a rekey under way.
+    pub(crate) fn patience(&self) -> Duration {
+        self.retry.give_up * 2 + REPLACED + SLACK
+    }
+
+    /// How many children a tunnel has.
+    pub(crate) fn children(&self) -> usize {
+        1
+    }
+
+    /// The configuration of one end of the tunnel between two nodes.
+    pub(crate) fn config(&self, node: usize, peer: usize) -> TunnelConfig {
+        let first = node < peer;
+        let behind = |n: usize| TrafficSelector::prefix(IpAddr::from([10, n as u8, 0, 0]), 16).ok().into_iter().collect();
+        let natted = self.nat && (node == 0 || peer == 0);
+        // From outside nobody gets through a NAT first.
+        let starts = if natted { node == 0 } else { self.both_start || (first == ((node + peer) % 2 == 0)) };
+        TunnelConfig {
+            local: inside(node),
+            remote: self.reachable(peer),
+            local_id: Identity::Name(format!("node-{node}.example")),
+            remote_id: Identity::Name(format!("node-{peer}.example")),
+            psk: Psk::new("correct_horse_battery"),
+            admin: Admin::Up,
+            startup: if starts { Startup::Initiate } else { Startup::Respond },
+            ike: IkeProposal {
+                key_exchange: if first { self.groups.0.clone() } else { self.groups.1.clone() },
+                encryption: vec![self.cipher],
+                integrity: vec![Integrity::HmacSha256],
+                prf: vec![PrfAlgorithm::HmacSha256],
+            },
+            esp: EspProposal { encryption: vec![EspCipher::Aes128Gcm16], esn: true },
+            local_selectors: behind(node),
+            remote_selectors: behind(peer),
+            force_encapsulation: self.force_encapsulation && first,
+            liveness: self.liveness,
+            ike_lifetime: self.lifetimes.0,
+            child_lifetime: self.lifetimes.1,
+            retry: self.retry,
+        }
+    }
+
+    /// The address under which others see a node.
+    pub(crate) fn reachable(&self, node: usize) -> IpAddr {
+        if self.nat && node == 0 { OUTSIDE } else { inside(node) }
+    }
+}
+
+/// A node's own address.
+pub(crate) fn inside(node: usize) -> IpAddr {
+    IpAddr::from([192, 0, 2, node as u8 + 1])
+}
+
+/// What the NAT before node 0 turns its address into.
+pub(crate) const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+/// A replaced SA receives for ten seconds more.
+const REPLACED: Duration = Duration::from_secs(10);
+/// Round trips, late timers, and the second between two looks.
+const SLACK: Duration = Duration::from_secs(6);
