@@ -72,6 +72,8 @@ pub struct Plan {
     liveness: Option<Duration>,
     lifetimes: (Duration, Duration),
     groups: (Vec<KeGroup>, Vec<KeGroup>),
+    /// The groups of rekeyed children, at the end with the smaller number and at the other one.
+    secrecy: (Vec<KeGroup>, Vec<KeGroup>),
     cipher: IkeCipher,
     force_encapsulation: bool,
     both_start: bool,
@@ -110,6 +112,13 @@ impl Plan {
             3..5 => (vec![KeGroup::X25519, KeGroup::Ecp256], vec![KeGroup::Ecp256, KeGroup::X25519]),
             _ => (x25519(), x25519()),
         };
+        let secrecy = match dice.below(100) {
+            0..50 => (Vec::new(), Vec::new()),
+            50..53 => (vec![KeGroup::Ecp256, KeGroup::X25519], x25519()),
+            // An end that asks for none takes what the other one wants.
+            53..60 => (x25519(), Vec::new()),
+            _ => (x25519(), x25519()),
+        };
         let retry = Retry {
             retransmit: dice.millis(300, 1000),
             retransmit_cap: dice.millis(1000, if fair { 2000 } else { 4000 }),
@@ -135,6 +144,7 @@ impl Plan {
             liveness: (!fair || dice.chance(700)).then_some(liveness),
             lifetimes: (Duration::from_secs(14_400), Duration::from_secs(3600)),
             groups,
+            secrecy,
             cipher: if dice.chance(150) { IkeCipher::Aes128Cbc } else { IkeCipher::Aes128Gcm16 },
             force_encapsulation: dice.chance(100),
             both_start: dice.chance(500),
@@ -188,11 +198,17 @@ impl Plan {
             startup: if starts { Startup::Initiate } else { Startup::Respond },
             ike: IkeProposal {
                 key_exchange: if first { self.groups.0.clone() } else { self.groups.1.clone() },
+                additional_key_exchange: Vec::new(),
                 encryption: vec![self.cipher],
                 integrity: vec![Integrity::HmacSha256],
                 prf: vec![PrfAlgorithm::HmacSha256],
             },
-            esp: EspProposal { encryption: vec![EspCipher::Aes128Gcm16], esn: true },
+            esp: EspProposal {
+                encryption: vec![EspCipher::Aes128Gcm16],
+                integrity: Vec::new(),
+                key_exchange: if first { self.secrecy.0.clone() } else { self.secrecy.1.clone() },
+                esn: true,
+            },
             local_selectors: behind(node),
             remote_selectors: behind(peer),
             force_encapsulation: self.force_encapsulation && first,

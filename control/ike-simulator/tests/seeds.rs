@@ -41,7 +41,7 @@ fn the_same_seed_is_the_same_run() {
         else {
             panic!("nothing was kept");
         };
-        assert!(first.len() > 100 && first == second, "seed {seed}");
+        assert!(first.len() > 20 && first == second, "seed {seed}");
     }
 }
 
@@ -62,12 +62,11 @@ fn found(sabotage: Sabotage, expected: impl Fn(&Violation) -> bool) {
 #[test]
 fn broken_parts_are_noticed() {
     found(Sabotage::InstallNothing, |v| matches!(v, Violation::Disagreement { .. }));
-    found(Sabotage::InstallNothing, |v| matches!(v, Violation::NotRecovered { .. }));
+    found(Sabotage::InstallNothing, |v| matches!(v, Violation::Nonsense { what: "remove", .. }));
     found(Sabotage::RemoveNothing, |v| matches!(v, Violation::Disagreement { .. }));
     found(Sabotage::RemoveNothing, |v| matches!(v, Violation::Leak { .. }));
-    found(Sabotage::RemoveNothing, |v| matches!(v, Violation::Unbounded { .. }));
     found(Sabotage::SwapKeys, |v| matches!(v, Violation::ChildrenDiffer { what: "keys", .. }));
-    found(Sabotage::SleepOn, |v| matches!(v, Violation::NotRecovered { .. } | Violation::NotSettled(_)));
+    found(Sabotage::SleepOn, |v| matches!(v, Violation::NotRecovered { .. }));
     found(Sabotage::StopTheClock, |v| matches!(v, Violation::StuckDeadline { .. }));
     found(Sabotage::StayDown, |v| matches!(v, Violation::NotRecovered { .. }));
 }
