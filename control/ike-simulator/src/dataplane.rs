@@ -1,6 +1,7 @@
 //! A model of the dataplane: which SPIs receive, and which child sends.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Instant;
 
 use ike::{ChildSa, SpiAllocator, TunnelId, UdpEncapsulation};
@@ -10,8 +11,10 @@ use rand_chacha::rand_core::Rng;
 /// The children of one tunnel at one end.
 #[derive(Default)]
 pub(crate) struct Children {
-    /// All receive. The last one sends.
+    /// All receive.
     installed: Vec<Installed>,
+    /// Those that send, by inbound SPI; the last one is what packets of the tunnel's first selectors take.
+    sending: Vec<u32>,
 }
 
 /// A child and what is known of it.
@@ -22,7 +25,7 @@ pub(crate) struct Installed {
 }
 
 impl Children {
-    /// Installs both directions and sends with it from now on; false if the SPI is there already.
+    /// Receives on a child from now on; false if the SPI is there already.
     pub(crate) fn install(&mut self, child: ChildSa) -> bool {
         if self.has(child.inbound_spi) {
             return false;
@@ -31,8 +34,16 @@ impl Children {
         true
     }
 
+    /// Sends on a child from now on, and on the one in whose place it stands no longer; false if there is no such child.
+    pub(crate) fn make_use(&mut self, inbound_spi: u32, instead_of: Option<u32>) -> bool {
+        self.sending.retain(|spi| *spi != inbound_spi && Some(*spi) != instead_of);
+        self.sending.push(inbound_spi);
+        self.has(inbound_spi)
+    }
+
     /// Removes both directions; false if there is no such child.
     pub(crate) fn remove(&mut self, inbound_spi: u32) -> bool {
+        self.sending.retain(|spi| *spi != inbound_spi);
         let before = self.installed.len();
         self.installed.retain(|i| i.child.inbound_spi != inbound_spi);
         self.installed.len() != before
@@ -50,7 +61,8 @@ impl Children {
 
     /// The child that sends.
     pub(crate) fn sending(&self) -> Option<&ChildSa> {
-        self.installed.last().map(|i| &i.child)
+        let inbound_spi = *self.sending.last()?;
+        self.iter().map(|i| &i.child).find(|c| c.inbound_spi == inbound_spi)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Installed> {
@@ -67,9 +79,7 @@ impl Children {
 
     /// The counterpart of the other end's child.
     pub(crate) fn counterpart(&self, of: &ChildSa) -> Option<&ChildSa> {
-        self.iter()
-            .map(|i| &i.child)
-            .find(|c| c.inbound_spi == of.outbound_spi && c.outbound_spi == of.inbound_spi)
+        self.iter().map(|i| &i.child).find(|c| c.inbound_spi == of.outbound_spi && c.outbound_spi == of.inbound_spi)
     }
 }
 
@@ -119,8 +129,8 @@ impl SpiAllocator for Spis {
         }
         loop {
             let spi = self.rng.next_u32() | 0x1000;
-            if !self.taken.contains_key(&spi) {
-                self.taken.insert(spi, (tunnel, false));
+            if let Entry::Vacant(free) = self.taken.entry(spi) {
+                free.insert((tunnel, false));
                 return Some(spi);
             }
         }

@@ -74,7 +74,9 @@ pub fn hunt(
 /// Runs a seed again, this time to see what happens.
 fn explain(seed: u64, start: Instant) -> Failure {
     match run(seed, start, Journal::keeping(LINES)) {
-        Ok(_) => Failure { seed, what: "only sometimes, which is a bug of the simulator".to_owned(), lines: Vec::new() },
+        Ok(_) => {
+            Failure { seed, what: "only sometimes, which is a bug of the simulator".to_owned(), lines: Vec::new() }
+        }
         Err((what, lines)) => Failure { seed, what, lines },
     }
 }

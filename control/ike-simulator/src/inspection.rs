@@ -220,8 +220,8 @@ fn difference(ours: &ChildSa, theirs: &ChildSa) -> Option<&'static str> {
 const ACTIONS: usize = 24;
 /// IKE SAs of a tunnel in whatever state: eight half-open, those being closed, one in use, one replaced, one attempt.
 const SAS: usize = 24;
-/// Children of one tunnel that receive at once.
-const CHILDREN: usize = 6;
+/// Children of one tunnel that receive at once: no IKE SA has more.
+const CHILDREN: usize = 33;
 /// SPIs of one tunnel that are reserved and not installed.
 const RESERVED: usize = 12;
 /// Calls and datagrams in a second, for each tunnel.

@@ -22,6 +22,7 @@ mod node;
 mod plan;
 mod sabotage;
 mod statistics;
+mod traffic;
 mod trouble;
 mod violation;
 mod world;

@@ -60,7 +60,7 @@ impl Node {
         now: Instant,
         happens: impl FnOnce(&mut Endpoint, &mut Context<'_>) -> T,
     ) -> Option<T> {
-        let mut ctx = Context { now, rng: &mut self.rng, spis: &mut self.spis };
+        let mut ctx = Context { now, unix_time: 0, rng: &mut self.rng, spis: &mut self.spis };
         self.endpoint.as_mut().map(|endpoint| happens(endpoint, &mut ctx))
     }
 

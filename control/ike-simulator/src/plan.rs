@@ -70,7 +70,8 @@ pub struct Plan {
     pub(crate) scarcity: u32,
     retry: Retry,
     liveness: Option<Duration>,
-    lifetimes: (Duration, Duration),
+    /// Of IKE SAs and of children, at the end with the smaller number and at the other one.
+    lifetimes: [(Duration, Duration); 2],
     groups: (Vec<KeGroup>, Vec<KeGroup>),
     /// The groups of rekeyed children, at the end with the smaller number and at the other one.
     secrecy: (Vec<KeGroup>, Vec<KeGroup>),
@@ -126,12 +127,18 @@ impl Plan {
             reconnect: dice.millis(200, 1000),
             reconnect_cap: dice.millis(2000, 8000),
         };
+        // A rekey is begun at least a tenth before the end of life. In fair weather that has to be time for it.
+        let lifetime = |dice: &mut Dice| match (dice.below(3), fair) {
+            (0, _) => Duration::from_secs(14_400),
+            (_, true) => dice.millis(400_000, 700_000),
+            (_, false) => dice.millis(60_000, 300_000),
+        };
         let liveness = dice.millis(4000, 20_000);
         Self {
             nodes,
             weather,
             nat: dice.chance(250),
-            troubled: if fair { dice.millis(60_000, 240_000) } else { dice.millis(60_000, 180_000) },
+            troubled: if fair { dice.millis(60_000, 800_000) } else { dice.millis(60_000, 200_000) },
             treatment,
             esp_delay: (fast, fast + dice.millis(0, 300)),
             packet_interval: dice.millis(100, 600) * (nodes as u32 - 1),
@@ -142,7 +149,7 @@ impl Plan {
             retry,
             // Without probes nobody notices a peer that is gone.
             liveness: (!fair || dice.chance(700)).then_some(liveness),
-            lifetimes: (Duration::from_secs(14_400), Duration::from_secs(3600)),
+            lifetimes: std::array::from_fn(|_| (lifetime(dice), lifetime(dice))),
             groups,
             secrecy,
             cipher: if dice.chance(150) { IkeCipher::Aes128Cbc } else { IkeCipher::Aes128Gcm16 },
@@ -168,7 +175,7 @@ impl Plan {
 
     /// When, after the last fault, everything that was replaced or closed has been forgotten too.
     pub(crate) fn settling(&self) -> Duration {
-        self.recovery() + REPLACED + self.treatment.late + self.retry.give_up * 2
+        self.recovery() + REPLACED + REDUNDANT + self.treatment.late + self.retry.give_up * 2
     }
 
     /// For how long a run is looked at, when it ought to have settled, to meet a moment without a rekey under way.
@@ -184,16 +191,20 @@ impl Plan {
     /// The configuration of one end of the tunnel between two nodes.
     pub(crate) fn config(&self, node: usize, peer: usize) -> TunnelConfig {
         let first = node < peer;
-        let behind = |n: usize| TrafficSelector::prefix(IpAddr::from([10, n as u8, 0, 0]), 16).ok().into_iter().collect();
+        let behind =
+            |n: usize| TrafficSelector::prefix(IpAddr::from([10, n as u8, 0, 0]), 16).ok().into_iter().collect();
         let natted = self.nat && (node == 0 || peer == 0);
         // From outside nobody gets through a NAT first.
-        let starts = if natted { node == 0 } else { self.both_start || (first == ((node + peer) % 2 == 0)) };
+        let starts = if natted { node == 0 } else { self.both_start || (first == (node + peer).is_multiple_of(2)) };
+        let [ours, theirs] = self.lifetimes;
+        let (ike_lifetime, child_lifetime) = if first { ours } else { theirs };
         TunnelConfig {
             local: inside(node),
             remote: self.reachable(peer),
             local_id: Identity::Name(format!("node-{node}.example")),
             remote_id: Identity::Name(format!("node-{peer}.example")),
-            psk: Psk::new("correct_horse_battery"),
+            authentication: Psk::new("correct_horse_battery").into(),
+            ppk: None,
             admin: Admin::Up,
             startup: if starts { Startup::Initiate } else { Startup::Respond },
             ike: IkeProposal {
@@ -213,8 +224,8 @@ impl Plan {
             remote_selectors: behind(peer),
             force_encapsulation: self.force_encapsulation && first,
             liveness: self.liveness,
-            ike_lifetime: self.lifetimes.0,
-            child_lifetime: self.lifetimes.1,
+            ike_lifetime,
+            child_lifetime,
             retry: self.retry,
         }
     }
@@ -234,5 +245,7 @@ pub(crate) fn inside(node: usize) -> IpAddr {
 pub(crate) const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 /// A replaced SA receives for ten seconds more.
 const REPLACED: Duration = Duration::from_secs(10);
+/// What lost a collision is waited for to be deleted for half a minute.
+const REDUNDANT: Duration = Duration::from_secs(30);
 /// Round trips, late timers, and the second between two looks.
 const SLACK: Duration = Duration::from_secs(6);

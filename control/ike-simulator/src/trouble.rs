@@ -5,8 +5,8 @@ use std::time::Duration;
 use ike::{Admin, DownReason, Psk, TunnelId};
 
 use crate::plan::Weather;
-use crate::violation::Violation;
 use crate::sabotage::Sabotage;
+use crate::violation::Violation;
 use crate::world::{Event, World};
 
 /// What mends a fault.
@@ -32,16 +32,37 @@ impl World {
         self.after(gap, Event::Trouble);
         let Some((a, b, _)) = self.dice.pick(&self.links) else { return Ok(()) };
         let (node, peer) = if self.dice.chance(500) { (a, b) } else { (b, a) };
-        if self.plan.weather == Weather::Fair {
-            return Ok(());
-        }
-        match self.dice.below(100) {
-            0..20 => self.partition(node, peer),
-            20..35 => return self.crash(node),
-            35..45 => self.move_nat(),
+        let kind = if self.plan.weather == Weather::Fair { 0 } else { self.dice.below(100) };
+        match kind {
+            0..30 => self.want_rekeys(node, peer),
+            30..45 => self.partition(node, peer),
+            45..55 => return self.crash(node),
+            55..65 => self.move_nat(),
             _ => return self.intervene(node, peer),
         }
         Ok(())
+    }
+
+    /// Somebody wants other keys: one end, or both at about the same time, for the children, the IKE SA, or both.
+    fn want_rekeys(&mut self, node: usize, peer: usize) {
+        let both = self.dice.chance(500);
+        for (node, peer) in [(node, peer), (peer, node)].into_iter().take(if both { 2 } else { 1 }) {
+            for _ in 0..1 + self.dice.below(2) {
+                let (ike, delay) = (self.dice.chance(400), self.dice.millis(0, 200));
+                self.after(delay, Event::Rekey { node, peer, ike });
+            }
+        }
+    }
+
+    /// An end is asked for other keys.
+    pub(crate) fn rekey(&mut self, node: usize, peer: usize, ike: bool) -> Result<(), Violation> {
+        if self.cleared.is_some() {
+            return Ok(());
+        }
+        self.statistics.rekeys += 1;
+        let tunnel = TunnelId(peer as u32);
+        self.note(|| format!("n{node}: {tunnel} is to rekey its {}", if ike { "IKE SA" } else { "children" }));
+        self.on(node, |e, ctx| if ike { e.rekey_ike(tunnel, ctx) } else { e.rekey_children(tunnel, ctx) })
     }
 
     /// Something is mended.
@@ -167,7 +188,7 @@ impl World {
             }
             5 => {
                 let mut config = self.plan.config(node, peer);
-                config.psk = Psk::new("another");
+                config.authentication = Psk::new("another").into();
                 self.note(|| format!("n{node}: {tunnel} is configured with another key"));
                 self.after(back, Event::Relief(Relief::Configure { node, peer }));
                 self.on(node, |e, ctx| e.configure(tunnel, config, ctx).expect("the plan is acceptable"))

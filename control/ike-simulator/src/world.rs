@@ -51,6 +51,8 @@ pub(crate) enum Event {
     Send { from: usize, to: usize },
     /// Something goes wrong.
     Trouble,
+    /// A node is to rekey.
+    Rekey { node: usize, peer: usize, ike: bool },
     /// Something is mended.
     Relief(Relief),
     /// A second is over.
@@ -182,6 +184,7 @@ impl World {
                 if self.traffic { self.send_packet(from, to) } else { Ok(()) }
             }
             Event::Trouble => self.trouble(),
+            Event::Rekey { node, peer, ike } => self.rekey(node, peer, ike),
             Event::Relief(relief) => self.relieve(relief),
             Event::Look => {
                 self.after(SECOND, Event::Look);
@@ -223,6 +226,14 @@ impl World {
                 Action::InstallChild(child) => {
                     changed = true;
                     self.install(node, *child)?;
+                }
+                Action::UseChild { tunnel, inbound_spi, instead_of } => {
+                    self.note(|| format!("n{node}: {tunnel} sends on child {inbound_spi:#x}"));
+                    let children = self.nodes.get_mut(node).and_then(|n| n.children.get_mut(tunnel.0 as usize));
+                    let known = children.is_some_and(|c| c.make_use(inbound_spi, instead_of));
+                    if !known && self.sabotage.is_none() {
+                        return Err(Violation::Nonsense { node, tunnel, spi: inbound_spi, what: "use" });
+                    }
                 }
                 Action::RemoveChild { tunnel, inbound_spi } => {
                     changed = true;
@@ -314,39 +325,6 @@ impl World {
         n.spis.remove(spi);
         let removed = n.children.get_mut(tunnel.0 as usize).is_some_and(|children| children.remove(spi));
         if removed { Ok(()) } else { Err(Violation::Nonsense { node, tunnel, spi, what: "remove" }) }
-    }
-
-    /// A packet from the inner network, sealed with the child that sends.
-    fn send_packet(&mut self, from: usize, to: usize) -> Result<(), Violation> {
-        let strict = self.strict();
-        let Some(node) = self.nodes.get(from).filter(|n| n.endpoint.is_some()) else { return Ok(()) };
-        let Some(child) = node.children_of(TunnelId(to as u32)).and_then(|c| c.sending()) else {
-            return if strict { Err(Violation::PacketUnsent { node: from, peer: to }) } else { Ok(()) };
-        };
-        self.statistics.packets += 1;
-        let spi = child.outbound_spi;
-        let ports = child.encapsulation.map_or((4500, 4500), |e| (e.local_port, e.remote_port));
-        let outer = (SocketAddr::new(child.local, ports.0), SocketAddr::new(child.remote, ports.1));
-        if self.network.translate(outer.0, outer.1).is_none() || self.network.is_cut(from, to) {
-            return Ok(());
-        }
-        let delay = self.dice.between(self.plan.esp_delay.0, self.plan.esp_delay.1);
-        self.after(delay, Event::Packet { from, to, spi });
-        Ok(())
-    }
-
-    fn receive_packet(&mut self, from: usize, to: usize, spi: u32) -> Result<(), Violation> {
-        let (now, tunnel) = (self.now, TunnelId(from as u32));
-        let Some(node) = self.nodes.get_mut(to).filter(|n| n.endpoint.is_some()) else { return Ok(()) };
-        if node.children_of(tunnel).is_some_and(|c| c.has(spi)) {
-            if self.plan.notes_traffic {
-                node.call(now, |e, ctx| e.note_inbound_traffic(tunnel, ctx.now));
-            }
-            return Ok(());
-        }
-        self.statistics.lost += 1;
-        self.note(|| format!("n{from} -> n{to}: a packet for {spi:#x} is lost"));
-        if self.strict() { Err(Violation::PacketLost { node: from, peer: to, spi }) } else { Ok(()) }
     }
 
     /// Wakes the node when it wants to be called, or a little later.

@@ -66,7 +66,7 @@ fn broken_parts_are_noticed() {
     found(Sabotage::RemoveNothing, |v| matches!(v, Violation::Disagreement { .. }));
     found(Sabotage::RemoveNothing, |v| matches!(v, Violation::Leak { .. }));
     found(Sabotage::SwapKeys, |v| matches!(v, Violation::ChildrenDiffer { what: "keys", .. }));
-    found(Sabotage::SleepOn, |v| matches!(v, Violation::NotRecovered { .. }));
+    found(Sabotage::SleepOn, |v| matches!(v, Violation::NotSettled(_)));
     found(Sabotage::StopTheClock, |v| matches!(v, Violation::StuckDeadline { .. }));
     found(Sabotage::StayDown, |v| matches!(v, Violation::NotRecovered { .. }));
 }

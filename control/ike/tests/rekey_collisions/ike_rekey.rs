@@ -1,0 +1,180 @@
+//! Rekeying of IKE SAs (RFC 7296 §1.3.2, §2.8, §2.25.2).
+
+use bordergate_ike::*;
+
+use crate::duo::{Duo, Left, Peer, Right};
+use crate::pair::TUNNEL;
+use crate::{ASK, COLLISIONS, CONFIRM, GRANT, INFORM, ONE_SIDED};
+
+/// The child has moved to the IKE SA that this end began, and is what it was.
+fn assert_stays(duo: &mut Duo, of: Peer, before: [u8; 16]) {
+    for end in Peer::BOTH {
+        assert_eq!(duo.node(end).spis.given.len(), 1, "{end:?}: the child is the same");
+    }
+    let (initiator, after) = duo.ike_sa();
+    assert_eq!(initiator, of);
+    assert_ne!(after, before);
+}
+
+/// Both ends ask, and both requests arrive before either answer.
+fn collide(duo: &mut Duo, nonces: [u8; 4]) {
+    duo.rekey_ike(Left, nonces[0]);
+    duo.rekey_ike(Right, nonces[1]);
+    duo.nonce(Right, nonces[2]);
+    duo.pass(Left, ASK);
+    duo.nonce(Left, nonces[3]);
+    duo.pass(Right, ASK);
+}
+
+/// Both ends ask; left's request is held back, and right's is answered.
+fn miss(duo: &mut Duo, [left, right, answer]: [u8; 3]) -> crate::duo::Message {
+    duo.rekey_ike(Left, left);
+    duo.rekey_ike(Right, right);
+    let held = duo.hold(Left, ASK);
+    duo.nonce(Left, answer);
+    duo.pass(Right, ASK);
+    duo.pass(Left, GRANT);
+    held
+}
+
+#[test]
+fn regular() {
+    for initiator in Peer::BOTH {
+        for of in Peer::BOTH {
+            let mut duo = Duo::up(initiator);
+            let (_, before) = duo.ike_sa();
+            duo.rekey_ike(of, 0);
+            duo.pass(of, ASK);
+            duo.pass(of.other(), GRANT);
+            duo.pass(of, INFORM);
+            duo.pass(of.other(), CONFIRM);
+            duo.assert_silent(Left);
+            duo.assert_silent(Right);
+            duo.settle();
+            assert_stays(&mut duo, of, before);
+            // The new one can be rekeyed too, and so can the child.
+            let (_, before) = duo.ike_sa();
+            duo.rekey_ike(of.other(), 0);
+            duo.settle();
+            assert_stays(&mut duo, of.other(), before);
+            duo.rekey_child(of, 0);
+            duo.settle();
+        }
+    }
+}
+
+#[test]
+fn collision() {
+    for (nonces, stays) in COLLISIONS {
+        let mut duo = Duo::up(Left);
+        let (_, before) = duo.ike_sa();
+        collide(&mut duo, nonces);
+        duo.pass(Right, GRANT);
+        duo.pass(Left, GRANT);
+        duo.settle();
+        assert_stays(&mut duo, stays, before);
+    }
+}
+
+#[test]
+fn collision_delayed_response() {
+    for (nonces, stays) in COLLISIONS {
+        let mut duo = Duo::up(Left);
+        let (_, before) = duo.ike_sa();
+        collide(&mut duo, nonces);
+        let delayed = duo.hold(Right, GRANT);
+        duo.pass(Left, GRANT);
+        // Right knows all four nonces: it deletes either what its own exchange made or the replaced SA.
+        duo.pass(Right, INFORM);
+        duo.pass(Left, CONFIRM);
+        duo.deliver(delayed);
+        duo.settle();
+        assert_stays(&mut duo, stays, before);
+    }
+}
+
+#[test]
+fn collision_dropped_request() {
+    for nonces in ONE_SIDED {
+        let mut duo = Duo::up(Left);
+        let (_, before) = duo.ike_sa();
+        miss(&mut duo, nonces);
+        duo.pass(Right, INFORM);
+        duo.pass(Left, CONFIRM);
+        duo.settle();
+        assert_stays(&mut duo, Right, before);
+    }
+}
+
+#[test]
+fn collision_delayed_request() {
+    for nonces in ONE_SIDED {
+        let mut duo = Duo::up(Left);
+        let (_, before) = duo.ike_sa();
+        let delayed = miss(&mut duo, nonces);
+        let delete = duo.hold(Right, INFORM);
+        // RFC 7296 §2.25.2: the SA is being closed, so TEMPORARY_FAILURE.
+        duo.deliver(delayed);
+        duo.deliver(delete);
+        duo.pass(Right, GRANT);
+        duo.settle();
+        assert_stays(&mut duo, Right, before);
+    }
+}
+
+#[test]
+fn collision_delayed_request_and_delete() {
+    for nonces in ONE_SIDED {
+        let mut duo = Duo::up(Left);
+        let (_, before) = duo.ike_sa();
+        let delayed = miss(&mut duo, nonces);
+        let delete = duo.hold(Right, INFORM);
+        duo.deliver(delayed);
+        // The refusal comes before the Delete.
+        duo.pass(Right, GRANT);
+        duo.deliver(delete);
+        duo.settle();
+        assert_stays(&mut duo, Right, before);
+    }
+}
+
+#[test]
+fn collision_delete() {
+    for of in Peer::BOTH {
+        let mut duo = Duo::up(of);
+        duo.strict = false;
+        duo.rekey_ike(of, 0);
+        duo.on(of.other(), |e, ctx| e.terminate(TUNNEL, DownReason::AdminDown, ctx));
+        duo.pass(of, ASK);
+        duo.pass(of.other(), INFORM);
+        duo.assert_comes_back(of.other());
+    }
+}
+
+#[test]
+fn collision_delete_drop_delete() {
+    for of in Peer::BOTH {
+        let mut duo = Duo::up(of);
+        duo.strict = false;
+        duo.rekey_ike(of, 0);
+        duo.on(of.other(), |e, ctx| e.terminate(TUNNEL, DownReason::AdminDown, ctx));
+        let delete = duo.hold(of.other(), INFORM);
+        // RFC 7296 §2.25.2: TEMPORARY_FAILURE, and the Delete comes later.
+        duo.pass(of, ASK);
+        duo.pass(of.other(), GRANT);
+        duo.deliver(delete);
+        duo.assert_comes_back(of.other());
+    }
+}
+
+#[test]
+fn collision_of_the_child_moves_along() {
+    // A child rekey that was wanted while the IKE SA was replaced is done on the new one.
+    for of in Peer::BOTH {
+        let mut duo = Duo::up(Left);
+        duo.rekey_ike(of, 0);
+        duo.on(of, |e, ctx| e.rekey_children(TUNNEL, ctx));
+        duo.settle();
+        assert_eq!(duo.node(of).child().inbound_spi, duo.node(of).spis.given[1]);
+    }
+}
