@@ -266,7 +266,8 @@ impl IkeSa {
         for inbound_spi in self.spis_where(|c| c.state == ChildState::Live && c.rekey_at.is_some_and(|at| at <= now)) {
             self.rekey_child(inbound_spi);
         }
-        self.spis_where(|c| !matches!(c.state, ChildState::Lingering { .. }) && c.expires <= now).first().copied()
+        let ends = |c: &Child| !matches!(c.state, ChildState::Lingering { .. } | ChildState::Deleting);
+        self.spis_where(|c| ends(c) && c.expires <= now).first().copied()
     }
 
     /// Wants a child replaced, unless that is under way.
@@ -294,7 +295,9 @@ impl IkeSa {
                 ChildState::Lingering { until } => return Some(until),
                 ChildState::Replaced { .. } | ChildState::Deleting => None,
             };
-            [state, child.use_at, Some(child.expires)].into_iter().flatten().min()
+            let use_at = child.use_at.filter(|_| child.state == ChildState::Live);
+            let expires = (child.state != ChildState::Deleting).then_some(child.expires);
+            [state, use_at, expires].into_iter().flatten().min()
         };
         self.children.iter().filter_map(each).min()
     }
