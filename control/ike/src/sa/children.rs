@@ -273,7 +273,11 @@ impl IkeSa {
     /// Wants a child replaced, unless that is under way.
     pub(crate) fn rekey_child(&mut self, inbound_spi: u32) {
         let Some(child) = self.child_mut(inbound_spi).filter(|child| child.state == ChildState::Live) else { return };
-        child.rekey_at = None;
+        // The peer may not have our answer yet, and would say that it knows no such child.
+        child.rekey_at = child.use_at;
+        if child.rekey_at.is_some() {
+            return;
+        }
         if self.creation().is_none_or(|creation| creation.replaces != Some(inbound_spi)) {
             self.want(Wanted::RekeyChild(inbound_spi), None);
         }
