@@ -477,11 +477,8 @@ impl Endpoint {
         known.retry_at = None;
         self.deadlines.set(Owner::Tunnel(tunnel), None);
         let old = known.current.and_then(|old| self.sas.get(&old)).map(|old| {
-            let simultaneous = if sa.initiator {
-                !old.initiator
-            } else {
-                old.initiator && old.established.is_some_and(|at| sa.begun < at)
-            };
+            let crossed = old.established.is_some_and(|at| sa.begun < at);
+            let simultaneous = sa.initiator != old.initiator && crossed;
             (old.spi, old.initiator, simultaneous, old.initiator_spi())
         });
         if known.attempt == Some(spi) {
