@@ -116,8 +116,6 @@ impl Plan {
         let secrecy = match dice.below(100) {
             0..50 => (Vec::new(), Vec::new()),
             50..53 => (vec![KeGroup::Ecp256, KeGroup::X25519], x25519()),
-            // An end that asks for none takes what the other one wants.
-            53..60 => (x25519(), Vec::new()),
             _ => (x25519(), x25519()),
         };
         let retry = Retry {
