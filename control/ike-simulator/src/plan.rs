@@ -127,7 +127,7 @@ impl Plan {
         };
         // A rekey is begun at least a tenth before the end of life. In fair weather that has to be time for it.
         let lifetime = |dice: &mut Dice| match (dice.below(3), fair) {
-            (0, _) => Duration::from_secs(14_400),
+            (0, _) => LONG,
             (_, true) => dice.millis(400_000, 700_000),
             (_, false) => dice.millis(60_000, 300_000),
         };
@@ -147,7 +147,11 @@ impl Plan {
             retry,
             // Without probes nobody notices a peer that is gone.
             liveness: (!fair || dice.chance(700)).then_some(liveness),
-            lifetimes: std::array::from_fn(|_| (lifetime(dice), lifetime(dice))),
+            lifetimes: if dice.chance(300) {
+                [(LONG, lifetime(dice)), (LONG, lifetime(dice))]
+            } else {
+                std::array::from_fn(|_| (lifetime(dice), lifetime(dice)))
+            },
             groups,
             secrecy,
             cipher: if dice.chance(150) { IkeCipher::Aes128Cbc } else { IkeCipher::Aes128Gcm16 },
@@ -179,6 +183,13 @@ impl Plan {
     /// For how long a run is looked at, when it ought to have settled, to meet a moment without a rekey under way.
     pub(crate) fn patience(&self) -> Duration {
         self.retry.give_up * 2 + REPLACED + SLACK
+    }
+
+    /// How many IKE SAs a tunnel may have when all is settled. One that was replaced is kept to repeat its last answer; where
+    /// lives are short there may always be one.
+    pub(crate) fn sas(&self) -> usize {
+        let short = self.lifetimes.iter().any(|(ike, _)| *ike < LONG);
+        1 + usize::from(short)
     }
 
     /// How many children a tunnel has.
@@ -241,6 +252,8 @@ pub(crate) fn inside(node: usize) -> IpAddr {
 
 /// What the NAT before node 0 turns its address into.
 pub(crate) const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+/// A life that no run sees the end of.
+const LONG: Duration = Duration::from_secs(14_400);
 /// A replaced SA receives for ten seconds more.
 const REPLACED: Duration = Duration::from_secs(10);
 /// What lost a collision is waited for to be deleted for half a minute.
