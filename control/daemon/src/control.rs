@@ -19,6 +19,7 @@ use crate::associations::{Associations, Child};
 use crate::authentication;
 use crate::capture::Capturing;
 use crate::cli::Run;
+use crate::crash_secret;
 use crate::dataplane::Dataplane;
 use crate::errors::Errors;
 use crate::failure::Failure;
@@ -194,6 +195,7 @@ impl Control {
             next_look: now,
             next_second: now,
         };
+        control.take_crash_secret();
         for warning in control.warnings() {
             tracing::warn!("{warning}");
         }
@@ -209,6 +211,17 @@ impl Control {
             "running"
         );
         Ok(control)
+    }
+
+    /// Without a secret peers find out by our silence that we have crashed, which is no reason not to run.
+    fn take_crash_secret(&mut self) {
+        let path = crash_secret::beside(&self.options.socket);
+        match crash_secret::load(&path) {
+            Ok(secret) => self.endpoint.set_crash_secret(*secret),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "no secret for quick crash detection: peers will not be told of a crash at once");
+            }
+        }
     }
 
     async fn serve(&mut self, signals: &mut Signals, questions: &mut mpsc::Receiver<Question>) -> Result<(), Failure> {

@@ -120,6 +120,7 @@ impl Control {
                 ("bad_integrity", messages.bad_integrity),
                 ("unexpected", messages.unexpected),
                 ("unprotected_errors", messages.unprotected_errors),
+                ("wrong_tokens", messages.wrong_tokens),
             ]),
         })
     }

@@ -64,8 +64,9 @@ impl Endpoint {
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
         known.counters.received += 1;
         let alone = known.current.is_none();
+        let crash_secret = self.crash_secret.as_ref();
         let (config, counters, trace) = (&known.config, &mut known.counters, &mut known.trace);
-        let mut env = Env { config, counters, trace, ctx, event, alone, out: Vec::new() };
+        let mut env = Env { config, counters, trace, ctx, event, alone, crash_secret, out: Vec::new() };
         let accepted = IkeSa::respond(tunnel, spi, header, &payloads, datagram, path, &mut env);
         let out = env.out;
         match accepted {
@@ -171,7 +172,7 @@ impl Endpoint {
     }
 
     /// Whether something that anybody could have sent is answered.
-    fn may_answer(&mut self, tunnel: TunnelId, now: Instant) -> bool {
+    pub(crate) fn may_answer(&mut self, tunnel: TunnelId, now: Instant) -> bool {
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return false };
         let may = known.allowances.answers.take(now);
         if !may {

@@ -12,6 +12,7 @@ use crate::authentication::Authentication;
 use crate::child::{ChildSa, SpiAllocator};
 use crate::config::{Admin, ConfigError, Startup, TunnelConfig, TunnelId};
 use crate::cookie::CookieJar;
+use crate::crash_secret::CrashSecret;
 use crate::message::{Header, ParseError};
 use crate::reason::{DownReason, Protocol};
 use crate::sa::{Env, IkeSa, NAT_T_PORT, Path, Verdict};
@@ -50,6 +51,7 @@ pub struct Endpoint {
     pub(crate) actions: VecDeque<Action>,
     pub(crate) counters: EndpointCounters,
     pub(crate) cookies: CookieJar,
+    pub(crate) crash_secret: Option<CrashSecret>,
     pub(crate) half_open: usize,
     /// Counts events, to tell which SA began before which was established.
     pub(crate) event: u64,
@@ -309,6 +311,7 @@ impl Endpoint {
             ctx,
             event,
             alone,
+            crash_secret: self.crash_secret.as_ref(),
             out: Vec::new(),
         };
         let sa = IkeSa::initiate(tunnel, spi, &mut env);
@@ -349,9 +352,9 @@ impl Endpoint {
         } else if self.sas.get(&ours).is_some_and(|sa| sa.tunnel == tunnel) {
             self.with_sa(ours, ctx, |sa, env| sa.handle(header, datagram, path, env));
         } else {
-            // RFC 7296 §2.21.4: no answer is owed, and liveness tells the peer soon enough.
             self.counters.unknown_spi += 1;
             self.mark(tunnel, TraceMark::Unexpected);
+            self.show_token(tunnel, header, datagram, path, ctx);
         }
     }
 
@@ -372,6 +375,7 @@ impl Endpoint {
             ctx,
             event: self.event,
             alone: known.current.is_none(),
+            crash_secret: self.crash_secret.as_ref(),
             out: Vec::new(),
         };
         let verdict = handle(&mut sa, &mut env);
@@ -559,7 +563,7 @@ impl Endpoint {
         if known.current.is_some() {
             return;
         }
-        let at_once = matches!(reason, DownReason::LifetimeExpired { .. });
+        let at_once = matches!(reason, DownReason::LifetimeExpired { .. } | DownReason::PeerRestarted { .. });
         let peers_turn = matches!(reason, DownReason::PeerDeleted(Protocol::Ike)) && !was_current;
         if !peers_turn {
             let action = known.go_down(tunnel, reason, ctx.now);

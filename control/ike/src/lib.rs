@@ -29,6 +29,7 @@ mod authentication;
 mod child;
 mod config;
 mod cookie;
+mod crash_secret;
 mod crypto;
 mod distinguished_name;
 mod endpoint;

@@ -179,6 +179,12 @@ pub enum DownReason {
         /// The notify message type.
         notify: u16,
     },
+    /// The peer has shown that it knows nothing of the SA (RFC 6290); an initiator sets the tunnel up anew at once.
+    #[error("the peer {remote} has restarted and lost the IKE SA")]
+    PeerRestarted {
+        /// Who has shown it.
+        remote: IpAddr,
+    },
     /// The peer does not answer.
     #[error("the peer {remote} has not answered {exchange} for {seconds} s")]
     PeerSilent {
@@ -297,6 +303,7 @@ impl DownReason {
             Self::PeerDeleted(_) => "peer_deleted",
             Self::PeerProtocolViolation { .. } => "peer_protocol_violation",
             Self::PeerRefused { .. } => "peer_refused",
+            Self::PeerRestarted { .. } => "peer_restarted",
             Self::PeerSilent { .. } => "peer_silent",
             Self::PpkMissing => "ppk_missing",
             Self::PeerSpeaksIkeV1 { .. } => "peer_speaks_ikev1",
@@ -362,6 +369,9 @@ impl DownReason {
             }
             Self::PeerDeleted(_) => "look at the peer's log for why; we try again if startup = \"initiate\"",
             Self::PeerRefused { .. } => "look at the peer's log for why it refused",
+            Self::PeerRestarted { .. } => {
+                "nothing, unless the tunnel does not come back; the peer's log says why it stopped"
+            }
             Self::PeerSilent { .. } => {
                 "check that UDP 500 and 4500 pass in both directions and that the peer is configured for our address"
             }

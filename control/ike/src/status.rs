@@ -67,6 +67,8 @@ pub struct TunnelCounters {
     pub unexpected: u64,
     /// Error notifications without protection, which are remembered but not obeyed.
     pub unprotected_errors: u64,
+    /// Claims that the peer has lost an SA, without the token that proves it (RFC 6290).
+    pub wrong_tokens: u64,
 }
 
 /// Datagrams that belong to no tunnel, by what became of them.

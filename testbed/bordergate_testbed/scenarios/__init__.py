@@ -18,6 +18,7 @@ ORDER = (
     "trace",
     "silent_peer",
     "liveness",
+    "crash_detection",
     "init_flood",
     "fail_closed",
     "neighbours",

@@ -33,6 +33,7 @@ impl<'a> Notify<'a> {
 /// The notify message types we act on.
 pub(crate) mod kind {
     pub(crate) const UNSUPPORTED_CRITICAL_PAYLOAD: u16 = 1;
+    pub(crate) const INVALID_IKE_SPI: u16 = 4;
     pub(crate) const INVALID_MAJOR_VERSION: u16 = 5;
     pub(crate) const INVALID_SYNTAX: u16 = 7;
     pub(crate) const NO_PROPOSAL_CHOSEN: u16 = 14;
@@ -47,6 +48,7 @@ pub(crate) mod kind {
     pub(crate) const NAT_DETECTION_SOURCE_IP: u16 = 16388;
     pub(crate) const NAT_DETECTION_DESTINATION_IP: u16 = 16389;
     pub(crate) const COOKIE: u16 = 16390;
+    pub(crate) const QUICK_CRASH_DETECTION: u16 = 16419;
     pub(crate) const FRAGMENTATION_SUPPORTED: u16 = 16430;
     pub(crate) const USE_PPK: u16 = 16435;
     pub(crate) const PPK_IDENTITY: u16 = 16436;
@@ -60,7 +62,7 @@ pub(crate) mod kind {
 pub(crate) fn name(kind: u16) -> &'static str {
     match kind {
         kind::UNSUPPORTED_CRITICAL_PAYLOAD => "UNSUPPORTED_CRITICAL_PAYLOAD",
-        4 => "INVALID_IKE_SPI",
+        kind::INVALID_IKE_SPI => "INVALID_IKE_SPI",
         kind::INVALID_MAJOR_VERSION => "INVALID_MAJOR_VERSION",
         kind::INVALID_SYNTAX => "INVALID_SYNTAX",
         9 => "INVALID_MESSAGE_ID",
@@ -118,7 +120,7 @@ pub(crate) fn name(kind: u16) -> &'static str {
         16416 => "ROHC_SUPPORTED",
         16417 => "EAP_ONLY_AUTHENTICATION",
         16418 => "CHILDLESS_IKEV2_SUPPORTED",
-        16419 => "QUICK_CRASH_DETECTION",
+        kind::QUICK_CRASH_DETECTION => "QUICK_CRASH_DETECTION",
         16420 => "IKEV2_MESSAGE_ID_SYNC_SUPPORTED",
         16421 => "IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED",
         16422 => "IKEV2_MESSAGE_ID_SYNC",

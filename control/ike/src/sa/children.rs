@@ -77,6 +77,8 @@ pub(super) enum Wanted {
     DeleteChild(u32),
     /// One more child, for selectors that none has.
     CreateChild,
+    /// That the peer knows our token.
+    TellToken,
 }
 
 impl IkeSa {

@@ -49,6 +49,7 @@ impl IkeSa {
             | Purpose::IkeIntermediate(_)
             | Purpose::IkeAuth
             | Purpose::Liveness
+            | Purpose::Notice
             | Purpose::Close
             | Purpose::DeleteChild(_)
             | Purpose::RekeyIke(_) => None,
@@ -62,6 +63,7 @@ impl IkeSa {
             | Purpose::IkeIntermediate(_)
             | Purpose::IkeAuth
             | Purpose::Liveness
+            | Purpose::Notice
             | Purpose::Close
             | Purpose::DeleteChild(_)
             | Purpose::RekeyIke(_) => None,

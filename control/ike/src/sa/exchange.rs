@@ -36,6 +36,8 @@ pub(super) enum Purpose {
     IkeAuth,
     /// An empty INFORMATIONAL: is the peer alive?
     Liveness,
+    /// An INFORMATIONAL that tells something, and whose answer says no more than that it came.
+    Notice,
     /// The last request: it deletes the IKE SA, or says why it ends.
     Close,
     /// Deletes the child that receives with this SPI.
@@ -52,7 +54,7 @@ impl Purpose {
             Self::IkeIntermediate(_) => Exchange::IkeIntermediate,
             Self::IkeAuth => Exchange::IkeAuth,
             Self::Liveness => Exchange::Liveness,
-            Self::Close | Self::DeleteChild(_) => Exchange::Informational,
+            Self::Close | Self::DeleteChild(_) | Self::Notice => Exchange::Informational,
             Self::CreateChild(_) | Self::RekeyIke(_) => Exchange::CreateChildSa,
         }
     }

@@ -66,6 +66,7 @@ impl IkeSa {
             self.answer(header, digest, &Chain::new(), path, env);
             return self.on_deleted(failed, env);
         }
+        self.keep_token(payloads);
         let closing = self.is_closing();
         let named = payloads.deletes.iter().flat_map(|delete| match delete {
             Delete::Esp(spis) => spis.as_slice(),
@@ -145,7 +146,7 @@ impl IkeSa {
             }
         };
         match purpose {
-            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {
+            Purpose::Liveness | Purpose::Notice | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {
                 Verdict::Continue
             }
             Purpose::Close => {
@@ -171,7 +172,7 @@ impl IkeSa {
         match purpose {
             Purpose::Close => self.discard(env),
             Purpose::DeleteChild(inbound_spi) => self.let_linger(inbound_spi, env),
-            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {}
+            Purpose::Liveness | Purpose::Notice | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {}
             Purpose::CreateChild(creation) => {
                 env.ctx.spis.release(self.tunnel, creation.inbound_spi);
                 return Verdict::Renew(DownReason::Malformed { exchange: Exchange::CreateChildSa, error });

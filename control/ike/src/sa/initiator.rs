@@ -85,6 +85,7 @@ impl IkeSa {
             nat: Nat::default(),
             nonces: (Vec::new(), Vec::new()),
             secure: None,
+            peer_token: None,
             rounds: Rounds::default(),
             ppk: PpkUse::default(),
             reserved: None,
@@ -298,6 +299,7 @@ impl IkeSa {
         chain.push_proposals(&config.esp.offer(spi, false));
         chain.push(kind::TS_I, &selectors_body(&config.local_selectors));
         chain.push(kind::TS_R, &selectors_body(&config.remote_selectors));
+        self.push_token(&mut chain, env);
         self.phase = Phase::Authenticating(Box::new(kept));
         self.next_id = self.rounds.auth_id();
         self.send_request(ExchangeType::IkeAuth, Purpose::IkeAuth, &chain, env);
@@ -320,6 +322,7 @@ impl IkeSa {
             .map_err(|error| Refusal::syntax(Exchange::IkeAuth, error))
             .and_then(|payloads| {
                 self.authenticate_responder(&payloads, env)?;
+                self.keep_token(&payloads);
                 self.agree_child_as_initiator(&payloads, env.config)
             });
         match outcome {

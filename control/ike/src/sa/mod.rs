@@ -2,6 +2,7 @@
 
 mod authentication;
 mod children;
+mod crash_detection;
 mod create_child;
 mod exchange;
 mod fragmentation;
@@ -23,6 +24,7 @@ use crate::action::Action;
 use crate::algorithm::{EspSuite, IkeSuite};
 use crate::child::ChildSa;
 use crate::config::{TunnelConfig, TunnelId};
+use crate::crash_secret::CrashSecret;
 use crate::crypto::{Protection, SaKeys};
 use crate::endpoint::Context;
 use crate::message::{Chain, ExchangeType, Header};
@@ -31,6 +33,7 @@ use crate::status::TunnelCounters;
 use crate::trace::{Trace, TraceMark};
 use authentication::PeerAuthentication;
 use children::{Child, Task, Wanted};
+use crash_detection::CrashToken;
 use exchange::{Answered, Purpose, Request};
 use fragmentation::Reassembly;
 use initiator::{Authenticating, Opening};
@@ -65,6 +68,8 @@ pub(crate) struct IkeSa {
     /// The initiator's nonce, the responder's nonce.
     nonces: (Vec<u8>, Vec<u8>),
     secure: Option<Secure>,
+    /// By which the peer will show that it has lost this SA (RFC 6290).
+    peer_token: Option<CrashToken>,
     rounds: Rounds,
     ppk: PpkUse,
     /// The inbound SPI of the first child, until that is agreed on.
@@ -121,6 +126,8 @@ pub(crate) struct Env<'a, 'c> {
     pub(crate) event: u64,
     /// Whether the tunnel has no established SA.
     pub(crate) alone: bool,
+    /// What makes our tokens, if there are to be any.
+    pub(crate) crash_secret: Option<&'a CrashSecret>,
     pub(crate) out: Vec<Action>,
 }
 
@@ -299,6 +306,7 @@ impl IkeSa {
                 Some(Wanted::RekeyIke) => self.begin_ike_rekey(env),
                 Some(Wanted::RekeyChild(inbound_spi)) => self.begin_child_rekey(inbound_spi, env),
                 Some(Wanted::CreateChild) => self.begin_further_child(env),
+                Some(Wanted::TellToken) => self.send_token(env),
                 Some(Wanted::DeleteChild(inbound_spi)) => {
                     let mut chain = Chain::new();
                     chain.push_delete_esp(inbound_spi);
@@ -385,6 +393,9 @@ impl IkeSa {
     }
 
     fn handle_response(&mut self, header: Header, datagram: &[u8], path: Path, env: &mut Env<'_, '_>) -> Verdict {
+        if let Some(verdict) = self.on_lost(header, datagram, env) {
+            return verdict;
+        }
         let expected = self.request.as_ref().is_some_and(|r| r.id == header.message_id && r.wire == header.exchange);
         match (&self.phase, expected) {
             (Phase::Opening(_), true) => self.on_init_response(header, datagram, env),

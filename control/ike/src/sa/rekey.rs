@@ -105,6 +105,7 @@ impl IkeSa {
                 else {
                     return Verdict::Continue;
                 };
+                successor.keep_token(payloads);
                 match rekey.rival {
                     // RFC 7296 §2.8.2: the SA of the exchange with the lowest of four nonces goes.
                     Some(rival) if lowest < rival.nonce => {
@@ -113,6 +114,9 @@ impl IkeSa {
                     }
                     Some(_) | None => {
                         successor.inherit(self.bequeath());
+                        if env.crash_secret.is_some() {
+                            successor.want(Wanted::TellToken, None);
+                        }
                         self.delete(env);
                         Verdict::Rekeyed(successor)
                     }
@@ -170,6 +174,7 @@ impl IkeSa {
             Some(Purpose::RekeyIke(ours)) => ours.rival.is_some(),
             Some(
                 Purpose::Liveness
+                | Purpose::Notice
                 | Purpose::Close
                 | Purpose::IkeSaInit
                 | Purpose::IkeIntermediate(_)
@@ -211,6 +216,7 @@ impl IkeSa {
         chain.push_proposals(&[chosen]);
         chain.push(kind::NONCE, &ours);
         chain.push_key_exchange(suite.key_exchange.id(), &ours_public);
+        successor.push_token(&mut chain, env);
         Ok((chain, successor, theirs.min(&ours).to_vec()))
     }
 

@@ -119,6 +119,7 @@ impl IkeSa {
             .map_err(|error| Refusal::syntax(Exchange::IkeAuth, error))
             .and_then(|payloads| {
                 let agreed = self.authenticate_initiator(&payloads, env)?;
+                self.keep_token(&payloads);
                 Ok((agreed, payloads.notify(notify_kind::INITIAL_CONTACT).is_some()))
             });
         let (init_response, (child, initial_contact)) = match (&mut self.phase, outcome) {
@@ -153,6 +154,7 @@ impl IkeSa {
                 // TSi is the initiator's side, which is the peer's.
                 chain.push(kind::TS_I, &selectors_body(&agreed.selectors.1));
                 chain.push(kind::TS_R, &selectors_body(&agreed.selectors.0));
+                self.push_token(&mut chain, env);
                 self.answer(header, digest, &chain, path, env);
                 Verdict::Established { child: self.establish(agreed, env), initial_contact }
             }
