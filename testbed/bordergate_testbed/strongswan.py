@@ -87,6 +87,8 @@ class Connection:
     start: bool = False
     """Initiate when loaded (and again after the peer was found dead) instead of waiting to be asked."""
     dpd_seconds: int = 10
+    childless: str = "allow"
+    """`allow`, `prefer`, `force` or `never` (RFC 6023)."""
 
     def render(self) -> str:
         """The connection in swanctl.conf's syntax, with its secret."""
@@ -210,6 +212,13 @@ class StrongSwan:
             self._swanctl("--initiate", "--child", child, "--timeout", str(int(timeout)), timeout=timeout + 5)
         except CommandFailed as failed:
             raise Failure(f"strongSwan could not bring {child} up:\n{failed.output.strip()}") from failed
+
+    def initiate_ike(self, name: str = "tun-1", timeout: float = 10) -> None:
+        """Bring an IKE SA up without any child."""
+        try:
+            self._swanctl("--initiate", "--ike", name, "--timeout", str(int(timeout)), timeout=timeout + 5)
+        except CommandFailed as failed:
+            raise Failure(f"strongSwan could not bring {name} up:\n{failed.output.strip()}") from failed
 
     def terminate(self, name: str = "tun-1") -> None:
         """Delete an IKE SA, as an operator does on the customer's device."""

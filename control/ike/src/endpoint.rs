@@ -432,6 +432,17 @@ impl Endpoint {
                 }
             }
         }
+        self.note_child(tunnel, ctx.now);
+    }
+
+    /// The tunnel is up as soon as its SA has a child to send on, which may come long after the SA itself (RFC 6023).
+    fn note_child(&mut self, tunnel: TunnelId, now: Instant) {
+        let Some(known) = self.tunnels.get_mut(&tunnel).filter(|known| !known.is_up()) else { return };
+        let sa = known.current.and_then(|spi| self.sas.get(&spi)).filter(|sa| sa.sending().is_some());
+        if let Some((ike, esp)) = sa.and_then(IkeSa::suites) {
+            known.go_up(now);
+            self.actions.push_back(Action::Up { tunnel, ike, esp });
+        }
     }
 
     /// An IKE SA has taken another one's place, with its children.
@@ -466,7 +477,7 @@ impl Endpoint {
     fn on_established(
         &mut self,
         mut sa: IkeSa,
-        child: Box<ChildSa>,
+        child: Option<Box<ChildSa>>,
         initial_contact: bool,
         out: Vec<Action>,
         ctx: &mut Context<'_>,
@@ -507,24 +518,22 @@ impl Endpoint {
             });
             return;
         }
-        let suites = sa.suites();
         let replaced = known.current.and_then(|old| self.sas.get(&old)).and_then(IkeSa::sending);
-        let was_up = known.current.replace(spi).is_some();
+        known.current = Some(spi);
         let attempt = known.attempt;
         sa.child_installed();
         let ours = sa.initiator;
         self.store(sa);
-        let inbound_spi = child.inbound_spi;
-        self.actions.push_back(Action::InstallChild(child));
+        let inbound_spi = child.as_ref().map(|child| child.inbound_spi);
+        self.actions.extend(child.map(Action::InstallChild));
         self.actions.extend(out);
         // After our answer, so that the peer is ready for what follows it.
-        self.actions.push_back(Action::UseChild { tunnel, inbound_spi, instead_of: replaced });
-        if !was_up && let Some((ike, esp)) = suites {
-            if let Some(known) = self.tunnels.get_mut(&tunnel) {
-                known.go_up(now);
-            }
-            self.actions.push_back(Action::Up { tunnel, ike, esp });
-        }
+        self.actions.extend(inbound_spi.map(|inbound_spi| Action::UseChild {
+            tunnel,
+            inbound_spi,
+            instead_of: replaced,
+        }));
+        self.note_child(tunnel, now);
         if let Some(attempt) = attempt.filter(|a| self.sas.get(a).is_some_and(IkeSa::is_opening)) {
             // The peer has not seen ours being accepted, so giving it up cannot confuse it.
             self.discard_sa(attempt, ctx);
@@ -534,7 +543,17 @@ impl Endpoint {
         }
         match old {
             Some((old_spi, _, true, _)) if ours => self.close_sa(old_spi, ctx),
-            Some((old_spi, _, false, _)) if initial_contact => self.discard_sa(old_spi, ctx),
+            Some((old_spi, _, false, _)) if initial_contact => {
+                self.discard_sa(old_spi, ctx);
+                if inbound_spi.is_none()
+                    && let Some(known) = self.tunnels.get_mut(&tunnel)
+                {
+                    // It has lost the child that there was, and the next one is still to come.
+                    let reason = DownReason::PeerRestarted { remote: known.config.remote };
+                    let action = known.go_down(tunnel, reason, now);
+                    self.actions.extend(action);
+                }
+            }
             // The peer still sends on the old one, and deletes it if it is a good peer.
             Some((old_spi, ..)) => self.with_sa(old_spi, ctx, |sa, env| {
                 sa.retire_at = Some(env.ctx.now + REPLACED_GRACE);

@@ -33,7 +33,7 @@ pub struct TunnelStatus {
 pub enum TunnelState {
     /// Not wanted.
     AdminDown,
-    /// An attempt of ours is under way.
+    /// An attempt of ours is under way, or there is an IKE SA whose child is still to come.
     Connecting,
     /// Waiting: for the peer, or for the next attempt.
     Down,

@@ -72,10 +72,16 @@ impl Tunnel {
         self.since = now;
     }
 
+    /// Whether it has a child that carries traffic.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up
+    }
+
     /// The tunnel is down for this reason; gives the action if that is news.
     pub(crate) fn go_down(&mut self, tunnel: TunnelId, reason: DownReason, now: Instant) -> Option<Action> {
         // That it does not answer says less than why.
-        if matches!(reason, DownReason::PeerSilent { .. })
+        if !self.up
+            && matches!(reason, DownReason::PeerSilent { .. })
             && matches!(self.reason, DownReason::PeerSpeaksIkeV1 { .. })
             && self.ikev1.is_some_and(|heard| now < heard + IKEV1_REMEMBERED)
         {
@@ -111,9 +117,9 @@ impl Tunnel {
     pub(crate) fn state(&self) -> TunnelState {
         if self.config.admin == Admin::Down {
             TunnelState::AdminDown
-        } else if self.current.is_some() {
+        } else if self.up && self.current.is_some() {
             TunnelState::Up
-        } else if self.attempt.is_some() {
+        } else if self.attempt.is_some() || self.current.is_some() {
             TunnelState::Connecting
         } else {
             TunnelState::Down

@@ -48,6 +48,7 @@ pub(crate) mod kind {
     pub(crate) const NAT_DETECTION_SOURCE_IP: u16 = 16388;
     pub(crate) const NAT_DETECTION_DESTINATION_IP: u16 = 16389;
     pub(crate) const COOKIE: u16 = 16390;
+    pub(crate) const CHILDLESS_IKEV2_SUPPORTED: u16 = 16418;
     pub(crate) const QUICK_CRASH_DETECTION: u16 = 16419;
     pub(crate) const FRAGMENTATION_SUPPORTED: u16 = 16430;
     pub(crate) const USE_PPK: u16 = 16435;
@@ -119,7 +120,7 @@ pub(crate) fn name(kind: u16) -> &'static str {
         16415 => "USE_WESP_MODE",
         16416 => "ROHC_SUPPORTED",
         16417 => "EAP_ONLY_AUTHENTICATION",
-        16418 => "CHILDLESS_IKEV2_SUPPORTED",
+        kind::CHILDLESS_IKEV2_SUPPORTED => "CHILDLESS_IKEV2_SUPPORTED",
         kind::QUICK_CRASH_DETECTION => "QUICK_CRASH_DETECTION",
         16420 => "IKEV2_MESSAGE_ID_SYNC_SUPPORTED",
         16421 => "IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED",

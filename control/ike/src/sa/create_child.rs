@@ -80,7 +80,9 @@ impl IkeSa {
 
     /// Asks for a child with selectors that none has yet.
     pub(super) fn begin_further_child(&mut self, env: &mut Env<'_, '_>) {
-        let Some(selectors) = self.missing_selectors(env.config) else { return };
+        let Some(selectors) = self.first_selectors(env.config).or_else(|| self.missing_selectors(env.config)) else {
+            return;
+        };
         self.begin_creation(None, env.config.esp.clone(), selectors, env);
     }
 
@@ -258,7 +260,11 @@ impl IkeSa {
                     }
                     self.tasks.retain(|task| task.what != Wanted::RekeyChild(old));
                 }
-                self.use_child_later(inbound_spi, env.ctx.now);
+                match self.sending() {
+                    Some(_) => self.use_child_later(inbound_spi, env.ctx.now),
+                    // As in IKE_AUTH: until now there is none to send on.
+                    None => self.use_child(inbound_spi, None, env),
+                }
             }
             Err((notify, data)) => {
                 let mut chain = Chain::new();

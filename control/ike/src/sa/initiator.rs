@@ -332,7 +332,7 @@ impl IkeSa {
                 if self.missing_selectors(env.config).is_some() {
                     self.want(Wanted::CreateChild, None);
                 }
-                Verdict::Established { child, initial_contact: false }
+                Verdict::Established { child: Some(child), initial_contact: false }
             }
             Err(refusal) => {
                 match refusal.tell {
@@ -393,11 +393,7 @@ impl IkeSa {
 
     /// Both ends are authenticated and agree on the child.
     pub(super) fn establish(&mut self, agreed: Agreed, env: &mut Env<'_, '_>) -> Box<ChildSa> {
-        self.phase = Phase::Established;
-        self.expires = None;
-        self.established = Some(env.event);
-        self.last_heard = env.ctx.now;
-        self.set_lifetime(env);
+        self.become_established(env);
         let keys = self
             .secure
             .as_ref()

@@ -1,6 +1,7 @@
 //! One IKE SA: what it is, what it does when a message comes or its time has come.
 
 mod authentication;
+mod childless;
 mod children;
 mod crash_detection;
 mod create_child;
@@ -147,7 +148,8 @@ pub(crate) enum Verdict {
     /// Both ends are authenticated and the child SA is agreed upon. Its installation is up to the
     /// endpoint, and comes before what the SA has put into `Env::out`.
     Established {
-        child: Box<ChildSa>,
+        /// `None` if it is to come later (RFC 6023).
+        child: Option<Box<ChildSa>>,
         /// The peer says that it has no other SA with us.
         initial_contact: bool,
     },

@@ -1,6 +1,7 @@
 //! The responder's half of IKE_SA_INIT and IKE_AUTH (RFC 7296 §1.2).
 
 use super::authentication::{Refusal, Tell, announce, our_identity, request_certificate};
+use super::childless::is_childless;
 use super::children::Agreed;
 use super::create_child::{agree_selectors, agree_suite};
 use super::exchange::{Answered, Opened, digest};
@@ -91,6 +92,7 @@ impl IkeSa {
         sa.hear_ppk(payloads, env.config);
         sa.announce_ppk(&mut chain, env.config);
         request_certificate(&mut chain, env.config);
+        chain.push_notify(notify_kind::CHILDLESS_IKEV2_SUPPORTED, &[]);
         let answer = chain.into_datagram(sa.header(header.exchange, true, 0));
         env.counters.sent += 1;
         env.trace.sent(&answer, path, env.ctx.now);
@@ -147,7 +149,15 @@ impl IkeSa {
             return Verdict::Ended(reason);
         }
         match child {
-            Ok((number, agreed)) => {
+            Ok(None) => {
+                self.confirm_ppk(&mut chain);
+                self.push_token(&mut chain, env);
+                self.push_mobility(&mut chain);
+                self.answer(header, digest, &chain, path, env);
+                self.establish_childless(env);
+                Verdict::Established { child: None, initial_contact }
+            }
+            Ok(Some((number, agreed))) => {
                 self.confirm_ppk(&mut chain);
                 let inbound_spi = self.reserved.unwrap_or_default();
                 chain.push_proposals(&[EspProposal::answer(number, agreed.suite, inbound_spi)]);
@@ -156,7 +166,7 @@ impl IkeSa {
                 chain.push(kind::TS_R, &selectors_body(&agreed.selectors.0));
                 self.push_token(&mut chain, env);
                 self.answer(header, digest, &chain, path, env);
-                Verdict::Established { child: self.establish(agreed, env), initial_contact }
+                Verdict::Established { child: Some(self.establish(agreed, env)), initial_contact }
             }
             // RFC 7296 §1.2: the IKE SA comes up without its child. It is of no use to us, so we
             // delete it once the initiator has been told why.
@@ -201,6 +211,9 @@ impl IkeSa {
                 });
             }
         }
+        if is_childless(payloads) {
+            return Ok(Ok(None));
+        }
         let child = agree_child(payloads, env.config).and_then(|agreed| {
             let spi = env
                 .ctx
@@ -208,14 +221,14 @@ impl IkeSa {
                 .allocate(self.tunnel)
                 .ok_or((notify_kind::TEMPORARY_FAILURE, DownReason::LocalResources))?;
             self.reserved = Some(spi);
-            Ok(agreed)
+            Ok(Some(agreed))
         });
         Ok(child)
     }
 }
 
-/// The proposal's number and what was agreed on, or the notification that says why not.
-type AgreedChild = Result<(u8, Agreed), (u16, DownReason)>;
+/// The proposal's number and what was agreed on, `None` where no child was asked for, or the notification that says why not.
+type AgreedChild = Result<Option<(u8, Agreed)>, (u16, DownReason)>;
 
 type Judged<'a> = (IkeSuite, Proposal, &'a [u8], &'a [u8]);
 
@@ -258,7 +271,7 @@ fn judge_init<'a>(payloads: &Payloads<'a>, config: &TunnelConfig) -> Result<Judg
     Ok((suite, chosen, public, nonce))
 }
 
-fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> AgreedChild {
+fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<(u8, Agreed), (u16, DownReason)> {
     let (suite, number, outbound_spi) = agree_suite(payloads, config)?;
     let selectors = agree_selectors(payloads, config)?;
     Ok((number, Agreed { suite, outbound_spi, selectors }))

@@ -1,6 +1,8 @@
 //! What only a peer with the keys can send.
 
 mod certificates;
+mod childless;
+mod gateway;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
