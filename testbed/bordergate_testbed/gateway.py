@@ -42,6 +42,7 @@ class Tunnel:
     local_prefixes: tuple[str, ...] = (VPC_PREFIX,)
     remote_prefixes: tuple[str, ...] = (IDC_PREFIX,)
     udp_encapsulation: str = "auto"
+    mobike: bool = False
     key_exchange: tuple[str, ...] = ("x25519", "ecp256")
     ike_encryption: tuple[str, ...] = ("aes128gcm16", "aes128")
     integrity: tuple[str, ...] = ("sha256",)
@@ -85,6 +86,7 @@ startup = "{self.startup}"
 local_prefixes = {_list(self.local_prefixes + _hosts(self.inner))}
 remote_prefixes = {_list(self.remote_prefixes + _hosts(self.peer_inner))}
 {inner}udp_encapsulation = "{self.udp_encapsulation}"
+mobike = {str(self.mobike).lower()}
 paused = {str(self.paused).lower()}
 weight = {self.weight}
 {bandwidth}

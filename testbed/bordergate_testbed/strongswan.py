@@ -89,6 +89,8 @@ class Connection:
     dpd_seconds: int = 10
     childless: str = "allow"
     """`allow`, `prefer`, `force` or `never` (RFC 6023)."""
+    mobike: str = "yes"
+    """Announced, and used if the peer announces it, too (RFC 4555)."""
 
     def render(self) -> str:
         """The connection in swanctl.conf's syntax, with its secret."""
@@ -106,6 +108,7 @@ connections {{
         dpd_delay = {self.dpd_seconds}s
         keyingtries = 1
         fragmentation = {self.fragmentation}
+        mobike = {self.mobike}
         local {{
             {ours}
             id = "{self.local_id}"

@@ -70,6 +70,7 @@ impl End {
             local_selectors: vec![self.selector()?],
             remote_selectors: vec![self.other().selector()?],
             force_encapsulation: false,
+            mobike: false,
             liveness: None,
             ike_lifetime: FOREVER,
             child_lifetime: FOREVER,

@@ -135,11 +135,17 @@ impl Associations {
         Some((child, sent))
     }
 
-    /// Sends a child's ESP to other ports from now on.
-    pub fn relocate(&mut self, inbound_spi: u32, encapsulation: UdpEncapsulation) {
-        if let Some(child) = self.children.iter_mut().find(|child| child.sa.inbound_spi == inbound_spi) {
-            child.sa.encapsulation = Some(encapsulation);
-        }
+    /// Sends a child's ESP between other addresses or ports from now on; tells where the peer was before.
+    pub fn relocate(
+        &mut self,
+        inbound_spi: u32,
+        (local, remote): (IpAddr, IpAddr),
+        encapsulation: Option<UdpEncapsulation>,
+    ) -> Option<IpAddr> {
+        let child = self.children.iter_mut().find(|child| child.sa.inbound_spi == inbound_spi)?;
+        let before = std::mem::replace(&mut child.sa.remote, remote);
+        (child.sa.local, child.sa.encapsulation) = (local, encapsulation);
+        Some(before)
     }
 
     /// Children that have reached a limit of theirs since this was asked last. `now` tells what slots have counted.

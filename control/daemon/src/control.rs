@@ -357,16 +357,12 @@ impl Control {
             Action::InstallChild(sa) => self.install(*sa),
             Action::UseChild { tunnel, inbound_spi, instead_of } => self.send_on(tunnel, inbound_spi, instead_of),
             Action::RemoveChild { tunnel: _, inbound_spi } => self.remove(inbound_spi),
-            Action::MoveChild { tunnel, inbound_spi, encapsulation } => {
-                self.associations.relocate(inbound_spi, encapsulation);
-                tracing::info!(
-                    tunnel = self.name(tunnel),
-                    port = encapsulation.remote_port,
-                    "the peer's NAT has moved"
-                );
-                self.snapshot.tunnels = self.picture().tunnels();
-                self.snapshot.further = self.picture().further();
-                self.publish();
+            Action::MoveChild { tunnel, inbound_spi, local, remote, encapsulation } => {
+                let before = self.associations.relocate(inbound_spi, (local, remote), encapsulation);
+                let port = encapsulation.map(|ports| ports.remote_port);
+                let moved = if before == Some(remote) { "the peer's NAT has moved" } else { "the peer has moved" };
+                tracing::info!(tunnel = self.name(tunnel), address = %remote, port, "{moved}");
+                self.publish_paths();
             }
             Action::Up { tunnel, ike, esp } => {
                 let next = self.endpoint.status(tunnel).is_some_and(|status| status.uses_next_psk);

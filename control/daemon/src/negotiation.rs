@@ -49,6 +49,7 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
             UdpEncapsulation::Auto => false,
             UdpEncapsulation::Always => true,
         },
+        mobike: tunnel.mobike,
         liveness: tunnel.ike.liveness.interval(),
         ike_lifetime: tunnel.ike.lifetime.duration(),
         child_lifetime: tunnel.esp.lifetime.duration(),

@@ -123,7 +123,10 @@ impl Control {
     pub(crate) fn every_second(&mut self, now: Instant) {
         self.rates.sample(now, self.dataplane.handles().map(worker::Handle::counters));
         // The kernel does not see the traffic, so it would forget the neighbours that carry it.
-        let peers: Vec<IpAddr> = self.resources.tunnels().iter().map(|tunnel| tunnel.remote_address).collect();
+        let configured = self.resources.tunnels().iter().map(|tunnel| tunnel.remote_address);
+        // Those that have moved are elsewhere.
+        let moved = self.associations.children().iter().map(|child| child.sa.remote);
+        let peers: BTreeSet<IpAddr> = configured.chain(moved).collect();
         for peer in peers {
             if let Some(path) = self.picture().path(peer)
                 && (path.link.is_none()

@@ -89,6 +89,7 @@ pub(crate) struct TunnelDraft {
     pub(crate) local_prefixes: Option<At<Vec<Prefix>>>,
     pub(crate) remote_prefixes: Option<At<Vec<Prefix>>>,
     pub(crate) udp_encapsulation: Option<UdpEncapsulation>,
+    pub(crate) mobike: Option<bool>,
     pub(crate) bandwidth: Found<Bandwidth>,
     pub(crate) weight: Option<Weight>,
     pub(crate) inner_address: Found<InterfaceAddress>,

@@ -218,6 +218,7 @@ fn tunnel(draft: TunnelDraft, gateway: crate::index::GatewayIndex) -> Option<Vpn
         local_prefixes: draft.local_prefixes?.value,
         remote_prefixes: draft.remote_prefixes?.value,
         udp_encapsulation: draft.udp_encapsulation?,
+        mobike: draft.mobike?,
         bandwidth: draft.bandwidth.optional()?,
         weight: draft.weight?,
         inner_address: draft.inner_address.optional()?,

@@ -121,6 +121,9 @@ pub struct VpnTunnel {
     pub remote_prefixes: Vec<Prefix>,
     /// When ESP goes inside UDP.
     pub udp_encapsulation: UdpEncapsulation,
+    /// Whether a peer that has begun may take its SAs along to another address than `remote_address` (RFC 4555). It is not
+    /// unless it says so: a customer gateway is known by its address.
+    pub mobike: bool,
     /// The most it carries in each direction; `None`: any amount.
     pub bandwidth: Option<Bandwidth>,
     /// Its share of the flows.

@@ -69,6 +69,7 @@ fn every_tunnel_field_has_its_cost() {
         ("esn = true", "esn = true\nlifetime_packets = 9", TunnelField::LifetimePackets, Hot),
         ("esn = true", "esn = true\nlifetime_bytes = 9", TunnelField::LifetimeBytes, Hot),
         ("admin = \"up\"", "paused = true", TunnelField::Paused, Forwarding),
+        ("admin = \"up\"", "mobike = true", TunnelField::Mobike, Reestablish),
         ("admin = \"up\"", "bandwidth_mbps = 10", TunnelField::Bandwidth, Forwarding),
         ("admin = \"up\"", "weight = 0", TunnelField::Weight, Forwarding),
         ("admin = \"up\"", "inner_address = \"10.9.0.2/30\"", TunnelField::InnerAddress, Forwarding),

@@ -353,7 +353,7 @@ fn fields() {
         (
             "admin = \"up\"",
             "ikeVersion = \"v1\"",
-            "f:{}: vpn_tunnel \"tun-1\": ikeVersion is not a field here; allowed: name, vpn_connection, local_address, remote_address, psk, psk_file, psk_next, psk_next_file, certificate_file, private_key_file, ca_files, crl_files, crl, rsa_padding, ppk, ppk_file, ppk_id, ppk_required, local_id, remote_id, admin, paused, startup, local_prefixes, remote_prefixes, udp_encapsulation, bandwidth_mbps, weight, inner_address, peer_inner_address, outer, ike, esp",
+            "f:{}: vpn_tunnel \"tun-1\": ikeVersion is not a field here; allowed: name, vpn_connection, local_address, remote_address, psk, psk_file, psk_next, psk_next_file, certificate_file, private_key_file, ca_files, crl_files, crl, rsa_padding, ppk, ppk_file, ppk_id, ppk_required, local_id, remote_id, admin, paused, startup, local_prefixes, remote_prefixes, udp_encapsulation, mobike, bandwidth_mbps, weight, inner_address, peer_inner_address, outer, ike, esp",
         ),
         (
             "[vpn_tunnel.esp]",

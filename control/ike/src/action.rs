@@ -1,6 +1,6 @@
 //! What the machine wants done.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::algorithm::{EspSuite, IkeSuite};
 use crate::child::{ChildSa, UdpEncapsulation};
@@ -38,14 +38,19 @@ pub enum Action {
         /// Which child.
         inbound_spi: u32,
     },
-    /// The NAT before the peer has changed the peer's port: send a child's ESP there from now on.
+    /// The peer is elsewhere: the NAT before it has changed its port, or it has moved to another address (RFC 4555). Send a
+    /// child's ESP there from now on.
     MoveChild {
         /// The tunnel.
         tunnel: TunnelId,
         /// Which child.
         inbound_spi: u32,
-        /// The new ports.
-        encapsulation: UdpEncapsulation,
+        /// Our outer address.
+        local: IpAddr,
+        /// The peer's outer address.
+        remote: IpAddr,
+        /// The UDP ports ESP goes over from now on; `None` is plain ESP.
+        encapsulation: Option<UdpEncapsulation>,
     },
     /// The tunnel has come up.
     Up {

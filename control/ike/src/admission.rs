@@ -66,7 +66,8 @@ impl Endpoint {
         let alone = known.current.is_none();
         let crash_secret = self.crash_secret.as_ref();
         let (config, counters, trace) = (&known.config, &mut known.counters, &mut known.trace);
-        let mut env = Env { config, counters, trace, ctx, event, alone, crash_secret, out: Vec::new() };
+        let mut env =
+            Env { config, counters, trace, ctx, event, alone, crash_secret, address_taken: false, out: Vec::new() };
         let accepted = IkeSa::respond(tunnel, spi, header, &payloads, datagram, path, &mut env);
         let out = env.out;
         match accepted {

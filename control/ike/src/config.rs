@@ -53,6 +53,8 @@ pub struct TunnelConfig {
     pub remote_selectors: Vec<TrafficSelector>,
     /// Pretend to be behind a NAT, so that ESP goes over UDP (RFC 3948).
     pub force_encapsulation: bool,
+    /// Let a peer that has begun move its SAs to other addresses than `remote` (RFC 4555).
+    pub mobike: bool,
     /// Probe a peer that has been silent for so long; `None` never probes.
     pub liveness: Option<Duration>,
     /// How long the IKE SA lives before it is deleted and set up anew.

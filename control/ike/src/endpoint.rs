@@ -184,9 +184,9 @@ impl Endpoint {
 
     /// Takes the UDP payload of a datagram to port 500, or to port 4500 without the non-ESP marker.
     pub fn handle_datagram(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8], ctx: &mut Context<'_>) {
-        self.receive(local, remote, datagram, ctx);
-        let tunnel = self.by_addresses.get(&(local.ip(), remote.ip()));
-        if let Some(known) = tunnel.and_then(|tunnel| self.tunnels.get_mut(tunnel)) {
+        let tunnel = self.addressee(local, remote, datagram);
+        self.receive(tunnel, local, remote, datagram, ctx);
+        if let Some(known) = tunnel.and_then(|tunnel| self.tunnels.get_mut(&tunnel)) {
             known.trace.settle();
         }
     }
@@ -312,6 +312,7 @@ impl Endpoint {
             event,
             alone,
             crash_secret: self.crash_secret.as_ref(),
+            address_taken: false,
             out: Vec::new(),
         };
         let sa = IkeSa::initiate(tunnel, spi, &mut env);
@@ -319,14 +320,32 @@ impl Endpoint {
         self.store(sa);
     }
 
-    fn receive(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8], ctx: &mut Context<'_>) {
+    /// The tunnel that a datagram is for: that of its addresses, unless it is for an SA whose peer may send from anywhere.
+    fn addressee(&self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> Option<TunnelId> {
+        let ours = |header: Header| if header.from_initiator { header.responder_spi } else { header.initiator_spi };
+        let sa = Header::parse(datagram).ok().and_then(|header| self.sas.get(&ours(header)));
+        let by_addresses = || self.by_addresses.get(&(local.ip(), remote.ip())).copied();
+        // A gateway that we were sent to is not at the address that is configured, either.
+        let there =
+            |sa: &&IkeSa| sa.is_mobile() || (sa.path.local.ip(), sa.path.remote.ip()) == (local.ip(), remote.ip());
+        sa.filter(there).map(|sa| sa.tunnel).or_else(by_addresses)
+    }
+
+    fn receive(
+        &mut self,
+        tunnel: Option<TunnelId>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+        ctx: &mut Context<'_>,
+    ) {
         self.event += 1;
         if local.port() == NAT_T_PORT && datagram == [0xff] {
             self.counters.keepalives += 1;
             return;
         }
         let path = Path { local, remote };
-        let Some(tunnel) = self.by_addresses.get(&(local.ip(), remote.ip())).copied() else {
+        let Some(tunnel) = tunnel else {
             self.counters.unknown_peer += 1;
             return;
         };
@@ -350,7 +369,11 @@ impl Endpoint {
         if header.from_initiator && ours == 0 {
             self.handle_init(tunnel, header, datagram, path, ctx);
         } else if self.sas.get(&ours).is_some_and(|sa| sa.tunnel == tunnel) {
-            self.with_sa(ours, ctx, |sa, env| sa.handle(header, datagram, path, env));
+            let taken = self.by_addresses.get(&(local.ip(), remote.ip())).is_some_and(|by| *by != tunnel);
+            self.with_sa(ours, ctx, |sa, env| {
+                env.address_taken = taken;
+                sa.handle(header, datagram, path, env)
+            });
         } else {
             self.counters.unknown_spi += 1;
             self.mark(tunnel, TraceMark::Unexpected);
@@ -376,6 +399,7 @@ impl Endpoint {
             event: self.event,
             alone: known.current.is_none(),
             crash_secret: self.crash_secret.as_ref(),
+            address_taken: false,
             out: Vec::new(),
         };
         let verdict = handle(&mut sa, &mut env);

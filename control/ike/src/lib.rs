@@ -13,9 +13,7 @@
 //! The machine has no clock, no socket and no random source. Given the same calls it does the same things.
 //!
 //! # What is not here yet
-//! Rekeying: CREATE_CHILD_SA is answered with NO_ADDITIONAL_SAS, and an SA whose lifetime is over is
-//! deleted and set up anew. Fragmentation (RFC 7383), MOBIKE and EAP are neither announced nor
-//! accepted.
+//! EAP is neither announced nor accepted. MOBIKE (RFC 4555) is there for peers that begin; we ourselves do not move.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]

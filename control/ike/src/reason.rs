@@ -527,6 +527,9 @@ impl fmt::Display for End {
 /// How a peer broke the protocol.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum Violation {
+    /// From its new address it did not repeat what it was to repeat (RFC 4555).
+    #[error("it did not repeat our COOKIE2 from the address that it has moved to")]
+    Cookie2,
     /// It asked for a group we have already tried, or for a cookie again and again.
     #[error("it keeps asking for another key exchange group or cookie")]
     EndlessRetry,

@@ -7,6 +7,7 @@ ORDER = (
     "respond_static",
     "nat",
     "nat_moves",
+    "mobike",
     "childless",
     "raw_esp",
     "suites",

@@ -39,6 +39,7 @@ pub(super) fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> Tunne
     let local_prefixes = selectors(&mut section, "local_prefixes");
     let remote_prefixes = selectors(&mut section, "remote_prefixes");
     let udp_encapsulation = section.defaulted("udp_encapsulation", UdpEncapsulation::Auto, scalar::word);
+    let mobike = section.defaulted("mobike", false, scalar::boolean);
     let bandwidth = section.field("bandwidth_mbps", scalar::number(Bandwidth::from_megabits_per_second));
     let weight = section.defaulted("weight", Weight::DEFAULT, scalar::number(Weight::from_number));
     let inner_address = section.field("inner_address", scalar::text::<InterfaceAddress>);
@@ -62,6 +63,7 @@ pub(super) fn tunnel(mut section: Section<'_, '_>, connections: &Names) -> Tunne
         local_prefixes,
         remote_prefixes,
         udp_encapsulation,
+        mobike,
         bandwidth,
         weight,
         inner_address,

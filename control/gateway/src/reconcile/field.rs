@@ -71,6 +71,7 @@ fields! {
         LocalPrefixes = "local_prefixes",
         RemotePrefixes = "remote_prefixes",
         UdpEncapsulation = "udp_encapsulation",
+        Mobike = "mobike",
         Bandwidth = "bandwidth_mbps",
         Weight = "weight",
         InnerAddress = "inner_address",
@@ -139,6 +140,7 @@ impl TunnelField {
             | Self::LocalPrefixes
             | Self::RemotePrefixes
             | Self::UdpEncapsulation
+            | Self::Mobike
             | Self::KeyExchange
             | Self::AdditionalKeyExchange
             | Self::Ppk
@@ -211,6 +213,7 @@ pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resource
         (TunnelField::LocalPrefixes, a.local_prefixes == b.local_prefixes),
         (TunnelField::RemotePrefixes, a.remote_prefixes == b.remote_prefixes),
         (TunnelField::UdpEncapsulation, a.udp_encapsulation == b.udp_encapsulation),
+        (TunnelField::Mobike, a.mobike == b.mobike),
         (TunnelField::Bandwidth, a.bandwidth == b.bandwidth),
         (TunnelField::Weight, a.weight == b.weight),
         (TunnelField::InnerAddress, a.inner_address == b.inner_address),

@@ -79,6 +79,8 @@ pub(super) enum Wanted {
     CreateChild,
     /// That the peer knows our token.
     TellToken,
+    /// That the peer shows that it is where it says it is.
+    CheckPath,
 }
 
 impl IkeSa {

@@ -33,7 +33,7 @@ impl IkeSa {
     pub(super) fn send_token(&mut self, env: &mut Env<'_, '_>) {
         let mut chain = Chain::new();
         self.push_token(&mut chain, env);
-        self.send_request(ExchangeType::Informational, Purpose::Notice, &chain, env);
+        self.send_request(ExchangeType::Informational, Purpose::Notice(None), &chain, env);
     }
 
     /// Keeps the token in a message of the peer's that was authenticated. The last one counts.

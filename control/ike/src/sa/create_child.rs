@@ -49,7 +49,7 @@ impl IkeSa {
             | Purpose::IkeIntermediate(_)
             | Purpose::IkeAuth
             | Purpose::Liveness
-            | Purpose::Notice
+            | Purpose::Notice(_)
             | Purpose::Close
             | Purpose::DeleteChild(_)
             | Purpose::RekeyIke(_) => None,
@@ -63,7 +63,7 @@ impl IkeSa {
             | Purpose::IkeIntermediate(_)
             | Purpose::IkeAuth
             | Purpose::Liveness
-            | Purpose::Notice
+            | Purpose::Notice(_)
             | Purpose::Close
             | Purpose::DeleteChild(_)
             | Purpose::RekeyIke(_) => None,

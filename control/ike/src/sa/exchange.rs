@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::create_child::ChildCreation;
 use super::fragmentation::{Reassembled, seal};
+use super::mobility::Cookie2;
 use super::rekey::IkeRekey;
 use super::{Env, IkeSa, Path, Phase, Verdict};
 use crate::crypto::KeSecret;
@@ -36,8 +37,8 @@ pub(super) enum Purpose {
     IkeAuth,
     /// An empty INFORMATIONAL: is the peer alive?
     Liveness,
-    /// An INFORMATIONAL that tells something, and whose answer says no more than that it came.
-    Notice,
+    /// An INFORMATIONAL that tells something. Its answer says no more than that it came, or repeats a cookie.
+    Notice(Option<Cookie2>),
     /// The last request: it deletes the IKE SA, or says why it ends.
     Close,
     /// Deletes the child that receives with this SPI.
@@ -54,7 +55,7 @@ impl Purpose {
             Self::IkeIntermediate(_) => Exchange::IkeIntermediate,
             Self::IkeAuth => Exchange::IkeAuth,
             Self::Liveness => Exchange::Liveness,
-            Self::Close | Self::DeleteChild(_) | Self::Notice => Exchange::Informational,
+            Self::Close | Self::DeleteChild(_) | Self::Notice(_) => Exchange::Informational,
             Self::CreateChild(_) | Self::RekeyIke(_) => Exchange::CreateChildSa,
         }
     }

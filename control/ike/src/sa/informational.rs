@@ -74,6 +74,7 @@ impl IkeSa {
         });
         // A peer has no more children than we have; what it repeats or makes up is skipped.
         let mut chain = Chain::new();
+        self.on_mobility(payloads, path, &mut chain, env);
         let mut deleted = false;
         for outbound_spi in named {
             let Some((inbound_spi, state)) = self.child_of_peer(*outbound_spi).map(|c| (c.inbound_spi, c.state)) else {
@@ -146,13 +147,14 @@ impl IkeSa {
             }
         };
         match purpose {
-            Purpose::Liveness | Purpose::Notice | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {
+            Purpose::Liveness | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {
                 Verdict::Continue
             }
             Purpose::Close => {
                 self.discard(env);
                 Verdict::Continue
             }
+            Purpose::Notice(cookie) => self.on_notice_response(cookie, &payloads, env),
             Purpose::DeleteChild(inbound_spi) => {
                 self.let_linger(inbound_spi, env);
                 Verdict::Continue
@@ -172,7 +174,11 @@ impl IkeSa {
         match purpose {
             Purpose::Close => self.discard(env),
             Purpose::DeleteChild(inbound_spi) => self.let_linger(inbound_spi, env),
-            Purpose::Liveness | Purpose::Notice | Purpose::IkeSaInit | Purpose::IkeIntermediate(_) | Purpose::IkeAuth => {}
+            Purpose::Liveness
+            | Purpose::Notice(_)
+            | Purpose::IkeSaInit
+            | Purpose::IkeIntermediate(_)
+            | Purpose::IkeAuth => {}
             Purpose::CreateChild(creation) => {
                 env.ctx.spis.release(self.tunnel, creation.inbound_spi);
                 return Verdict::Renew(DownReason::Malformed { exchange: Exchange::CreateChildSa, error });

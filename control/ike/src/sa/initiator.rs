@@ -98,6 +98,7 @@ impl IkeSa {
             next_id: 0,
             expected_id: 0,
             answered: None,
+            mobile: false,
             fragmented: false,
             reassembly: Reassembly::default(),
             rekey_at: None,

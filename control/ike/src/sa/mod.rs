@@ -10,6 +10,7 @@ mod fragmentation;
 mod informational;
 mod initiator;
 mod intermediate;
+mod mobility;
 mod nat;
 mod ppk;
 mod rekey;
@@ -90,6 +91,8 @@ pub(crate) struct IkeSa {
     /// The next request of the peer's.
     expected_id: u32,
     answered: Option<Answered>,
+    /// The peer may move it to other addresses (RFC 4555).
+    mobile: bool,
     /// Both ends take messages in fragments.
     fragmented: bool,
     reassembly: Reassembly,
@@ -129,6 +132,8 @@ pub(crate) struct Env<'a, 'c> {
     pub(crate) alone: bool,
     /// What makes our tokens, if there are to be any.
     pub(crate) crash_secret: Option<&'a CrashSecret>,
+    /// Whether the message being handled came from where another tunnel's peer is.
+    pub(crate) address_taken: bool,
     pub(crate) out: Vec<Action>,
 }
 
@@ -309,6 +314,7 @@ impl IkeSa {
                 Some(Wanted::RekeyChild(inbound_spi)) => self.begin_child_rekey(inbound_spi, env),
                 Some(Wanted::CreateChild) => self.begin_further_child(env),
                 Some(Wanted::TellToken) => self.send_token(env),
+                Some(Wanted::CheckPath) => self.check_path(env),
                 Some(Wanted::DeleteChild(inbound_spi)) => {
                     let mut chain = Chain::new();
                     chain.push_delete_esp(inbound_spi);

@@ -66,7 +66,9 @@ impl IkeSa {
     /// Follows a peer whose NAT has given it another port. RFC 7296 §2.23: only an authenticated
     /// message moves an SA, and only if the peer is behind a NAT.
     pub(super) fn follow(&mut self, path: Path, env: &mut Env<'_, '_>) {
-        if path == self.path || !self.nat.peers || path.local != self.path.local {
+        // To another address it moves only by RFC 4555, explicitly.
+        let elsewhere = path.local != self.path.local || path.remote.ip() != self.path.remote.ip();
+        if path == self.path || !self.nat.peers || elsewhere {
             return;
         }
         self.path = path;
@@ -77,7 +79,9 @@ impl IkeSa {
                 env.out.push(Action::MoveChild {
                     tunnel: self.tunnel,
                     inbound_spi: child.inbound_spi,
-                    encapsulation: *encapsulation,
+                    local: path.local.ip(),
+                    remote: path.remote.ip(),
+                    encapsulation: Some(*encapsulation),
                 });
             }
         }

@@ -174,7 +174,7 @@ impl IkeSa {
             Some(Purpose::RekeyIke(ours)) => ours.rival.is_some(),
             Some(
                 Purpose::Liveness
-                | Purpose::Notice
+                | Purpose::Notice(_)
                 | Purpose::Close
                 | Purpose::IkeSaInit
                 | Purpose::IkeIntermediate(_)
@@ -236,6 +236,7 @@ impl IkeSa {
         new.peer_spi = peer_spi;
         new.nat = self.nat;
         new.fragmented = self.fragmented;
+        new.mobile = self.mobile;
         new.begun = self.begun;
         new.established = Some(env.event);
         new.set_lifetime(env);

@@ -122,6 +122,7 @@ impl IkeSa {
             .and_then(|payloads| {
                 let agreed = self.authenticate_initiator(&payloads, env)?;
                 self.keep_token(&payloads);
+                self.allow_moves(&payloads, env.config);
                 Ok((agreed, payloads.notify(notify_kind::INITIAL_CONTACT).is_some()))
             });
         let (init_response, (child, initial_contact)) = match (&mut self.phase, outcome) {
@@ -165,6 +166,7 @@ impl IkeSa {
                 chain.push(kind::TS_I, &selectors_body(&agreed.selectors.1));
                 chain.push(kind::TS_R, &selectors_body(&agreed.selectors.0));
                 self.push_token(&mut chain, env);
+                self.push_mobility(&mut chain);
                 self.answer(header, digest, &chain, path, env);
                 Verdict::Established { child: Some(self.establish(agreed, env)), initial_contact }
             }

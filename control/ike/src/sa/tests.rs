@@ -3,6 +3,7 @@
 mod certificates;
 mod childless;
 mod gateway;
+mod moving;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -78,6 +79,7 @@ impl End {
             local_selectors: vec![TrafficSelector::ANY_IPV4],
             remote_selectors: vec![TrafficSelector::ANY_IPV4],
             force_encapsulation: false,
+            mobike: true,
             liveness: None,
             ike_lifetime: Duration::from_secs(3600),
             child_lifetime: Duration::from_secs(3600),
@@ -105,11 +107,13 @@ impl End {
             ctx: &mut ctx,
             event: 1,
             alone: true,
+            crash_secret: None,
+            address_taken: false,
             out: Vec::new(),
         };
         let result = f(&mut self.sa, &mut env);
         let sent = env.out.into_iter().filter_map(|action| match action {
-            Action::Transmit { datagram, .. } => Some(datagram),
+            Action::Transmit { local, datagram, .. } => Some(unmarked(local, &datagram)),
             _ => None,
         });
         (result, sent.collect())
@@ -132,6 +136,11 @@ impl End {
         let (opened, _) = self.with(|sa, env| sa.as_mut().unwrap().open(header, datagram, env));
         opened.map(|opened| (opened.first, opened.plain)).expect("the message opens")
     }
+}
+
+/// A datagram without the marker of port 4500.
+fn unmarked(local: SocketAddr, datagram: &[u8]) -> Vec<u8> {
+    datagram.get(if local.port() == NAT_T_PORT { 4 } else { 0 }..).unwrap().to_vec()
 }
 
 /// Both ends after IKE_SA_INIT, and A's IKE_AUTH request.

@@ -54,6 +54,7 @@ pub fn config(local: &str, remote: &str, startup: Startup) -> TunnelConfig {
         local_selectors: vec![behind(local)],
         remote_selectors: vec![behind(remote)],
         force_encapsulation: false,
+        mobike: false,
         liveness: Some(Duration::from_secs(10)),
         ike_lifetime: Duration::from_secs(14400),
         child_lifetime: Duration::from_secs(3600),
@@ -169,8 +170,9 @@ impl Side {
                     self.sending.take_if(|spi| spi == inbound_spi);
                     assert!(self.spis.live.remove(inbound_spi));
                 }
-                Action::MoveChild { inbound_spi, encapsulation, .. } => {
-                    self.installed.get_mut(inbound_spi).unwrap().encapsulation = Some(*encapsulation);
+                Action::MoveChild { inbound_spi, local, remote, encapsulation, .. } => {
+                    let child = self.installed.get_mut(inbound_spi).unwrap();
+                    (child.local, child.remote, child.encapsulation) = (*local, *remote, *encapsulation);
                 }
                 Action::Up { .. } | Action::Down { .. } => {}
             }
