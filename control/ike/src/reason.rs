@@ -115,7 +115,7 @@ pub enum DownReason {
     #[error("the tunnel was proved by a key that has been replaced since")]
     KeyReplaced,
     /// The lifetime is over; an initiator sets the tunnel up anew at once.
-    #[error("the {lifetime} SA reached its lifetime of {seconds} s")]
+    #[error("the {lifetime} reached its lifetime of {seconds} s")]
     LifetimeExpired {
         /// Whose lifetime.
         lifetime: Lifetime,
@@ -491,6 +491,8 @@ impl fmt::Display for Protocol {
 /// Whose lifetime ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
+    /// Of what we have shown to be, which the peer sets (RFC 4478).
+    Authentication,
     /// The child SA's.
     Child,
     /// The IKE SA's.
@@ -500,8 +502,9 @@ pub enum Lifetime {
 impl fmt::Display for Lifetime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Child => "child",
-            Self::Ike => "IKE",
+            Self::Authentication => "authentication",
+            Self::Child => "child SA",
+            Self::Ike => "IKE SA",
         })
     }
 }

@@ -46,6 +46,7 @@ ORDER = (
     "ike_matrix",
     "second_implementation",
     "lifetime",
+    "reauthentication",
     "reload",
     "status",
 )

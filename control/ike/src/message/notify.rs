@@ -54,6 +54,7 @@ pub(crate) mod kind {
     pub(crate) const UPDATE_SA_ADDRESSES: u16 = 16400;
     pub(crate) const COOKIE2: u16 = 16401;
     pub(crate) const NO_NATS_ALLOWED: u16 = 16402;
+    pub(crate) const AUTH_LIFETIME: u16 = 16403;
     pub(crate) const CHILDLESS_IKEV2_SUPPORTED: u16 = 16418;
     pub(crate) const QUICK_CRASH_DETECTION: u16 = 16419;
     pub(crate) const FRAGMENTATION_SUPPORTED: u16 = 16430;
@@ -111,7 +112,7 @@ pub(crate) fn name(kind: u16) -> &'static str {
         kind::UPDATE_SA_ADDRESSES => "UPDATE_SA_ADDRESSES",
         kind::COOKIE2 => "COOKIE2",
         kind::NO_NATS_ALLOWED => "NO_NATS_ALLOWED",
-        16403 => "AUTH_LIFETIME",
+        kind::AUTH_LIFETIME => "AUTH_LIFETIME",
         16404 => "MULTIPLE_AUTH_SUPPORTED",
         16405 => "ANOTHER_AUTH_FOLLOWS",
         16406 => "REDIRECT_SUPPORTED",

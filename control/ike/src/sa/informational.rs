@@ -67,6 +67,7 @@ impl IkeSa {
             return self.on_deleted(failed, env);
         }
         self.keep_token(payloads);
+        self.note_authentication(payloads, env);
         let closing = self.is_closing();
         let named = payloads.deletes.iter().flat_map(|delete| match delete {
             Delete::Esp(spis) => spis.as_slice(),

@@ -98,6 +98,7 @@ impl IkeSa {
             next_id: 0,
             expected_id: 0,
             answered: None,
+            authenticated: None,
             mobile: false,
             fragmented: false,
             reassembly: Reassembly::default(),
@@ -324,6 +325,7 @@ impl IkeSa {
             .and_then(|payloads| {
                 self.authenticate_responder(&payloads, env)?;
                 self.keep_token(&payloads);
+                self.note_authentication(&payloads, env);
                 self.agree_child_as_initiator(&payloads, env.config)
             });
         match outcome {

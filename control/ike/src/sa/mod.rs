@@ -13,6 +13,7 @@ mod intermediate;
 mod mobility;
 mod nat;
 mod ppk;
+mod reauthentication;
 mod rekey;
 mod responder;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use initiator::{Authenticating, Opening};
 use intermediate::Rounds;
 use nat::Nat;
 use ppk::PpkUse;
+use reauthentication::Authenticated;
 use responder::HalfOpen;
 
 pub(crate) use children::Estate;
@@ -91,6 +93,8 @@ pub(crate) struct IkeSa {
     /// The next request of the peer's.
     expected_id: u32,
     answered: Option<Answered>,
+    /// Until when the peer believes who we are, if it has said so.
+    authenticated: Option<Authenticated>,
     /// The peer may move it to other addresses (RFC 4555).
     mobile: bool,
     /// Both ends take messages in fragments.
@@ -277,6 +281,9 @@ impl IkeSa {
             self.delete(env);
             return Verdict::Continue;
         }
+        if self.authenticates_at().is_some_and(|at| at <= now) {
+            return self.authenticate_again(env);
+        }
         if self.lives_until.is_some_and(|at| at <= now) {
             self.delete(env);
             let seconds = env.config.ike_lifetime.as_secs();
@@ -354,13 +361,14 @@ impl IkeSa {
                 self.retire_at,
                 self.rekey_at,
                 self.lives_until,
+                self.authenticates_at(),
                 self.liveness_due(config),
                 self.keepalive_due(),
                 self.children_deadline(),
                 self.request.is_none().then(tasks).flatten(),
             ]
         } else {
-            [None; 7]
+            [None; 8]
         };
         established.into_iter().chain([request, self.expires]).flatten().min()
     }

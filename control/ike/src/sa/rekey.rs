@@ -237,6 +237,7 @@ impl IkeSa {
         new.nat = self.nat;
         new.fragmented = self.fragmented;
         new.mobile = self.mobile;
+        new.authenticated = self.authenticated;
         new.begun = self.begun;
         new.established = Some(env.event);
         new.set_lifetime(env);

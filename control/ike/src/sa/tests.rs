@@ -4,6 +4,7 @@ mod certificates;
 mod childless;
 mod gateway;
 mod moving;
+mod reauthentication;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
