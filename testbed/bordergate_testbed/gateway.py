@@ -130,6 +130,8 @@ class Site:
     tunnel: Tunnel | None = field(default_factory=Tunnel)
     further: tuple[Tunnel, ...] = ()
     """More tunnels of the connection, each between other addresses."""
+    alternates: tuple[str, ...] = ()
+    """Addresses of the customer gateway that no tunnel leads to."""
     flow_hash: str = "directed"
     vlan: int | None = None
     namespace: str | None = None
@@ -182,7 +184,7 @@ destination = "{prefix}"
 [[customer_gateway]]
 name = "idc-{self.name}"
 asn = {self.customer_asn}
-addresses = {_list(tuple(dict.fromkeys(each.remote for each in tunnels)))}
+addresses = {_list(tuple(dict.fromkeys((*(each.remote for each in tunnels), *self.alternates))))}
 
 [[vpn_connection]]
 name = "{connection}"
@@ -203,7 +205,7 @@ def mirrored(site: Site) -> Site:
     tunnel = site.tunnel
     if tunnel is None:
         raise Failure(f"site {site.name} has no tunnel to be the other end of")
-    return replace(site, name=f"{site.name}-customer", vpc_interface="lan0", tunnel=tunnel.mirrored(),
+    return replace(site, name=f"{site.name}-customer", vpc_interface="lan0", alternates=(), tunnel=tunnel.mirrored(),
                    further=tuple(each.mirrored() for each in site.further))
 
 
@@ -342,6 +344,10 @@ class Gateway:
         """Have a tunnel's child SAs replaced, or its IKE SA; returns before that is done."""
         run([str(binary()), "tunnel", "rekey", name, "--ike" if ike else "--child", "--socket", str(self.socket)],
             timeout=5)
+
+    def drain(self, to: str | None) -> None:
+        """Send peers to another gateway, or to none."""
+        run([str(binary()), "drain", *(("--to", to) if to else ("--off",)), "--socket", str(self.socket)], timeout=5)
 
     def export_esp_keys(self, path: Path) -> Path:
         """Write the keys of all ESP SAs in Wireshark's form; the file must be readable by its owner alone."""

@@ -71,6 +71,7 @@ impl End {
             remote_selectors: vec![self.other().selector()?],
             force_encapsulation: false,
             mobike: false,
+            redirects: Vec::new(),
             liveness: None,
             ike_lifetime: FOREVER,
             child_lifetime: FOREVER,

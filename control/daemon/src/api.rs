@@ -14,7 +14,7 @@ use zeroize::Zeroize;
 /// Bytes of the longest request.
 pub const LONGEST_REQUEST: usize = 4096;
 
-/// A request: `{"status":{}}`, `{"esp_keys":{}}`, `{"latency":{}}`, `{"capture":{...}}`, or, of one tunnel,
+/// A request: `{"status":{}}`, `{"esp_keys":{}}`, `{"latency":{}}`, `{"capture":{...}}`, `{"drain":{"to":"203.0.113.9"}}`, or, of one tunnel,
 /// `{"trace":{"tunnel":"tun-1","after":0}}`, `{"rekey":{"tunnel":"tun-1","sa":"child"}}`, `{"reset":{"tunnel":"tun-1"}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -33,6 +33,16 @@ pub enum Request {
     Rekey(tunnel::Rekey),
     /// A tunnel is to begin anew.
     Reset(tunnel::Reset),
+    /// Peers are to go to another gateway.
+    Drain(Drain),
+}
+
+/// Where peers are to go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// Null: nowhere, they are served here.
+    pub to: Option<IpAddr>,
 }
 
 /// The answer.
@@ -49,7 +59,7 @@ pub enum Response {
     Capture(Vec<String>),
     /// To [`Request::Trace`], oldest first.
     Trace(Vec<tunnel::Message>),
-    /// To [`Request::Rekey`] and [`Request::Reset`]: what is being done, in words.
+    /// To [`Request::Rekey`], [`Request::Reset`] and [`Request::Drain`]: what is being done, in words.
     Done(String),
     /// The request was not understood.
     Error(String),

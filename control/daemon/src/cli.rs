@@ -3,6 +3,7 @@
 mod capture;
 mod tunnel;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -69,6 +70,11 @@ pub enum Command {
     /// Look at one tunnel's IKE messages, rekey it, or set it up anew.
     #[command(subcommand)]
     Tunnel(Tunnel),
+    /// Send the peers to another gateway, so that this one can be taken out of service, or serve them here again.
+    ///
+    /// Peers that understand it (RFC 5685) are told at once and have a minute to move; those that begin are told in the answer
+    /// to their first message. All others are served as before. It lasts until `--off` or the gateway's end.
+    Drain(Drain),
     /// Remove XDP programs that a killed gateway left: its interfaces are the kernel's again.
     ///
     /// Until then they drop IPsec and VPC traffic, so that nothing leaves in clear. To be run in the network namespace
@@ -193,6 +199,20 @@ pub struct Latency {
     pub socket: PathBuf,
 }
 
+/// The flags of `drain`.
+#[derive(Debug, Clone, Args)]
+pub struct Drain {
+    /// The address of the gateway that takes over. It has to have the same tunnels, identities and keys.
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "off")]
+    pub to: Option<IpAddr>,
+    /// Serve peers here again.
+    #[arg(long, conflicts_with = "to")]
+    pub off: bool,
+    /// The socket of the gateway to ask (`run --socket`).
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+}
+
 /// `--xdp-mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum XdpMode {
@@ -275,6 +295,15 @@ mod tests {
         ] {
             let error = run(&wrong).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn drain_goes_somewhere_or_ends() {
+        let parse = |arguments: &[&str]| Cli::try_parse_from([&["bordergate", "drain"], arguments].concat());
+        assert!(parse(&["--to", "203.0.113.9"]).is_ok() && parse(&["--off"]).is_ok());
+        for wrong in [&[][..], &["--to", "gw.example.org"], &["--to", "203.0.113.9", "--off"]] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }
 

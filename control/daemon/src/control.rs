@@ -488,7 +488,8 @@ impl Control {
     pub(crate) fn configure(&mut self, id: TunnelId) {
         let Some(tunnel) = self.ids.index(id).map(|index| self.resources.tunnel(index)) else { return };
         // Every key was read with the file.
-        let Some(configuration) = negotiation::configuration(tunnel) else { return };
+        let Some(mut configuration) = negotiation::configuration(tunnel) else { return };
+        configuration.redirects = negotiation::redirects(&self.resources, tunnel);
         let name = tunnel.name.clone();
         self.with_ike(|endpoint, context| {
             if let Err(error) = endpoint.configure(id, configuration, context) {
@@ -521,7 +522,8 @@ impl Control {
     fn reconfigure_deferred(&mut self, id: TunnelId) {
         self.deferred.remove(&id);
         let Some(tunnel) = self.ids.index(id).map(|index| self.resources.tunnel(index)) else { return };
-        let Some(configuration) = negotiation::configuration(tunnel) else { return };
+        let Some(mut configuration) = negotiation::configuration(tunnel) else { return };
+        configuration.redirects = negotiation::redirects(&self.resources, tunnel);
         let mut random = rand::rng();
         let mut context = ike::Context {
             now: Instant::now(),
@@ -562,6 +564,7 @@ impl Control {
             Request::Trace(asked) => self.trace(&asked).map_or_else(Response::Error, Response::Trace),
             Request::Rekey(asked) => self.rekey(&asked).map_or_else(Response::Error, Response::Done),
             Request::Reset(asked) => self.reset(&asked).map_or_else(Response::Error, Response::Done),
+            Request::Drain(asked) => Response::Done(self.drain(&asked)),
             Request::Capture(asked) => match self.begin_capture(&asked) {
                 Ok(session) => return Answer::Capture(session),
                 Err(refused) => Response::Error(refused),

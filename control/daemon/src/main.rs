@@ -11,6 +11,7 @@ mod client;
 mod control;
 mod crash_secret;
 mod dataplane;
+mod drain;
 mod errors;
 mod failure;
 mod frame;
@@ -90,6 +91,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Latency(options) => latency(&options),
         Command::Capture(options) => recorder::run(&options),
         Command::Tunnel(command) => tunnel::run(&command),
+        Command::Drain(options) => drain::run(&options),
         Command::Detach { pin_dir } => show(&dataplane::detach(&pin_dir)?),
     }
 }

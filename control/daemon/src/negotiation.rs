@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use gateway::{AdminState, EspEncryption, Identity, IkeEncryption, Integrity, KeyExchange, Prefix, Prf, Startup};
-use gateway::{UdpEncapsulation, VpnTunnel};
+use gateway::{Resources, UdpEncapsulation, VpnTunnel};
 use ike::{Admin, EspCipher, EspProposal, IkeCipher, IkeProposal, KeGroup, PrfAlgorithm, Retry, TrafficSelector};
 
 use crate::authentication;
@@ -50,11 +50,23 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
             UdpEncapsulation::Always => true,
         },
         mobike: tunnel.mobike,
+        redirects: Vec::new(),
         liveness: tunnel.ike.liveness.interval(),
         ike_lifetime: tunnel.ike.lifetime.duration(),
         child_lifetime: tunnel.esp.lifetime.duration(),
         retry: Retry::default(),
     })
+}
+
+/// Where a peer may send us: the customer gateway's other addresses, unless another tunnel leads there (RFC 5685).
+pub fn redirects(resources: &Resources, tunnel: &VpnTunnel) -> Vec<IpAddr> {
+    let customer = resources.customer(resources.connection(tunnel.connection).customer);
+    let led_to = |address: &IpAddr| {
+        let mut tunnels = resources.tunnels().iter();
+        tunnels.any(|other| other.remote_address == *address && other.local_address == tunnel.local_address)
+    };
+    let fits = |address: &IpAddr| address.is_ipv4() == tunnel.local_address.is_ipv4();
+    customer.addresses.iter().copied().filter(|address| fits(address) && !led_to(address)).collect()
 }
 
 fn admin(state: AdminState) -> Admin {
@@ -189,7 +201,7 @@ fn esp_cipher(cipher: EspEncryption) -> EspCipher {
 
 #[cfg(test)]
 mod tests {
-    use gateway::{DistinguishedName, Keyword, Resources};
+    use gateway::{DistinguishedName, Keyword};
 
     use super::*;
 
@@ -283,5 +295,10 @@ mod tests {
         assert_eq!(configuration.local_selectors, [TrafficSelector::prefix([10, 1, 0, 0].into(), 16).unwrap()]);
         assert_eq!(configuration.liveness.unwrap().as_secs(), 10);
         assert!(configuration.esp.esn && !configuration.force_encapsulation);
+        assert!(redirects(&resources, &resources.tunnels()[0]).is_empty());
+        let further = "addresses = [\"198.51.100.2\", \"198.51.100.3\", \"2001:db8::3\"]";
+        let text = include_str!("../../../examples/static.toml").replacen("addresses = [\"198.51.100.2\"]", further, 1);
+        let resources = Resources::parse("", &text).unwrap();
+        assert_eq!(redirects(&resources, &resources.tunnels()[0]), [IpAddr::from([198, 51, 100, 3])]);
     }
 }

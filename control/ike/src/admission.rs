@@ -56,6 +56,9 @@ impl Endpoint {
             }
             return;
         }
+        if self.redirect_init(tunnel, header, &payloads, path, ctx) {
+            return;
+        }
         let Some(Admitted { proven }) = self.admit(tunnel, header, &payloads, (path, datagram.len()), ctx) else {
             return;
         };
@@ -184,7 +187,7 @@ impl Endpoint {
     }
 
     /// Answers IKE_SA_INIT with a notification and keeps nothing.
-    fn refuse_init(
+    pub(crate) fn refuse_init(
         &mut self,
         tunnel: TunnelId,
         header: Header,

@@ -55,6 +55,8 @@ pub struct TunnelConfig {
     pub force_encapsulation: bool,
     /// Let a peer that has begun move its SAs to other addresses than `remote` (RFC 4555).
     pub mobike: bool,
+    /// Where a peer with which we begin may send us instead (RFC 5685), other than to `remote`. No other tunnel has them.
+    pub redirects: Vec<IpAddr>,
     /// Probe a peer that has been silent for so long; `None` never probes.
     pub liveness: Option<Duration>,
     /// How long the IKE SA lives before it is deleted and set up anew.

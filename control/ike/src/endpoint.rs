@@ -53,6 +53,8 @@ pub struct Endpoint {
     pub(crate) cookies: CookieJar,
     pub(crate) crash_secret: Option<CrashSecret>,
     pub(crate) half_open: usize,
+    /// Where peers are sent that can be (RFC 5685).
+    pub(crate) draining: Option<IpAddr>,
     /// Counts events, to tell which SA began before which was established.
     pub(crate) event: u64,
 }
@@ -292,12 +294,12 @@ impl Endpoint {
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
         known.retry_at = None;
         if known.config.admin == Admin::Up && known.current.is_none() && known.attempt.is_none() {
-            self.start(tunnel, ctx);
+            self.start(tunnel, None, ctx);
         }
     }
 
-    /// Begins an attempt of ours.
-    fn start(&mut self, tunnel: TunnelId, ctx: &mut Context<'_>) {
+    /// Begins an attempt of ours; elsewhere if the peer has sent us.
+    fn start(&mut self, tunnel: TunnelId, redirect: Option<(IpAddr, IpAddr)>, ctx: &mut Context<'_>) {
         let spi = self.fresh_spi(ctx);
         let event = self.event;
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
@@ -315,7 +317,7 @@ impl Endpoint {
             address_taken: false,
             out: Vec::new(),
         };
-        let sa = IkeSa::initiate(tunnel, spi, &mut env);
+        let sa = IkeSa::initiate(tunnel, spi, redirect, &mut env);
         self.actions.extend(env.out);
         self.store(sa);
     }
@@ -433,6 +435,14 @@ impl Endpoint {
                     self.succeed(spi, successor, ctx);
                 }
             }
+            Verdict::Redirected { to, from } => {
+                self.actions.extend(out);
+                self.store(sa);
+                let known = self.tunnels.get(&tunnel).filter(|known| known.current == Some(spi));
+                if known.is_some_and(|known| known.attempt.is_none()) {
+                    self.start(tunnel, Some((to, from)), ctx);
+                }
+            }
             Verdict::Renew(reason) => {
                 self.actions.extend(out);
                 self.store(sa);
@@ -492,7 +502,7 @@ impl Endpoint {
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
         known.reason = reason;
         if known.current == Some(spi) && known.config.startup == Startup::Initiate && known.attempt.is_none() {
-            self.start(tunnel, ctx);
+            self.start(tunnel, None, ctx);
         }
     }
 
@@ -590,6 +600,7 @@ impl Endpoint {
     /// An SA is over: if it was the one in use the tunnel is down, and is tried again.
     fn on_ended(&mut self, tunnel: TunnelId, spi: u64, reason: DownReason, ctx: &mut Context<'_>) {
         let peer_began = self.sas.get(&spi).is_some_and(|sa| !sa.initiator && sa.established.is_none());
+        let leaving = self.sas.get(&spi).is_some_and(IkeSa::is_leaving);
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
         if peer_began {
             known.allowances.handshakes.charge(FAILED_AUTHENTICATION, ctx.now);
@@ -614,7 +625,8 @@ impl Endpoint {
         }
         let Some(known) = self.tunnels.get_mut(&tunnel) else { return };
         let others: Vec<u64> = if was_current { known.sas.iter().copied().collect() } else { Vec::new() };
-        let again = known.attempt.is_none()
+        let again = !leaving
+            && known.attempt.is_none()
             && known.retry_at.is_none()
             && known.config.admin == Admin::Up
             && known.config.startup == Startup::Initiate;

@@ -3,7 +3,7 @@
 //! [`Endpoint`] owns every IKE SA and finds the one a datagram belongs to. Its methods are of four kinds:
 //!
 //! - **what the caller wants**: [`Endpoint::configure`], [`Endpoint::remove`], [`Endpoint::initiate`],
-//!   [`Endpoint::set_admin`], [`Endpoint::terminate`], [`Endpoint::shutdown`];
+//!   [`Endpoint::set_admin`], [`Endpoint::terminate`], [`Endpoint::drain`], [`Endpoint::shutdown`];
 //! - **what has happened**: [`Endpoint::handle_datagram`], [`Endpoint::handle_timeout`],
 //!   [`Endpoint::note_inbound_traffic`];
 //! - **what is to be done**: [`Endpoint::poll_action`], until it returns `None`, after each of the above;
@@ -30,6 +30,7 @@ mod cookie;
 mod crash_secret;
 mod crypto;
 mod distinguished_name;
+mod drain;
 mod endpoint;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;

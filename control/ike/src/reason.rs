@@ -130,6 +130,12 @@ pub enum DownReason {
         /// What we are.
         local_id: Identity,
     },
+    /// This gateway is being taken out of service, and has sent the peer to another one (RFC 5685).
+    #[error("this gateway is being drained: the peer was sent to {to}")]
+    Drained {
+        /// Where the peer is sent.
+        to: IpAddr,
+    },
     /// We could not get an SPI for the child SA.
     #[error("no local resources: there is no room for another security association")]
     LocalResources,
@@ -200,6 +206,12 @@ pub enum DownReason {
     PeerSpeaksIkeV1 {
         /// Who sent it.
         remote: IpAddr,
+    },
+    /// The peer has sent us to another gateway (RFC 5685).
+    #[error("the peer sends us to {to}")]
+    Redirected {
+        /// Where we are sent.
+        to: IpAddr,
     },
     /// An operator had the tunnel set up anew.
     #[error("the tunnel was reset by an operator")]
@@ -291,6 +303,7 @@ impl DownReason {
             Self::CertificateUntrusted { .. } => "certificate_untrusted",
             Self::CertificateUnusable { .. } => "certificate_unusable",
             Self::Connecting => "connecting",
+            Self::Drained { .. } => "drained",
             Self::IdentityMismatch { .. } => "identity_mismatch",
             Self::InvalidKeyExchange { .. } => "invalid_key_exchange",
             Self::KeyReplaced => "key_replaced",
@@ -307,6 +320,7 @@ impl DownReason {
             Self::PeerSilent { .. } => "peer_silent",
             Self::PpkMissing => "ppk_missing",
             Self::PeerSpeaksIkeV1 { .. } => "peer_speaks_ikev1",
+            Self::Redirected { .. } => "redirected",
             Self::Reset => "reset",
             Self::RevocationUnknown { .. } => "revocation_unknown",
             Self::SelectorsRefused { .. } => "selectors_refused",
@@ -345,6 +359,7 @@ impl DownReason {
             }
             Self::CertificateUnusable { .. } => "issue a certificate that is free of this fault",
             Self::Connecting => "wait, or look at the counters for messages sent and received",
+            Self::Drained { .. } => "end it with `bordergate drain --off` once this gateway is to serve again",
             Self::IdentityMismatch { .. } => "set remote_id to what the peer says, or change the identity on the peer",
             Self::InvalidKeyExchange { .. } => {
                 "add the group the peer asks for to ike.key_exchange, or one of ours on the peer"
@@ -376,6 +391,9 @@ impl DownReason {
                 "check that UDP 500 and 4500 pass in both directions and that the peer is configured for our address"
             }
             Self::PeerSpeaksIkeV1 { .. } => "set the connection to IKEv2 on the peer; both ends must speak it",
+            Self::Redirected { .. } => {
+                "if we may go there, add the address to the customer gateway's addresses, or set up a tunnel to it"
+            }
             Self::Reset => "nothing, unless the tunnel does not come back",
             Self::RevocationUnknown { .. } => {
                 "give a current list of that authority in crl_files, or set crl = \"lenient\""

@@ -21,6 +21,7 @@ ORDER = (
     "silent_peer",
     "liveness",
     "crash_detection",
+    "drain",
     "init_flood",
     "fail_closed",
     "neighbours",

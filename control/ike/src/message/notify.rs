@@ -55,6 +55,9 @@ pub(crate) mod kind {
     pub(crate) const COOKIE2: u16 = 16401;
     pub(crate) const NO_NATS_ALLOWED: u16 = 16402;
     pub(crate) const AUTH_LIFETIME: u16 = 16403;
+    pub(crate) const REDIRECT_SUPPORTED: u16 = 16406;
+    pub(crate) const REDIRECT: u16 = 16407;
+    pub(crate) const REDIRECTED_FROM: u16 = 16408;
     pub(crate) const CHILDLESS_IKEV2_SUPPORTED: u16 = 16418;
     pub(crate) const QUICK_CRASH_DETECTION: u16 = 16419;
     pub(crate) const FRAGMENTATION_SUPPORTED: u16 = 16430;
@@ -115,9 +118,9 @@ pub(crate) fn name(kind: u16) -> &'static str {
         kind::AUTH_LIFETIME => "AUTH_LIFETIME",
         16404 => "MULTIPLE_AUTH_SUPPORTED",
         16405 => "ANOTHER_AUTH_FOLLOWS",
-        16406 => "REDIRECT_SUPPORTED",
-        16407 => "REDIRECT",
-        16408 => "REDIRECTED_FROM",
+        kind::REDIRECT_SUPPORTED => "REDIRECT_SUPPORTED",
+        kind::REDIRECT => "REDIRECT",
+        kind::REDIRECTED_FROM => "REDIRECTED_FROM",
         16409 => "TICKET_LT_OPAQUE",
         16410 => "TICKET_REQUEST",
         16411 => "TICKET_ACK",

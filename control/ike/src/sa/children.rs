@@ -81,6 +81,8 @@ pub(super) enum Wanted {
     TellToken,
     /// That the peer shows that it is where it says it is.
     CheckPath,
+    /// That the peer goes to another gateway.
+    SendAway,
 }
 
 impl IkeSa {

@@ -66,6 +66,10 @@ impl IkeSa {
             self.answer(header, digest, &Chain::new(), path, env);
             return self.on_deleted(failed, env);
         }
+        if let Some(redirected) = self.on_redirect(payloads, env) {
+            self.answer(header, digest, &Chain::new(), path, env);
+            return redirected;
+        }
         self.keep_token(payloads);
         self.note_authentication(payloads, env);
         let closing = self.is_closing();
@@ -124,7 +128,7 @@ impl IkeSa {
             return Verdict::Yielded { to, estate, loser: None };
         }
         self.close_after_answer(env);
-        let reason = if failed { self.rejected(env) } else { DownReason::PeerDeleted(Protocol::Ike) };
+        let reason = if failed { self.rejected(env) } else { self.deleted_reason() };
         ended(closing, reason)
     }
 

@@ -1,7 +1,7 @@
 //! The initiator's half of IKE_SA_INIT and IKE_AUTH (RFC 7296 §1.2).
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::authentication::{PeerAuthentication, Refusal, Tell, announce, our_identity, refused};
 use super::children::{Agreed, Wanted};
@@ -11,6 +11,7 @@ use super::fragmentation::Reassembly;
 use super::intermediate::Rounds;
 use super::nat::{IKE_PORT, NAT_T_PORT, Nat, push_detection};
 use super::ppk::PpkUse;
+use super::redirect::Redirection;
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::KeGroup;
 use crate::child::ChildSa;
@@ -23,10 +24,13 @@ use crate::trace::TraceMark;
 /// What the initiator keeps between IKE_SA_INIT and its answer.
 #[derive(Debug)]
 pub(super) struct Opening {
-    secret: KeSecret,
-    tried: Vec<KeGroup>,
-    cookie: Option<Vec<u8>>,
+    pub(super) secret: KeSecret,
+    pub(super) tried: Vec<KeGroup>,
+    pub(super) cookie: Option<Vec<u8>>,
     cookies: u8,
+    /// Who has sent us here, and how often we were sent on (RFC 5685).
+    pub(super) redirected_from: Option<IpAddr>,
+    pub(super) redirects: u8,
     /// What an unprotected answer said. RFC 7296 §2.21.1: it may be forged, so we go on asking, and
     /// name it only if nothing better comes.
     pub(super) remembered: Option<DownReason>,
@@ -42,18 +46,24 @@ pub(super) struct Authenticating {
 }
 
 impl IkeSa {
-    /// Begins an IKE SA.
-    pub(crate) fn initiate(tunnel: TunnelId, spi: u64, env: &mut Env<'_, '_>) -> Self {
-        let path = Path {
-            local: SocketAddr::new(env.config.local, IKE_PORT),
-            remote: SocketAddr::new(env.config.remote, IKE_PORT),
-        };
+    /// Begins an IKE SA: with the peer, or with another gateway where that has sent us, which comes before who it was.
+    pub(crate) fn initiate(
+        tunnel: TunnelId,
+        spi: u64,
+        redirect: Option<(IpAddr, IpAddr)>,
+        env: &mut Env<'_, '_>,
+    ) -> Self {
+        let remote = redirect.map_or(env.config.remote, |(to, _)| to);
+        let path =
+            Path { local: SocketAddr::new(env.config.local, IKE_PORT), remote: SocketAddr::new(remote, IKE_PORT) };
         let group = *env.config.ike.key_exchange.first().unwrap_or(&KeGroup::X25519);
         let opening = Opening {
             secret: KeSecret::generate(group, env.ctx.rng),
             tried: vec![group],
             cookie: None,
             cookies: 0,
+            redirected_from: redirect.map(|(_, from)| from),
+            redirects: redirect.is_some().into(),
             remembered: None,
         };
         let mut nonce = vec![0; NONCE_BYTES];
@@ -98,6 +108,7 @@ impl IkeSa {
             next_id: 0,
             expected_id: 0,
             answered: None,
+            redirection: Redirection::default(),
             authenticated: None,
             mobile: false,
             fragmented: false,
@@ -112,7 +123,7 @@ impl IkeSa {
 
     /// Sends IKE_SA_INIT. After a cookie or another group the SPI, the nonce and message id 0 stay
     /// the same (RFC 7296 §2.6).
-    fn send_init(&mut self, env: &mut Env<'_, '_>) {
+    pub(super) fn send_init(&mut self, env: &mut Env<'_, '_>) {
         let Phase::Opening(opening) = &self.phase else { return };
         let mut chain = Chain::new();
         if let Some(cookie) = &opening.cookie {
@@ -128,6 +139,7 @@ impl IkeSa {
         }
         announce(&mut chain, env.config);
         self.announce_ppk(&mut chain, env.config);
+        self.push_redirects(opening.redirected_from, &mut chain, env);
         self.next_id = 0;
         let datagram = chain.into_datagram(self.header(ExchangeType::IkeSaInit, false, 0));
         env.trace.sent(&datagram, self.path, env.ctx.now);
@@ -146,6 +158,9 @@ impl IkeSa {
         if payloads.proposals.is_none() {
             if let Some(cookie) = payloads.notify(notify_kind::COOKIE) {
                 return self.on_cookie(cookie.data, env);
+            }
+            if let Some(redirect) = payloads.notify(notify_kind::REDIRECT) {
+                return self.on_init_redirect(redirect.data, env);
             }
             if let Some(error) = payloads.error() {
                 return self.on_init_error(error, env);
@@ -212,7 +227,7 @@ impl IkeSa {
         }
     }
 
-    fn remember(&mut self, reason: DownReason) -> Verdict {
+    pub(super) fn remember(&mut self, reason: DownReason) -> Verdict {
         if let Phase::Opening(opening) = &mut self.phase {
             opening.remembered = Some(reason);
         }

@@ -14,13 +14,14 @@ mod mobility;
 mod nat;
 mod ppk;
 mod reauthentication;
+mod redirect;
 mod rekey;
 mod responder;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::action::Action;
@@ -44,10 +45,12 @@ use intermediate::Rounds;
 use nat::Nat;
 use ppk::PpkUse;
 use reauthentication::Authenticated;
+use redirect::Redirection;
 use responder::HalfOpen;
 
 pub(crate) use children::Estate;
 pub(crate) use nat::{NAT_T_PORT, hash as nat_detection_hash};
+pub(crate) use redirect::gateway_identity;
 pub(crate) use responder::Accepted;
 
 /// An IKE SA, from its first message to the last copy of its last answer.
@@ -93,6 +96,7 @@ pub(crate) struct IkeSa {
     /// The next request of the peer's.
     expected_id: u32,
     answered: Option<Answered>,
+    redirection: Redirection,
     /// Until when the peer believes who we are, if it has said so.
     authenticated: Option<Authenticated>,
     /// The peer may move it to other addresses (RFC 4555).
@@ -175,6 +179,8 @@ pub(crate) enum Verdict {
         /// The one that we have made, if there is one: it is being deleted.
         loser: Option<Box<IkeSa>>,
     },
+    /// It goes on, but the peer sends us to another gateway.
+    Redirected { to: IpAddr, from: IpAddr },
     /// It goes on, but cannot be rekeyed: another one has to be set up before its life is over.
     Renew(DownReason),
     /// It is over, or as good as over.
@@ -284,6 +290,9 @@ impl IkeSa {
         if self.authenticates_at().is_some_and(|at| at <= now) {
             return self.authenticate_again(env);
         }
+        if self.leaves_at().is_some_and(|at| at <= now) {
+            return self.send_off(env);
+        }
         if self.lives_until.is_some_and(|at| at <= now) {
             self.delete(env);
             let seconds = env.config.ike_lifetime.as_secs();
@@ -322,6 +331,7 @@ impl IkeSa {
                 Some(Wanted::CreateChild) => self.begin_further_child(env),
                 Some(Wanted::TellToken) => self.send_token(env),
                 Some(Wanted::CheckPath) => self.check_path(env),
+                Some(Wanted::SendAway) => self.send_away(env),
                 Some(Wanted::DeleteChild(inbound_spi)) => {
                     let mut chain = Chain::new();
                     chain.push_delete_esp(inbound_spi);
@@ -361,6 +371,7 @@ impl IkeSa {
                 self.retire_at,
                 self.rekey_at,
                 self.lives_until,
+                self.leaves_at(),
                 self.authenticates_at(),
                 self.liveness_due(config),
                 self.keepalive_due(),
@@ -368,7 +379,7 @@ impl IkeSa {
                 self.request.is_none().then(tasks).flatten(),
             ]
         } else {
-            [None; 8]
+            [None; 9]
         };
         established.into_iter().chain([request, self.expires]).flatten().min()
     }

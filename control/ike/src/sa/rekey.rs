@@ -238,6 +238,7 @@ impl IkeSa {
         new.fragmented = self.fragmented;
         new.mobile = self.mobile;
         new.authenticated = self.authenticated;
+        new.redirection = self.redirection.clone();
         new.begun = self.begun;
         new.established = Some(env.event);
         new.set_lifetime(env);

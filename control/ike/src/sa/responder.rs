@@ -79,6 +79,7 @@ impl IkeSa {
         chain.push_key_exchange(suite.key_exchange.id(), &answer);
         chain.push(kind::NONCE, &sa.nonces.1);
         push_detection(&mut chain, sa.spis(), path, force);
+        sa.redirection.understood = payloads.notify(notify_kind::REDIRECT_SUPPORTED).is_some();
         sa.fragmented = payloads.notify(notify_kind::FRAGMENTATION_SUPPORTED).is_some();
         if sa.fragmented {
             chain.push_notify(notify_kind::FRAGMENTATION_SUPPORTED, &[]);

@@ -81,6 +81,7 @@ impl End {
             remote_selectors: vec![TrafficSelector::ANY_IPV4],
             force_encapsulation: false,
             mobike: true,
+            redirects: Vec::new(),
             liveness: None,
             ike_lifetime: Duration::from_secs(3600),
             child_lifetime: Duration::from_secs(3600),
@@ -147,7 +148,7 @@ fn unmarked(local: SocketAddr, datagram: &[u8]) -> Vec<u8> {
 /// Both ends after IKE_SA_INIT, and A's IKE_AUTH request.
 fn opening() -> (End, End, Vec<u8>) {
     let (mut a, mut b) = (End::new(A, B), End::new(B, A));
-    let (sa, mut sent) = a.with(|_, env| IkeSa::initiate(TunnelId(1), 0xa, env));
+    let (sa, mut sent) = a.with(|_, env| IkeSa::initiate(TunnelId(1), 0xa, None, env));
     a.sa = Some(Box::new(sa));
     let request = sent.remove(0);
     let header = Header::parse(&request).unwrap();

@@ -55,6 +55,7 @@ pub fn config(local: &str, remote: &str, startup: Startup) -> TunnelConfig {
         remote_selectors: vec![behind(remote)],
         force_encapsulation: false,
         mobike: false,
+        redirects: Vec::new(),
         liveness: Some(Duration::from_secs(10)),
         ike_lifetime: Duration::from_secs(14400),
         child_lifetime: Duration::from_secs(3600),

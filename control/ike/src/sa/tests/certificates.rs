@@ -33,7 +33,7 @@ fn certificate(name: &str) -> Authentication {
 fn opened_with(a_name: &str, b_name: &str) -> (End, End, Vec<u8>) {
     let (mut a, mut b) = (End::new(A, B), End::new(B, A));
     (a.config.authentication, b.config.authentication) = (certificate(a_name), certificate(b_name));
-    let (sa, mut sent) = a.with(|_, env| IkeSa::initiate(TunnelId(1), 0xa, env));
+    let (sa, mut sent) = a.with(|_, env| IkeSa::initiate(TunnelId(1), 0xa, None, env));
     a.sa = Some(Box::new(sa));
     let request = sent.remove(0);
     let header = Header::parse(&request).unwrap();

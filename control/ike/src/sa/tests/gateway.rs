@@ -82,7 +82,7 @@ pub(super) fn names(actions: &[Action]) -> Vec<&'static str> {
 /// A after IKE_SA_INIT with this gateway, and the notifications in the gateway's answer.
 pub(super) fn opened(gateway: &mut Gateway) -> (End, Vec<u16>) {
     let mut a = End::new(A, B);
-    let (sa, out) = a.with(|_, env| IkeSa::initiate(TUNNEL, 0xa, env));
+    let (sa, out) = a.with(|_, env| IkeSa::initiate(TUNNEL, 0xa, None, env));
     a.sa = Some(Box::new(sa));
     let (_, answer) = sent(&gateway.hear(a.path, &out[0])).remove(0);
     let header = Header::parse(&answer).unwrap();
