@@ -196,11 +196,13 @@ class Ends:
             raise Failure(f"rekeying ({how}): {failure}: {seen}") from failure
 
     def _expect_fragments(self, cell: Cell) -> None:
-        said = self._strongswan.daemon.output()[self._logged:]
+        said = self._strongswan.daemon.output()[self._logged:].splitlines()
         # RFC 7383 §2.3: fragments are for peers that have said that they take them.
-        supported = any("N(FRAG_SUP)" in line and "parsed" in line for line in said.splitlines())
-        if supported and cell["fragmentation"] != "no":
-            expect("EF(1/" in said, "both support fragmentation, and strongSwan has sent no fragment")
+        expect(any("parsed IKE_SA_INIT" in line and "N(FRAG_SUP)" in line for line in said),
+               "Bordergate does not say that it takes fragments")
+        sent = any("generating" in line and "EF(1/" in line for line in said)
+        wanted = cell["fragmentation"] != "no"
+        expect(sent == wanted, f"strongSwan has sent {'fragments' if sent else 'no fragment'}")
 
     @property
     def _ike_spi(self) -> str:
