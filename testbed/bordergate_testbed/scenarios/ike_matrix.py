@@ -40,8 +40,14 @@ class Suite:
 SUITES = {
     "aes-gcm": Suite("aes128gcm16-prfsha256-x25519", "aes128gcm16", Tunnel(
         key_exchange=("x25519",), ike_encryption=("aes128gcm16",), esp_encryption=("aes128gcm16",))),
-    "aes-cbc": Suite("aes256-sha256-ecp256", "aes256gcm16", Tunnel(
-        key_exchange=("ecp256",), ike_encryption=("aes256",), integrity=("sha256",), esp_encryption=("aes256gcm16",))),
+    "aes-gcm with pfs": Suite("aes128gcm16-prfsha256-x25519", "aes128gcm16-ecp256", Tunnel(
+        key_exchange=("x25519",), ike_encryption=("aes128gcm16",), esp_encryption=("aes128gcm16",),
+        esp_key_exchange=("ecp256",))),
+    "aes-cbc": Suite("aes256-sha256-ecp256", "aes256-sha256", Tunnel(
+        key_exchange=("ecp256",), ike_encryption=("aes256",), integrity=("sha256",), esp_encryption=("aes256",),
+        esp_integrity=("sha256",))),
+    "chacha20": Suite("chacha20poly1305-prfsha256-x25519", "chacha20poly1305", Tunnel(
+        key_exchange=("x25519",), ike_encryption=("chacha20poly1305",), esp_encryption=("chacha20poly1305",))),
 }
 
 DIMENSIONS = {
