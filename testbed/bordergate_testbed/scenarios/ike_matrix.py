@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from ..blockade import Blockade
+from ..certificates import Certified
 from ..gateway import Gateway, Site, Tunnel
 from ..meter import Meter, Reading
 from ..pairwise import Cell, covering, every
@@ -50,12 +51,14 @@ SUITES = {
         key_exchange=("x25519",), ike_encryption=("chacha20poly1305",), esp_encryption=("chacha20poly1305",))),
 }
 
+OURS, THEIRS = Certified("p256"), Certified("rsa")
+
 DIMENSIONS = {
     # NAT first: cells of one topology stand together.
     "nat": ("none", "nat"),
     "role": ("initiator", "responder"),
     "suite": tuple(SUITES),
-    "auth": ("psk",),
+    "auth": ("psk", "certificate"),
     "fragmentation": ("yes", "force", "no"),
     "rekey": ("child by us", "child by peer", "child by both", "ike by us", "ike by peer", "ike by both"),
 }
@@ -114,17 +117,23 @@ class Ends:
         cls._started += 1
         strongswan = bed.strongswan(name=f"strongswan-{cls._started}", fragment_size=FRAGMENT_SIZE).start()
         gateway = bed.gateway(name=f"bordergate-{cls._started}").start(Site(tunnel=Tunnel(admin="down")))
+        OURS.install_for_bordergate(gateway.directory)
         return cls(topology, gateway, strongswan)
 
     def play(self, cell: Cell) -> Reading:
         """One cell: the tunnel comes up, is rekeyed under traffic, once more to see that all is well, and goes."""
         self._logged = len(self._strongswan.daemon.output())
         suite = SUITES[cell["suite"]]
-        self._strongswan.load(Connection(
+        connection = Connection(
             local=CUSTOMER_PRIVATE if cell["nat"] == "nat" else CUSTOMER_WAN, ike_proposals=(suite.ike,),
-            esp_proposals=(suite.esp,), fragmentation=cell["fragmentation"]))
+            esp_proposals=(suite.esp,), fragmentation=cell["fragmentation"])
         initiates = cell["role"] == "initiator"
         tunnel = replace(suite.tunnel, startup="initiate" if initiates else "respond")
+        if cell["auth"] == "certificate":
+            ours, theirs = OURS.identity, THEIRS.identity
+            connection = replace(connection, certified=THEIRS, local_id=theirs, remote_id=ours)
+            tunnel = replace(tunnel, certified=OURS, local_id=ours, remote_id=theirs)
+        self._strongswan.load(connection)
         self._gateway.reload(Site(tunnel=tunnel).render())
         if not initiates:
             self._strongswan.initiate()
