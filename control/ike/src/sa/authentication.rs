@@ -34,8 +34,8 @@ impl PeerAuthentication {
         if let Authentication::Certificate { local, .. } = &config.authentication
             && !payloads.certificate_requests.is_empty()
         {
-            let known = payloads.certificate_requests.iter().map(|request| local.is_asked_for(request));
-            self.other_authorities = known.fold(true, |others, asked| others && asked == Some(false));
+            let mut asked = payloads.certificate_requests.iter().map(|request| local.is_asked_for(request));
+            self.other_authorities = asked.all(|asked| asked == Some(false));
         }
     }
 }
