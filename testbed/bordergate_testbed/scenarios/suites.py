@@ -15,7 +15,7 @@ from ..strongswan import Connection
 from ..topology import IDC_HOST, VPC_HOST
 from ..traffic import must_ping
 
-LIMIT_SECONDS = 400
+LIMIT_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -59,78 +59,96 @@ def is_aead(word: str) -> bool:
     return "gcm" in word or "poly1305" in word
 
 
-def ike_case(exchange: str, encryption: str, integrity: str | None, prf: str) -> Case:
-    """A case about the IKE SA; its ESP is the usual."""
-    words = [encryption, *([integrity] if integrity else []), f"prf{prf}", exchange]
-    tunnel = Tunnel(key_exchange=(exchange,), ike_encryption=(encryption,), integrity=(integrity or "sha256",),
-                    prf=(prf,))
-    agreed = cipher(encryption) | {"prf-alg": PRFS[prf], "dh-group": GROUPS[exchange]}
-    if integrity:
-        agreed["integ-alg"] = HASHES[integrity]
-    return Case("-".join(words), "aes128gcm16", tunnel, agreed, weak_ike=tuple(w for w in words if w in WEAK))
+@dataclass(frozen=True)
+class Ike:
+    """One suite of the IKE SA."""
+
+    exchange: str
+    encryption: str
+    integrity: str | None
+    prf: str
 
 
-def esp_case(encryption: str, integrity: str | None, *, esn: bool) -> Case:
-    """A case about the child SA; its IKE is the usual."""
-    tunnel = Tunnel(esp_encryption=(encryption,), esp_integrity=(integrity,) if integrity else (), esn=esn)
-    agreed = {f"child {key}": value for key, value in cipher(encryption).items()}
-    if integrity:
-        agreed["child integ-alg"] = HASHES[integrity]
-    esp = f"{encryption}-{integrity}" if integrity else encryption
-    return Case("aes128gcm16-prfsha256-x25519", esp, tunnel, agreed,
-                weak_esp=tuple(w for w in (integrity,) if w in WEAK))
+@dataclass(frozen=True)
+class Esp:
+    """One suite of the child SA, and whether extended sequence numbers are offered."""
+
+    encryption: str
+    integrity: str | None
+    esn: bool
 
 
-CASES = (
-    ike_case("x25519", "aes128gcm16", None, "sha256"),
-    ike_case("ecp256", "aes192gcm16", None, "sha256"),
-    ike_case("ecp384", "aes256gcm16", None, "sha384"),
-    ike_case("modp2048", "aes128gcm16", None, "sha512"),
-    ike_case("x25519", "aes128", "sha256", "sha256"),
-    ike_case("ecp256", "aes192", "sha256", "sha256"),
-    ike_case("ecp384", "aes256", "sha384", "sha384"),
-    ike_case("modp2048", "aes256", "sha256", "sha256"),
-    ike_case("ecp521", "chacha20poly1305", None, "sha256"),
-    ike_case("x448", "aes256", "sha512", "sha512"),
-    ike_case("modp3072", "chacha20poly1305", None, "sha512"),
-    ike_case("modp4096", "aes128", "sha512", "sha256"),
-    ike_case("modp6144", "aes192", "sha384", "sha1"),
-    ike_case("modp8192", "aes128gcm16", None, "sha256"),
-    ike_case("modp1024", "3des", "sha1", "sha1"),
-    ike_case("modp1536", "3des", "sha256", "sha256"),
-    *(esp_case(f"aes{bits}gcm16", None, esn=esn) for bits in ("128", "192", "256") for esn in (True, False)),
-    esp_case("chacha20poly1305", None, esn=True),
-    esp_case("chacha20poly1305", None, esn=False),
-    *(esp_case(f"aes{bits}", integrity, esn=integrity in ("sha256", "sha512")) for bits, integrity in (
-        ("128", "sha1"), ("128", "sha256"), ("192", "sha384"), ("192", "sha512"), ("256", "sha256"), ("256", "sha512"),
-        ("128", "sha384"), ("256", "sha1"))),
+def case(ike: Ike, esp: Esp) -> Case:
+    """Both suites in both sides' words."""
+    words = [ike.encryption, *([ike.integrity] if ike.integrity else []), f"prf{ike.prf}", ike.exchange]
+    tunnel = Tunnel(key_exchange=(ike.exchange,), ike_encryption=(ike.encryption,),
+                    integrity=(ike.integrity or "sha256",), prf=(ike.prf,), esp_encryption=(esp.encryption,),
+                    esp_integrity=(esp.integrity,) if esp.integrity else None, esn=esp.esn)
+    agreed = cipher(ike.encryption) | {"prf-alg": PRFS[ike.prf], "dh-group": GROUPS[ike.exchange]}
+    agreed |= {f"child {key}": value for key, value in cipher(esp.encryption).items()}
+    if ike.integrity:
+        agreed["integ-alg"] = HASHES[ike.integrity]
+    if esp.integrity:
+        agreed["child integ-alg"] = HASHES[esp.integrity]
+    return Case("-".join(words), f"{esp.encryption}-{esp.integrity}" if esp.integrity else esp.encryption, tunnel, agreed,
+                weak_ike=tuple(word for word in words if word in WEAK),
+                weak_esp=(esp.integrity,) if esp.integrity in WEAK else ())
+
+
+IKE = (
+    Ike("x25519", "aes128gcm16", None, "sha256"),
+    Ike("ecp256", "aes192gcm16", None, "sha256"),
+    Ike("ecp384", "aes256gcm16", None, "sha384"),
+    Ike("modp2048", "aes128gcm16", None, "sha512"),
+    Ike("x25519", "aes128", "sha256", "sha256"),
+    Ike("ecp256", "aes192", "sha256", "sha256"),
+    Ike("ecp384", "aes256", "sha384", "sha384"),
+    Ike("modp2048", "aes256", "sha256", "sha256"),
+    Ike("ecp521", "chacha20poly1305", None, "sha256"),
+    Ike("x448", "aes256", "sha512", "sha512"),
+    Ike("modp3072", "chacha20poly1305", None, "sha512"),
+    Ike("modp4096", "aes128", "sha512", "sha256"),
+    Ike("modp6144", "aes192", "sha384", "sha1"),
+    Ike("modp8192", "aes128gcm16", None, "sha256"),
+    Ike("modp1024", "3des", "sha1", "sha1"),
+    Ike("modp1536", "3des", "sha256", "sha256"),
 )
+ESP = (
+    Esp("aes128gcm16", None, True), Esp("aes192gcm16", None, False), Esp("aes256gcm16", None, True),
+    Esp("aes128gcm16", None, False), Esp("aes192gcm16", None, True), Esp("aes256gcm16", None, False),
+    Esp("chacha20poly1305", None, True), Esp("chacha20poly1305", None, False),
+    Esp("aes128", "sha1", False), Esp("aes256", "sha1", True), Esp("aes128", "sha256", True),
+    Esp("aes256", "sha256", False), Esp("aes192", "sha384", False), Esp("aes128", "sha384", True),
+    Esp("aes192", "sha512", True), Esp("aes256", "sha512", False),
+)
+# What is agreed on for IKE has nothing to do with what is for ESP, so each case tries one of each.
+CASES = tuple(case(ike, esp) for ike, esp in zip(IKE, ESP, strict=True))
 
 
 def run(bed: Bed) -> None:
     topology = bed.topology
-    for number, case in enumerate(CASES):
+    for number, tried in enumerate(CASES):
         # Each suite once in each role, in turns.
         startup = "initiate" if number % 2 == 0 else "respond"
-        bed.step(f"{case.ike} / {case.esp}, esn {case.tunnel.esn} offered, Bordergate {startup}s")
+        bed.step(f"{tried.ike} / {tried.esp}, esn {tried.tunnel.esn} offered, Bordergate {startup}s")
         strongswan = bed.strongswan(name=f"strongswan-{number}").start(
-            Connection(ike_proposals=(case.ike,), esp_proposals=(case.esp,)))
-        tunnel = Tunnel(**{**vars(case.tunnel), "startup": startup})
+            Connection(ike_proposals=(tried.ike,), esp_proposals=(tried.esp,)))
+        tunnel = Tunnel(**{**vars(tried.tunnel), "startup": startup})
         gateway = bed.gateway(name=f"bordergate-{number}").start(Site(tunnel=tunnel))
         if startup == "respond":
             strongswan.initiate()
         told = gateway.wait_up()
-        expect(tuple(told["ike"]["weak"]) == case.weak_ike, f"flagged as weak for IKE: {told['ike']['weak']}")
-        expect(tuple(told["esp"]["weak"]) == case.weak_esp, f"flagged as weak for ESP: {told['esp']['weak']}")
-        expect(told["esp"]["suite"] == case.esp, f"the suite shown is {told['esp']['suite']}, not {case.esp}")
+        expect(tuple(told["ike"]["weak"]) == tried.weak_ike, f"flagged as weak for IKE: {told['ike']['weak']}")
+        expect(tuple(told["esp"]["weak"]) == tried.weak_esp, f"flagged as weak for ESP: {told['esp']['weak']}")
+        expect(told["esp"]["suite"] == tried.esp, f"the suite shown is {told['esp']['suite']}, not {tried.esp}")
         sa = strongswan.wait_established()
         agreed = {**sa.values, **{f"child {key}": value for key, value in sa.child.items()}}
-        for key, value in case.agreed.items():
+        for key, value in tried.agreed.items():
             expect(agreed.get(key) == value, f"strongSwan says {key} = {agreed.get(key)}, not {value}")
         expect(told["esp"]["esn"] is False, "extended sequence numbers agreed with a peer that has none")
         must_ping(topology.vpc_host, IDC_HOST, count=2)
         # With CBC every length of padding up to a block.
-        for size in (1000,) if is_aead(case.tunnel.esp_encryption[0]) else range(1000, 1016):
+        for size in (1000,) if is_aead(tried.tunnel.esp_encryption[0]) else range(1000, 1016):
             must_ping(topology.idc_host, VPC_HOST, count=1, size=size)
         gateway.check_accounting()
         gateway.stop()
