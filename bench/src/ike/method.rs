@@ -12,22 +12,39 @@ pub enum Method {
     PskEcp256,
     /// With a second key exchange in IKE_INTERMEDIATE (RFC 9370).
     PskX25519MlKem768,
+    Rsa2048X25519,
+}
+
+/// How both ends prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    Psk,
+    Rsa2048,
 }
 
 impl Method {
-    pub const ALL: [Self; 3] = [Self::PskX25519, Self::PskEcp256, Self::PskX25519MlKem768];
+    pub const ALL: [Self; 4] = [Self::PskX25519, Self::PskEcp256, Self::Rsa2048X25519, Self::PskX25519MlKem768];
 
     /// How both ends prove who they are.
-    pub fn authentication(self) -> &'static str {
+    pub fn proof(self) -> Proof {
         match self {
-            Self::PskX25519 | Self::PskEcp256 | Self::PskX25519MlKem768 => "psk",
+            Self::PskX25519 | Self::PskEcp256 | Self::PskX25519MlKem768 => Proof::Psk,
+            Self::Rsa2048X25519 => Proof::Rsa2048,
+        }
+    }
+
+    /// The same in figures.
+    pub fn authentication(self) -> &'static str {
+        match self.proof() {
+            Proof::Psk => "psk",
+            Proof::Rsa2048 => "rsa-2048",
         }
     }
 
     /// How they exchange keys.
     pub fn key_exchange(self) -> &'static str {
         match self {
-            Self::PskX25519 => "x25519",
+            Self::PskX25519 | Self::Rsa2048X25519 => "x25519",
             Self::PskEcp256 => "ecp256",
             Self::PskX25519MlKem768 => "x25519-mlkem768",
         }
@@ -36,7 +53,7 @@ impl Method {
     /// The only thing that Bordergate proposes and accepts.
     pub fn proposal(self) -> IkeProposal {
         let (group, further) = match self {
-            Self::PskX25519 => (KeGroup::X25519, Vec::new()),
+            Self::PskX25519 | Self::Rsa2048X25519 => (KeGroup::X25519, Vec::new()),
             Self::PskEcp256 => (KeGroup::Ecp256, Vec::new()),
             Self::PskX25519MlKem768 => (KeGroup::X25519, vec![vec![KeGroup::MlKem768]]),
         };
@@ -52,7 +69,7 @@ impl Method {
     /// The same in strongSwan's words; `None` for what Debian's does not know.
     pub fn strongswan_proposal(self) -> Option<&'static str> {
         match self {
-            Self::PskX25519 => Some("aes128gcm16-prfsha256-x25519"),
+            Self::PskX25519 | Self::Rsa2048X25519 => Some("aes128gcm16-prfsha256-x25519"),
             Self::PskEcp256 => Some("aes128gcm16-prfsha256-ecp256"),
             Self::PskX25519MlKem768 => None,
         }
@@ -84,6 +101,6 @@ mod tests {
     fn a_method_is_named_as_in_the_figures() {
         assert_eq!("psk+ecp256".parse(), Ok(Method::PskEcp256));
         let error = "psk+modp768".parse::<Method>().unwrap_err();
-        assert!(error.contains("allowed: psk+x25519, psk+ecp256, psk+x25519-mlkem768"), "{error}");
+        assert!(error.contains("allowed: psk+x25519, psk+ecp256, rsa-2048+x25519, psk+x25519-mlkem768"), "{error}");
     }
 }

@@ -7,6 +7,7 @@
 //! What counts is the processor time of the responder's process, as the load has a core for itself and need not be
 //! the faster one. The median of the rounds is reported, and ratios are taken within a round.
 
+mod credentials;
 mod figure;
 mod load;
 mod method;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use ::ike::{Action, Context, Endpoint, TunnelId};
 use anyhow::Result;
 
+use super::credentials::unix_time;
 use super::method::Method;
 use super::sockets::Sockets;
 use super::tunnels::{End, Spis};
@@ -30,9 +31,11 @@ impl Node {
     /// Learns of so many tunnels.
     pub fn configure(&mut self, method: Method, tunnels: u32) -> Result<()> {
         let mut random = rand::rng();
+        let authentication = self.end.authentication(method.proof())?;
         for number in 0..tunnels {
-            let config = self.end.config(method, number)?;
-            let mut context = Context { now: Instant::now(), unix_time: 0, rng: &mut random, spis: &mut self.spis };
+            let config = self.end.config(method, number, &authentication)?;
+            let mut context =
+                Context { now: Instant::now(), unix_time: unix_time(), rng: &mut random, spis: &mut self.spis };
             self.endpoint.configure(TunnelId(number), config, &mut context)?;
         }
         Ok(())
@@ -42,7 +45,10 @@ impl Node {
     pub fn initiate(&mut self, number: u32) -> Result<()> {
         let Self { endpoint, sockets, spis, .. } = self;
         let mut random = rand::rng();
-        endpoint.initiate(TunnelId(number), &mut Context { now: Instant::now(), unix_time: 0, rng: &mut random, spis });
+        endpoint.initiate(
+            TunnelId(number),
+            &mut Context { now: Instant::now(), unix_time: unix_time(), rng: &mut random, spis },
+        );
         perform(endpoint, sockets, &mut |_| Ok(()))
     }
 
@@ -52,13 +58,13 @@ impl Node {
         let due = endpoint.next_timeout().map(|due| due.saturating_duration_since(Instant::now()));
         sockets.receive(due.map_or(PATIENCE, |due| due.min(PATIENCE)), |sockets, local, remote, message| {
             let mut random = rand::rng();
-            let mut context = Context { now: Instant::now(), unix_time: 0, rng: &mut random, spis };
+            let mut context = Context { now: Instant::now(), unix_time: unix_time(), rng: &mut random, spis };
             endpoint.handle_datagram(local, remote, message, &mut context);
             perform(endpoint, sockets, note)
         })?;
         let now = Instant::now();
         if endpoint.next_timeout().is_some_and(|due| due <= now) {
-            endpoint.handle_timeout(&mut Context { now, unix_time: 0, rng: &mut rand::rng(), spis });
+            endpoint.handle_timeout(&mut Context { now, unix_time: unix_time(), rng: &mut rand::rng(), spis });
             perform(endpoint, sockets, note)?;
         }
         Ok(())

@@ -7,6 +7,7 @@ use ::ike::{Action, Context, Endpoint, TunnelId};
 use anyhow::{Result, ensure};
 use rand::rngs::ThreadRng;
 
+use super::credentials::unix_time;
 use super::method::Method;
 use super::tunnels::{End, Spis};
 
@@ -60,10 +61,11 @@ impl Side {
     fn new(end: End, method: Method, tunnels: u32) -> Result<Self> {
         let mut side =
             Self { endpoint: Endpoint::new(), spis: Spis::default(), random: rand::rng(), took: Duration::ZERO, up: 0 };
+        let authentication = end.authentication(method.proof())?;
         for number in 0..tunnels {
-            let config = end.config(method, number)?;
+            let config = end.config(method, number, &authentication)?;
             let mut context =
-                Context { now: Instant::now(), unix_time: 0, rng: &mut side.random, spis: &mut side.spis };
+                Context { now: Instant::now(), unix_time: unix_time(), rng: &mut side.random, spis: &mut side.spis };
             side.endpoint.configure(TunnelId(number), config, &mut context)?;
         }
         Ok(side)
@@ -74,7 +76,7 @@ impl Side {
     fn work(&mut self, tell: impl FnOnce(&mut Endpoint, &mut Context<'_>)) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
         let mut sent = Vec::new();
         let began = Instant::now();
-        let mut context = Context { now: began, unix_time: 0, rng: &mut self.random, spis: &mut self.spis };
+        let mut context = Context { now: began, unix_time: unix_time(), rng: &mut self.random, spis: &mut self.spis };
         tell(&mut self.endpoint, &mut context);
         while let Some(action) = self.endpoint.poll_action() {
             self.up += u32::from(matches!(action, Action::Up { .. }));

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::method::Method;
-use super::tunnels::{End, SECRET};
+use super::credentials::{ROOT, SECRET};
+use super::method::{Method, Proof};
+use super::tunnels::End;
 
 /// Where Debian has it.
 pub const CHARON: &str = "/usr/sbin/charon-systemd";
@@ -36,6 +37,11 @@ impl Folder {
         fs::create_dir_all(&folder.0)?;
         fs::write(folder.0.join("strongswan.conf"), daemon(&folder.socket()))?;
         fs::write(folder.0.join("swanctl.conf"), connection(method))?;
+        let (certificate, key) = End::Responder.certificate();
+        for (place, (name, content)) in [("x509", certificate), ("private", key), ("x509ca", ROOT)] {
+            fs::create_dir_all(folder.0.join(place))?;
+            fs::write(folder.0.join(place).join(name), content)?;
+        }
         Ok(folder)
     }
 
@@ -117,17 +123,24 @@ fn daemon(socket: &Path) -> String {
 fn connection(method: Method) -> String {
     let proposal = method.strongswan_proposal().unwrap_or_default();
     let (own, peers) = (End::Responder.network(), End::Initiator.network());
+    let (local, remote) = match method.proof() {
+        Proof::Psk => ("auth = psk".to_owned(), "auth = psk"),
+        Proof::Rsa2048 => {
+            let ((certificate, _), _) = End::Responder.certificate();
+            (format!("auth = pubkey\ncerts = {certificate}\nid = {}", End::Responder.name()), "auth = pubkey")
+        }
+    };
     format!(
         "connections {{ bench {{
             version = 2
             proposals = {proposal}
             unique = never
             mobike = no
-            fragmentation = no
+            send_cert = always
             dpd_delay = 0
             rekey_time = 0
-            local {{ auth = psk }}
-            remote {{ auth = psk }}
+            local {{ {local} }}
+            remote {{ {remote} }}
             children {{ bench {{
                 local_ts = {own}
                 remote_ts = {peers}

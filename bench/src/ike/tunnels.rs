@@ -4,18 +4,16 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ::ike::{
-    Admin, EspCipher, EspProposal, Identity, Psk, Retry, SpiAllocator, Startup, TrafficSelector, TunnelConfig, TunnelId,
+    Admin, Authentication, EspCipher, EspProposal, Identity, Retry, SpiAllocator, Startup, TrafficSelector,
+    TunnelConfig, TunnelId,
 };
 use anyhow::Result;
 
-use super::method::Method;
+use super::method::{Method, Proof};
 
 /// Addresses of each end. A tunnel has a pair of them for itself, and neighbours in number share neither: so few sockets
 /// carry many tunnels, and no address looks like one that floods.
 const ADDRESSES: u32 = 128;
-
-/// What all tunnels share.
-pub const SECRET: &str = "correct_horse_battery";
 /// Longer than any run.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
@@ -44,19 +42,23 @@ impl End {
     ///
     /// # Errors
     /// None: the selectors are sound.
-    pub fn config(self, method: Method, number: u32) -> Result<TunnelConfig> {
+    pub fn config(self, method: Method, number: u32, authentication: &Authentication) -> Result<TunnelConfig> {
         let initiator = Self::Initiator.address(number % ADDRESSES);
         let responder = Self::Responder.address((number / ADDRESSES + number) % ADDRESSES);
         let (local, remote) = match self {
             Self::Initiator => (initiator, responder),
             Self::Responder => (responder, initiator),
         };
+        let (local_id, remote_id) = match method.proof() {
+            Proof::Psk => (Identity::Address(local), Identity::Address(remote)),
+            Proof::Rsa2048 => (self.identity(), self.other().identity()),
+        };
         Ok(TunnelConfig {
             local,
             remote,
-            local_id: Identity::Address(local),
-            remote_id: Identity::Address(remote),
-            authentication: Psk::new(SECRET).into(),
+            local_id,
+            remote_id,
+            authentication: authentication.clone(),
             ppk: None,
             admin: Admin::Up,
             startup: Startup::Respond,
@@ -125,15 +127,17 @@ mod tests {
 
     #[test]
     fn every_tunnel_has_a_pair_of_addresses_that_both_ends_agree_on() {
+        let most = ADDRESSES * ADDRESSES;
         let mut pairs = BTreeSet::new();
-        for number in 0..ADDRESSES * ADDRESSES {
-            let of = |end: End| end.config(Method::PskX25519, number).unwrap();
+        let secret = End::Initiator.authentication(Proof::Psk).unwrap();
+        for number in 0..most {
+            let of = |end: End| end.config(Method::PskX25519, number, &secret).unwrap();
             let (initiator, responder) = (of(End::Initiator), of(End::Responder));
             assert_eq!((initiator.local, initiator.remote), (responder.remote, responder.local));
             assert_eq!(initiator.local_selectors, responder.remote_selectors);
             pairs.insert((initiator.local, initiator.remote));
         }
-        assert_eq!(pairs.len(), (ADDRESSES * ADDRESSES) as usize);
+        assert_eq!(pairs.len(), most as usize);
         assert!(pairs.iter().all(|(local, _)| End::Initiator.addresses().any(|address| address == *local)));
     }
 }

@@ -83,7 +83,7 @@ def case(ike: Ike, esp: Esp) -> Case:
     words = [ike.encryption, *([ike.integrity] if ike.integrity else []), f"prf{ike.prf}", ike.exchange]
     tunnel = Tunnel(key_exchange=(ike.exchange,), ike_encryption=(ike.encryption,),
                     integrity=(ike.integrity or "sha256",), prf=(ike.prf,), esp_encryption=(esp.encryption,),
-                    esp_integrity=(esp.integrity,) if esp.integrity else None, esn=esp.esn)
+                    esp_integrity=(esp.integrity,) if esp.integrity else (), esn=esp.esn)
     agreed = cipher(ike.encryption) | {"prf-alg": PRFS[ike.prf], "dh-group": GROUPS[ike.exchange]}
     agreed |= {f"child {key}": value for key, value in cipher(esp.encryption).items()}
     if ike.integrity:
