@@ -50,9 +50,9 @@ impl Children {
     }
 
     /// Sends to other ports; false if there is no such child.
-    pub(crate) fn relocate(&mut self, inbound_spi: u32, encapsulation: UdpEncapsulation) -> bool {
+    pub(crate) fn relocate(&mut self, inbound_spi: u32, encapsulation: Option<UdpEncapsulation>) -> bool {
         let child = self.installed.iter_mut().find(|i| i.child.inbound_spi == inbound_spi);
-        child.map(|i| i.child.encapsulation = Some(encapsulation)).is_some()
+        child.map(|i| i.child.encapsulation = encapsulation).is_some()
     }
 
     pub(crate) fn has(&self, inbound_spi: u32) -> bool {

@@ -232,6 +232,8 @@ impl Plan {
             local_selectors: behind(node),
             remote_selectors: behind(peer),
             force_encapsulation: self.force_encapsulation && first,
+            mobike: false,
+            redirects: Vec::new(),
             liveness: self.liveness,
             ike_lifetime,
             child_lifetime,

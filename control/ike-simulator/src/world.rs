@@ -239,7 +239,7 @@ impl World {
                     changed = true;
                     self.remove(node, tunnel, inbound_spi)?;
                 }
-                Action::MoveChild { tunnel, inbound_spi, encapsulation } => {
+                Action::MoveChild { tunnel, inbound_spi, encapsulation, .. } => {
                     self.note(|| format!("n{node}: child {inbound_spi:#x} goes to {encapsulation:?}"));
                     let children = self.nodes.get_mut(node).and_then(|n| n.children.get_mut(tunnel.0 as usize));
                     if !children.is_some_and(|c| c.relocate(inbound_spi, encapsulation)) {
