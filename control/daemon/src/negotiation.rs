@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(configuration.liveness.unwrap().as_secs(), 10);
         assert!(configuration.esp.esn && !configuration.force_encapsulation);
         assert!(redirects(&resources, &resources.tunnels()[0]).is_empty());
-        let further = "addresses = [\"198.51.100.2\", \"198.51.100.3\", \"2001:db8::3\"]";
+        let further = "addresses = [\"198.51.100.2\", \"198.51.100.3\", \"2001:db8::3\", \"2001:db8::4\"]";
         let text = include_str!("../../../examples/static.toml").replacen("addresses = [\"198.51.100.2\"]", further, 1);
         let resources = Resources::parse("", &text).unwrap();
         assert_eq!(redirects(&resources, &resources.tunnels()[0]), [IpAddr::from([198, 51, 100, 3])]);

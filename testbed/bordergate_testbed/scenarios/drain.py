@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..gateway import Site, Tunnel, mirrored
-from ..process import CommandFailed, Failure, wait_for
+from ..process import CommandFailed, Failure
 from ..scenario import Bed, expect
 from ..strongswan import Connection
 from ..topology import BORDERGATE_WAN, IDC_HOST, SECOND_CUSTOMER_WAN, VPC_HOST
@@ -57,10 +57,8 @@ def run(bed: Bed) -> None:
     second.wait_up()
     told = first.wait_down("drained", timeout=30)["reason"]
     expect(SECOND_CUSTOMER_WAN in told["text"], f"the reason does not say where: {told}")
-    wait_for("the cloud to use the second one", lambda: second.tunnel()["counters"]["packets_in"] >= 0, 5)
     expect(cloud.tunnel()["state"] == "UP", f"the cloud's tunnel is {cloud.tunnel()}")
-    expect(cloud.daemon.output().count(" UP") == 1 or "DOWN" not in cloud.daemon.output().split(" UP")[-1],
-           "the cloud's tunnel went down on the way")
+    expect("DOWN" not in cloud.daemon.output().rpartition(" UP")[2], "the cloud's tunnel went down on the way")
     must_ping(topology.vpc_host, IDC_HOST)
     must_ping(topology["idc-host-2"], VPC_HOST)
     expect(second.tunnel()["counters"]["packets_in"] > 0, f"nothing of {BORDERGATE_WAN}'s came to the second one")
