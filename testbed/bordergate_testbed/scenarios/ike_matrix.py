@@ -212,8 +212,9 @@ class Ends:
 
     def _expect_fragments(self, cell: Cell) -> None:
         said = self._strongswan.daemon.output()[self._logged:].splitlines()
-        # RFC 7383 §2.3: fragments are for peers that have said that they take them.
-        expect(any("parsed IKE_SA_INIT" in line and "N(FRAG_SUP)" in line for line in said),
+        # RFC 7383 §2.3: fragments are for peers that have said that they take them, and a responder says so to those alone.
+        expect((cell["role"] == "responder" and cell["fragmentation"] == "no") or any(
+            "parsed IKE_SA_INIT" in line and "N(FRAG_SUP)" in line for line in said),
                "Bordergate does not say that it takes fragments")
         sent = any("generating" in line and "EF(1/" in line for line in said)
         wanted = cell["fragmentation"] != "no"

@@ -495,10 +495,17 @@ impl IkeSa {
 
     /// Ends the SA with a last request of ours.
     fn close_with(&mut self, chain: &Chain, env: &mut Env<'_, '_>) {
+        // RFC 7296 §2.3: a peer takes requests in their order, so one that it may not have goes in front of this one
+        // each time.
+        let unanswered = self.request.as_ref().map(|request| request.datagrams.clone()).unwrap_or_default();
+        env.out.extend(unanswered.iter().map(|datagram| self.path.transmit(datagram)));
         self.forget_request(env);
         self.drop_children(env);
         self.phase = Phase::Closing;
         self.send_request(ExchangeType::Informational, Purpose::Close, chain, env);
+        if let Some(request) = &mut self.request {
+            request.datagrams.splice(0..0, unanswered);
+        }
     }
 
     /// Ends the SA, keeping the last answer for a peer that has not got it.
