@@ -35,6 +35,9 @@ class Tunnel:
     psk: str = "correct_horse_battery"
     certified: Certified | None = None
     """Authenticate by certificates, not by the pre-shared key."""
+    ppk: str | None = None
+    """A post-quantum key, known as `ppk-1`."""
+    ppk_required: bool = True
     local_id: str | None = None
     remote_id: str | None = None
     admin: str = "up"
@@ -74,6 +77,8 @@ class Tunnel:
         further = "".join(f"{key} = {_list(values)}\n" for key, values in
                           (("integrity", self.esp_integrity), ("key_exchange", self.esp_key_exchange)) if values)
         proof = self.certified.render() if self.certified else f'psk = "{self.psk}"\n'
+        if self.ppk is not None:
+            proof += f'ppk = "{self.ppk}"\nppk_id = "ppk-1"\nppk_required = {str(self.ppk_required).lower()}\n'
         bandwidth = "" if self.bandwidth_mbps is None else f"bandwidth_mbps = {self.bandwidth_mbps}\n"
         return f"""
 [[vpn_tunnel]]

@@ -84,6 +84,9 @@ class Connection:
     """`yes`, `accept`, `force` or `no` (RFC 7383)."""
     certified: Certified | None = None
     """Authenticate by certificates, not by the pre-shared key."""
+    ppk: str | None = None
+    """A post-quantum key, known as `ppk-1`."""
+    ppk_required: bool = True
     start: bool = False
     """Initiate when loaded (and again after the peer was found dead) instead of waiting to be asked."""
     dpd_seconds: int = 10
@@ -111,7 +114,7 @@ connections {{
         keyingtries = 1
         fragmentation = {self.fragmentation}
 {self._reauthentication()}        childless = {self.childless}
-        mobike = {self.mobike}
+{self._post_quantum()}        mobike = {self.mobike}
         local {{
             {ours}
             id = "{self.local_id}"
@@ -138,8 +141,15 @@ secrets {{
         id-2 = "{self.remote_id}"
         secret = "{self.psk}"
     }}
-}}
+{self._post_quantum_secret()}}}
 """
+
+    def _post_quantum_secret(self) -> str:
+        return "" if self.ppk is None else f'    ppk-{self.name} {{\n        id = ppk-1\n        secret = "{self.ppk}"\n    }}\n'
+
+    def _post_quantum(self) -> str:
+        required = "yes" if self.ppk_required else "no"
+        return "" if self.ppk is None else f"        ppk_id = ppk-1\n        ppk_required = {required}\n"
 
     def _reauthentication(self) -> str:
         if not self.reauth_seconds:

@@ -74,6 +74,10 @@ pub fn datagrams(
         let mut packet = packet.to_vec();
         let [high, low, ..] = identification.to_be_bytes();
         (packet[4], packet[5], packet[6]) = (high, low, 0);
+        let mut header = [0; IPV4];
+        header.copy_from_slice(packet.get(..IPV4)?);
+        (header[10], header[11]) = (0, 0);
+        packet[10..12].copy_from_slice(&checksum::ipv4_header(&header).to_be_bytes());
         let packet = Packet::parse(&packet).ok()?;
         let split = Split::new(&packet, mtu)?;
         let mut buffer = vec![0; mtu];

@@ -224,7 +224,7 @@ mod tests {
         let longest = [68, 1500, 1771, 9000, 11498].map(|mtu| planned(mtu).unwrap().interfaces()[1].longest);
         assert_eq!(longest, [1770, 1770, 3818, 11498, 11498]);
         let failure = planned(11499).unwrap_err();
-        let expected = "the MTU of vpc0 is 11499; allowed is up to 11498 (ip link set vpc0 mtu 11498)";
+        let expected = "bordergate: the MTU of vpc0 is 11499; allowed is up to 11498 (ip link set vpc0 mtu 11498)";
         assert_eq!(failure.lines(), [expected]);
     }
 

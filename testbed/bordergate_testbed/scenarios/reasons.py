@@ -7,14 +7,16 @@ and by a peer made by hand where not.
 from __future__ import annotations
 
 import re
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..crafted_peer import AUTH, ID_R, TS_R, CraftedPeer, Payload, Script, notify
+from ..certificates import FOLDER, Certified
+from ..crafted_peer import AUTH, CERT, ID_R, TS_R, CraftedPeer, Payload, Script, notify
 from ..gateway import REPOSITORY, Gateway, Site, Tunnel
-from ..process import CommandFailed, Failure
+from ..process import CommandFailed, Failure, wait_for
 from ..scenario import Bed, expect
 from ..strongswan import Connection
 from ..topology import CUSTOMER_WAN, SECOND_CUSTOMER_WAN
@@ -58,6 +60,10 @@ CASES = (
          Tunnel(**WAITS), Connection(local_ts="10.9.0.0/16")),
     Case("the peer wants us to be somebody else", "local_identity_mismatch", ("gw.example.org", "203.0.113.1"),
          Tunnel(**WAITS), Connection(remote_id="gw.example.org")),
+    Case("the peer has no post-quantum key", "ppk_missing", ("post-quantum key",),
+         Tunnel(**WAITS, ppk="a_quantum_of_battery"), Connection()),
+    Case("the post-quantum keys differ", "wrong_ppk", ("another one of the same name",),
+         Tunnel(**WAITS, ppk="a_quantum_of_battery"), Connection(ppk="another_quantum", ppk_required=False)),
     Case("the tunnel is administratively down", "admin_down", ("administratively down",),
          Tunnel(admin="down"), Connection()),
 )
@@ -112,6 +118,33 @@ CRAFTED = (
 )
 
 
+def certificate(name: str) -> Payload:
+    """A certificate of the tests (RFC 7296 §3.6: an X.509 one for signatures)."""
+    text = (FOLDER / f"{name}.pem").read_text()
+    return Payload(CERT, b"\x04" + ssl.PEM_cert_to_DER_cert(text))
+
+
+def signing(*shown: Payload, name: bytes = b"p384.example", method: int = 10) -> Callable[[list[Payload]], list[Payload]]:
+    """The correct answer by somebody with certificates, whose signature is worth nothing."""
+    def changed(correct: list[Payload]) -> list[Payload]:
+        ends = {ID_R: struct.pack("!B3x", 2) + name, AUTH: struct.pack("!B3x", method) + bytes(96)}
+        kept = [Payload(payload.kind, ends.get(payload.kind, payload.body)) for payload in correct]
+        return [kept[0], *shown, *kept[1:]]
+    return changed
+
+
+BY_CERTIFICATE = replace(ONE_SUITE, certified=Certified("p256"), local_id="p256.example", remote_id="p384.example")
+CRAFTED_CERTIFICATES = (
+    Crafted("the peer shows no certificate", "certificate_missing", ("certificate",), Script(auth=signing())),
+    Crafted("the peer shows somebody else's certificate", "certificate_identity", ("p384.example", "CN=rsa.example"),
+            Script(auth=signing(certificate("rsa")))),
+    Crafted("the peer has not the key of its certificate", "wrong_signature", ("p384.example",),
+            Script(auth=signing(certificate("p384")))),
+    Crafted("the peer signs with DSS", "unsupported_signature", ("method 3",),
+            Script(auth=signing(certificate("p384"), method=3))),
+)
+
+
 def run(bed: Bed) -> None:
     expect_all_provoked()
     for number, case in enumerate(CASES):
@@ -142,6 +175,24 @@ def run(bed: Bed) -> None:
         with CraftedPeer(bed.topology.customer, crafted.script):
             gateway.reload(Site(tunnel=ONE_SUITE).render())
             expect_told(gateway, crafted.code, crafted.words)
+
+    Certified("p256").install_for_bordergate(gateway.directory)
+    for crafted in CRAFTED_CERTIFICATES:
+        bed.step(crafted.name)
+        gateway.reload(Site(tunnel=replace(BY_CERTIFICATE, admin="down")).render())
+        gateway.wait_down("admin_down")
+        with CraftedPeer(bed.topology.customer, crafted.script):
+            gateway.reload(Site(tunnel=BY_CERTIFICATE).render())
+            expect_told(gateway, crafted.code, crafted.words)
+
+    bed.step("the key that the peer used is good no longer")
+    gateway.reload(Site(tunnel=replace(ONE_SUITE, admin="down")).render())
+    gateway.wait_down("admin_down")
+    with CraftedPeer(bed.topology.customer, Script()):
+        gateway.reload(Site(tunnel=ONE_SUITE).render())
+        gateway.wait_up()
+        gateway.reload(Site(tunnel=replace(ONE_SUITE, psk="another_battery")).render())
+        wait_for("the log to say so", lambda: 'code="key_replaced"' in gateway.daemon.output())
 
     bed.step("there is no room for a second tunnel")
     gateway.stop()
