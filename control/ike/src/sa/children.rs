@@ -168,9 +168,13 @@ impl IkeSa {
 
     /// The peer has shown it: sends on those of them that are still wanted.
     pub(super) fn use_waiting(&mut self, waiting: &[u32], env: &mut Env<'_, '_>) {
+        // RFC 7296 §2.8.1: of two that a collision makes, which one stays is known when ours is answered.
+        let rival = self.creation().and_then(|ours| ours.rival.as_ref()).map(|rival| rival.inbound_spi);
         for inbound_spi in waiting {
             let wanted = self.child(*inbound_spi).is_some_and(|c| c.state == ChildState::Live && c.use_at.is_some());
-            if wanted {
+            if wanted && Some(*inbound_spi) == rival {
+                self.use_child_later(*inbound_spi, env.ctx.now);
+            } else if wanted {
                 self.use_child(*inbound_spi, self.predecessor(*inbound_spi), env);
             }
         }

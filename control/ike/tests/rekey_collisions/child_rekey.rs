@@ -136,6 +136,22 @@ fn collision_delayed_response() {
     }
 }
 
+/// The end that has lost asks for something else before its Delete. The other one does not know yet who has lost: that
+/// its answer was received does not make it send on what it made.
+#[test]
+fn collision_then_another_request() {
+    let mut duo = Duo::up(Left);
+    collide(&mut duo, [0x00, 0xff, 0xff, 0xff]);
+    duo.on(Left, |e, ctx| e.rekey_ike(TUNNEL, ctx));
+    let delayed = duo.hold(Left, GRANT);
+    duo.pass(Right, GRANT);
+    duo.pass(Left, ASK);
+    duo.pass(Right, GRANT);
+    duo.deliver(delayed);
+    duo.settle();
+    assert_stays(&duo, Right);
+}
+
 #[test]
 fn collision_delayed_request() {
     for [left, right, answer] in ONE_SIDED {

@@ -138,6 +138,27 @@ fn collision_delayed_request_and_delete() {
     }
 }
 
+/// Right goes on with the SA that it has made, before its Delete of the old one comes: left, whose own request is lost,
+/// has to see from that which SA stays.
+#[test]
+fn collision_dropped_request_and_delayed_delete() {
+    for nonces in ONE_SIDED {
+        let mut duo = Duo::up(Left);
+        duo.rekey_ike(Left, nonces[0]);
+        duo.rekey_ike(Right, nonces[1]);
+        duo.on(Right, |e, ctx| e.rekey_children(TUNNEL, ctx));
+        duo.hold(Left, ASK);
+        duo.nonce(Left, nonces[2]);
+        duo.pass(Right, ASK);
+        duo.pass(Left, GRANT);
+        let delete = duo.hold(Right, INFORM);
+        duo.pass(Right, ASK);
+        duo.deliver(delete);
+        duo.settle();
+        assert_eq!(duo.ike_sa().0, Right);
+    }
+}
+
 #[test]
 fn collision_delete() {
     for of in Peer::BOTH {
