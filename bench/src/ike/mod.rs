@@ -1,7 +1,7 @@
 //! `ike`: what handshakes and tunnels cost, beside strongSwan as responder.
 //!
 //! ```text
-//! load: initiators, one thread on its core ==loopback== responder: a process of its own on the other core
+//! load: initiators, one thread on its core ==veth pair== responder: a process of its own on the other core
 //! ```
 //! The initiators are Bordergate's, and the same against both responders, which take turns, each time as a new process.
 //! What counts is the processor time of the responder's process, as the load has a core for itself and need not be
@@ -11,7 +11,7 @@ mod credentials;
 mod figure;
 mod load;
 mod method;
-mod namespace;
+mod namespaces;
 mod node;
 mod pair;
 mod process;
@@ -30,7 +30,7 @@ use crate::environment::Environment;
 use crate::output::Output;
 use figure::{Figure, Scale, Subject};
 use method::Method;
-use namespace::Namespace;
+use namespaces::Namespaces;
 use responder::Kind;
 use rounds::{Plan, SAMPLE, WARMING};
 
@@ -50,7 +50,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Tunnels to bring up for time, memory and growth, by the first method.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1000..=15_000), default_value_t = 10_000)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=15_000), default_value_t = 10_000)]
     tunnels: u32,
     /// Rounds of that; none leaves it out.
     #[arg(long, default_value_t = 3)]
@@ -72,16 +72,17 @@ pub struct Arguments {
 /// Runs the bench and prints its figures.
 pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(method) = arguments.serve {
-        return server::serve(method, arguments.tunnels, arguments.core);
+        return server::serve(method, arguments.tunnels);
     }
     let environment = Environment::read();
     ensure!(arguments.rounds > 0, "--rounds 0: there is no median of nothing");
+    ensure!(arguments.tunnels >= 2 * SAMPLE, "--tunnels {}: allowed is {} and more", arguments.tunnels, 2 * SAMPLE);
     ensure!(arguments.core != arguments.load_core, "--core and --load-core are both {}", arguments.core);
-    let _namespace = Namespace::enter()?;
+    let namespaces = Namespaces::enter()?;
     core::stay(arguments.load_core)?;
     core::wake();
     let kinds = responder::present(arguments.without_strongswan);
-    let plan = Plan { kinds: &kinds, core: arguments.core, rounds: arguments.rounds };
+    let plan = Plan { namespaces: &namespaces, kinds: &kinds, core: arguments.core, rounds: arguments.rounds };
     let output = Output::begin::<Figure>(arguments.json);
     for &method in &arguments.methods {
         eprintln!("{method}: {} rounds of {} handshakes", plan.rounds, arguments.handshakes);

@@ -9,6 +9,7 @@ use rand::rngs::ThreadRng;
 
 use super::credentials::unix_time;
 use super::method::Method;
+use super::process::Process;
 use super::tunnels::{End, Spis};
 
 /// What the handshakes of a round took at either end.
@@ -35,17 +36,15 @@ pub fn handshakes(method: Method, tunnels: u32) -> Result<Split> {
     let (mut initiator, mut responder) =
         (Side::new(End::Initiator, method, tunnels)?, Side::new(End::Responder, method, tunnels)?);
     for number in 0..tunnels {
-        let mut under_way = initiator.work(|endpoint, context| endpoint.initiate(TunnelId(number), context));
+        let mut under_way = initiator.work(|endpoint, context| endpoint.initiate(TunnelId(number), context))?;
         let mut to_responder = true;
         while !under_way.is_empty() {
             let side = if to_responder { &mut responder } else { &mut initiator };
-            under_way = under_way
-                .into_iter()
-                .flat_map(|(from, to, message)| {
-                    side.work(|endpoint, context| endpoint.handle_datagram(to, from, &message, context))
-                })
-                .collect();
-            to_responder = !to_responder;
+            let mut answers = Vec::new();
+            for (from, to, message) in under_way {
+                answers.extend(side.work(|endpoint, context| endpoint.handle_datagram(to, from, &message, context))?);
+            }
+            (under_way, to_responder) = (answers, !to_responder);
         }
     }
     ensure!(
@@ -73,10 +72,14 @@ impl Side {
 
     /// Does something, with the time that it takes counted; gives the datagrams that come of it, without markers, which
     /// two ends that see each other's addresses have no use for.
-    fn work(&mut self, tell: impl FnOnce(&mut Endpoint, &mut Context<'_>)) -> Vec<(SocketAddr, SocketAddr, Vec<u8>)> {
+    fn work(
+        &mut self,
+        tell: impl FnOnce(&mut Endpoint, &mut Context<'_>),
+    ) -> Result<Vec<(SocketAddr, SocketAddr, Vec<u8>)>> {
         let mut sent = Vec::new();
-        let began = Instant::now();
-        let mut context = Context { now: began, unix_time: unix_time(), rng: &mut self.random, spis: &mut self.spis };
+        let began = Process::own_thread()?;
+        let mut context =
+            Context { now: Instant::now(), unix_time: unix_time(), rng: &mut self.random, spis: &mut self.spis };
         tell(&mut self.endpoint, &mut context);
         while let Some(action) = self.endpoint.poll_action() {
             self.up += u32::from(matches!(action, Action::Up { .. }));
@@ -84,8 +87,8 @@ impl Side {
                 sent.push((local, remote, datagram));
             }
         }
-        self.took += began.elapsed();
-        sent
+        self.took += Process::own_thread()? - began;
+        Ok(sent)
     }
 }
 

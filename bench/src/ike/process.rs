@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 /// A running process.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +28,7 @@ impl Process {
 
     /// The same of the thread that asks.
     pub fn own_thread() -> Result<Duration> {
-        running(&fs::read_to_string("/proc/thread-self/schedstat")?)
+        Ok(clock_gettime(ClockId::ThreadCPUTime).try_into()?)
     }
 
     /// Bytes of it that are in memory.

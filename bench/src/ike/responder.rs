@@ -1,11 +1,12 @@
 //! Who answers: a process of its own on a core of its own.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use super::method::Method;
+use super::namespaces::Namespaces;
 use super::process::Process;
 use super::strongswan::{self, Folder};
 
@@ -36,12 +37,12 @@ pub struct Responder {
 
 impl Responder {
     /// Starts it, and waits until it answers for so many tunnels.
-    pub fn start(kind: Kind, method: Method, tunnels: u32, core: usize) -> Result<Self> {
+    pub fn start(kind: Kind, method: Method, tunnels: u32, place: &Namespaces, core: usize) -> Result<Self> {
         match kind {
-            Kind::Bordergate => Self::bordergate(method, tunnels, core),
+            Kind::Bordergate => Self::bordergate(method, tunnels, place, core),
             Kind::StrongSwan => {
                 let folder = Folder::make(method)?;
-                let charon = folder.start(core)?;
+                let charon = folder.start(place, core)?;
                 // Ended even where it does not listen.
                 let mut responder = Self { child: charon, bare: None, _folder: None };
                 folder.load()?;
@@ -56,10 +57,10 @@ impl Responder {
         Process(self.child.id())
     }
 
-    fn bordergate(method: Method, tunnels: u32, core: usize) -> Result<Self> {
-        let child = Command::new(std::env::current_exe()?)
+    fn bordergate(method: Method, tunnels: u32, place: &Namespaces, core: usize) -> Result<Self> {
+        let child = place
+            .at_responder(core, &std::env::current_exe()?)
             .args(["ike", "--serve", &method.to_string(), "--tunnels", &tunnels.to_string()])
-            .args(["--core", &core.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

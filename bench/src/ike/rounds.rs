@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::load::Load;
 use super::method::Method;
+use super::namespaces::Namespaces;
 use super::pair;
 use super::responder::{Kind, Responder};
 
@@ -32,8 +33,9 @@ impl Rounds {
 }
 
 /// How to measure.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Plan<'a> {
+    pub namespaces: &'a Namespaces,
     pub kinds: &'a [Kind],
     pub core: usize,
     pub rounds: usize,
@@ -65,7 +67,7 @@ pub fn handshakes(plan: Plan<'_>, method: Method, handshakes: u32) -> Result<Han
     for round in 0..plan.rounds {
         for &kind in plan.kinds {
             let tunnels = WARMING + handshakes;
-            let responder = Responder::start(kind, method, tunnels, plan.core)?;
+            let responder = Responder::start(kind, method, tunnels, plan.namespaces, plan.core)?;
             let mut load = Load::new(method, tunnels)?;
             load.establish(WARMING)?;
             let busy = responder.process().busy()?;
@@ -90,7 +92,7 @@ pub fn scale(plan: Plan<'_>, method: Method, tunnels: u32) -> Result<BTreeMap<Ki
     for round in 0..plan.rounds {
         for &kind in plan.kinds {
             let found = found.entry(kind).or_default();
-            let responder = Responder::start(kind, method, tunnels + SAMPLE, plan.core)?;
+            let responder = Responder::start(kind, method, tunnels + SAMPLE, plan.namespaces, plan.core)?;
             let process = responder.process();
             let mut load = Load::new(method, tunnels + SAMPLE)?;
             let empty = process.resident()?;

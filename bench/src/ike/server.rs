@@ -9,12 +9,10 @@ use anyhow::Result;
 use super::method::Method;
 use super::node::Node;
 use super::tunnels::End;
-use crate::core;
 
 /// Says that it has its sockets, learns of the tunnels when told to go on, says so, and answers until standard input
 /// closes.
-pub fn serve(method: Method, tunnels: u32, core: usize) -> Result<()> {
-    core::stay(core)?;
+pub fn serve(method: Method, tunnels: u32) -> Result<()> {
     let mut node = Node::open(End::Responder)?;
     say("open")?;
     io::stdin().read_exact(&mut [0])?;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_reuseaddr};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 /// RFC 7296 §2.23: over the second one, a marker tells IKE from ESP.
@@ -36,15 +36,13 @@ impl Sockets {
     /// Opens two sockets at each address.
     ///
     /// # Errors
-    /// Where somebody else has the address, or has all of the ports and does not share them.
+    /// Where somebody else has one of the ports, or the address is not there.
     pub fn open(addresses: impl Iterator<Item = IpAddr>) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut sockets = Vec::new();
         for address in addresses.flat_map(|address| PORTS.map(|port| SocketAddr::new(address, port))) {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
-            // charon has these ports at every address, and what is for one of ours is ours all the same.
-            set_socket_reuseaddr(&socket, true)?;
             set_socket_recv_buffer_size(&socket, WAITING)?;
             bind(&socket, &address).with_context(|| format!("opening a socket at {address}"))?;
             epoll::add(&epoll, &socket, EventData::new_u64(sockets.len() as u64), EventFlags::IN)?;

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::credentials::{ROOT, SECRET};
 use super::method::{Method, Proof};
+use super::namespaces::Namespaces;
 use super::tunnels::End;
 
 /// Where Debian has it.
@@ -46,15 +47,11 @@ impl Folder {
     }
 
     /// Starts charon on a core.
-    pub fn start(&self, core: usize) -> Result<Child> {
-        let charon = unconfined(CHARON)?;
-        let mut command = Command::new("taskset");
-        command
-            .args(["--cpu-list", &core.to_string()])
-            .arg(charon)
-            .env("STRONGSWAN_CONF", self.0.join("strongswan.conf"));
+    pub fn start(&self, place: &Namespaces, core: usize) -> Result<Child> {
+        let mut command = place.at_responder(core, &unconfined(CHARON)?);
+        command.env("STRONGSWAN_CONF", self.0.join("strongswan.conf"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().context("running taskset: install util-linux")
+        command.spawn().context("running ip: install iproute2")
     }
 
     /// Loads the connection as soon as charon listens.

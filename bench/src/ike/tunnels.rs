@@ -30,6 +30,22 @@ impl End {
         (0..ADDRESSES).map(move |number| self.address(number))
     }
 
+    /// The first of them, with the length of the prefix that both ends' addresses are in.
+    pub fn first_address(self) -> &'static str {
+        match self {
+            Self::Initiator => "10.66.0.1/15",
+            Self::Responder => "10.67.0.1/15",
+        }
+    }
+
+    /// A prefix that all of them are in, and none of the other end's.
+    pub fn addresses_prefix(self) -> &'static str {
+        match self {
+            Self::Initiator => "10.66.0.0/16",
+            Self::Responder => "10.67.0.0/16",
+        }
+    }
+
     /// Its networks, as strongSwan is told of them.
     pub fn network(self) -> &'static str {
         match self {
@@ -90,8 +106,8 @@ impl End {
 
     fn address(self, number: u32) -> IpAddr {
         let net = match self {
-            Self::Initiator => Ipv4Addr::new(127, 1, 0, 1),
-            Self::Responder => Ipv4Addr::new(127, 2, 0, 1),
+            Self::Initiator => Ipv4Addr::new(10, 66, 0, 1),
+            Self::Responder => Ipv4Addr::new(10, 67, 0, 1),
         };
         Ipv4Addr::from(u32::from(net) + number).into()
     }
