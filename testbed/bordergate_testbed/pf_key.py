@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 _GETSPI, _UPDATE, _ADD, _DELETE, _GET, _EXPIRE, _FLUSH = 1, 2, 3, 4, 5, 8, 9
-_SPDADD, _SPDDELETE, _SPDFLUSH = 14, 15, 19
+_SPDUPDATE, _SPDADD, _SPDDELETE, _SPDFLUSH = 13, 14, 15, 19
 _EXT_SA, _EXT_SOFT, _EXT_SOURCE, _EXT_DESTINATION, _EXT_AUTH_KEY, _EXT_ENCRYPTION_KEY, _EXT_POLICY = 1, 4, 5, 6, 8, 9, 18
 _OUTBOUND = 2
 _ESP_SATYPE = 3
@@ -164,7 +164,7 @@ class Host:
             spi = int.from_bytes(os.urandom(4)) | 0x1000
             self._reserved.add(spi)
             return 0, _SA.pack(2, _EXT_SA, socket.htonl(spi), 0, 0, 0, 0, 0)
-        if kind in (_SPDADD, _SPDDELETE):
+        if kind in (_SPDUPDATE, _SPDADD, _SPDDELETE):
             return self._flow(kind, extensions), b""
         if kind in (_FLUSH, _SPDFLUSH):
             for all_of_them in (self._inbound, self._outbound) if kind == _FLUSH else (self._flows,):
@@ -195,11 +195,12 @@ class Host:
             return 0
         flow = tuple(ipaddress.IPv4Network((_address(extensions[end]), extensions[end][5]))
                      for end in (_EXT_SOURCE, _EXT_DESTINATION))
-        tell(f"{'add' if kind == _SPDADD else 'delete'} flow {flow[0]} to {flow[1]}")
-        if kind == _SPDADD:
-            self._flows.append(flow)
-        elif flow in self._flows:
+        tell(f"{'delete' if kind == _SPDDELETE else 'add'} flow {flow[0]} to {flow[1]}")
+        # One that is there already is replaced.
+        if flow in self._flows:
             self._flows.remove(flow)
+        if kind != _SPDDELETE:
+            self._flows.append(flow)
         return 0
 
     def _expire(self) -> None:
