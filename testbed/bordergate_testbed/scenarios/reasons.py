@@ -111,7 +111,7 @@ CRAFTED = (
             Script(auth=lambda correct: [Payload(200, b"", critical=True), *correct])),
     Crafted("the peer knows less than it must", "unsupported_critical_payload", ("the peer", "payload 41"),
             Script(auth=lambda _: [notify(1, bytes((41,)))])),
-    Crafted("the peer authenticates by DSS", "unsupported_authentication", ("method 3",),
+    Crafted("the peer authenticates by DSS", "unsupported_authentication", ("a DSS signature",),
             Script(auth=instead(AUTH, struct.pack("!B3x", 3) + bytes(40)))),
     Crafted("the peer wants EAP", "unsupported_authentication", ("EAP",),
             Script(auth=without(AUTH))),
