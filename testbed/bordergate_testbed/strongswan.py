@@ -90,8 +90,6 @@ class Connection:
     start: bool = False
     """Initiate when loaded (and again after the peer was found dead) instead of waiting to be asked."""
     dpd_seconds: int = 10
-    reauth_seconds: int = 0
-    """How long a peer's authentication is good for (RFC 4478); 0: for ever."""
     childless: str = "allow"
     """`allow`, `prefer`, `force` or `never` (RFC 6023)."""
     mobike: str = "yes"
@@ -113,7 +111,7 @@ connections {{
         dpd_delay = {self.dpd_seconds}s
         keyingtries = 1
         fragmentation = {self.fragmentation}
-{self._reauthentication()}        childless = {self.childless}
+        childless = {self.childless}
 {self._post_quantum()}        mobike = {self.mobike}
         local {{
             {ours}
@@ -150,11 +148,6 @@ secrets {{
     def _post_quantum(self) -> str:
         required = "yes" if self.ppk_required else "no"
         return "" if self.ppk is None else f"        ppk_id = ppk-1\n        ppk_required = {required}\n"
-
-    def _reauthentication(self) -> str:
-        if not self.reauth_seconds:
-            return ""
-        return f"        reauth_time = {self.reauth_seconds}s\n        rand_time = 0s\n        over_time = 10s\n"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,6 @@ ORDER = (
     "ike_matrix",
     "second_implementation",
     "lifetime",
-    "reauthentication",
     "reload",
     "status",
 )

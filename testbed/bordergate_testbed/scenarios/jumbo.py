@@ -55,12 +55,14 @@ def run(bed: Bed) -> None:
     topology = bed.build()
     long_links(bed, inner=JUMBO, outer=JUMBO)
     vpc = bed.capture("vpc-host", topology.vpc_host, "vpc0", incoming_only=True)
-    cloud, _ = bed.up_with_bordergate()
+    cloud, customer = bed.up_with_bordergate()
     ping_whole(bed, JUMBO)
     error = vpc.wait_for("fragmentation needed", lambda p: ICMP in p and (p[ICMP].type, p[ICMP].code) == (3, 4))
     mtu = error[ICMP].nexthopmtu
     expect(JUMBO - 80 < mtu < JUMBO and mtu == cloud.tunnel()["path_mtu"]["inner_bytes"], f"{mtu} bytes are said to fit")
-    expect("1 received" in ping_whole(bed, mtu), f"{mtu} bytes were said to fit, and do not")
+    said = ping_whole(bed, mtu)
+    expect("1 received" in said, f"{mtu} bytes were said to fit, and do not; dropped: "
+           f"{cloud.worker_drops()}, {customer.worker_drops()}\n{said}")
     cloud.stop()
 
     bed.step("start with an MTU that no port carries")

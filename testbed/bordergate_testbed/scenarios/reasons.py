@@ -140,6 +140,8 @@ CRAFTED_CERTIFICATES = (
             Script(auth=signing(certificate("rsa")))),
     Crafted("the peer has not the key of its certificate", "wrong_signature", ("p384.example",),
             Script(auth=signing(certificate("p384")))),
+    Crafted("the peer's certificate has an extension that is critical and that nobody knows", "certificate_unusable",
+            ("CN=critical.example", "1.3.6.1.4.1.99999.1", "critical"), Script(auth=signing(certificate("critical")))),
     Crafted("the peer signs with DSS", "unsupported_signature", ("method 3",),
             Script(auth=signing(certificate("p384"), method=3))),
 )

@@ -176,8 +176,8 @@ impl IkeSa {
         let lowest = creation.nonce.as_slice().min(nonce);
         // RFC 7296 §2.8.1: the child of the exchange with the lowest of four nonces goes.
         if creation.rival.as_ref().is_some_and(|rival| lowest < rival.nonce.as_slice()) {
-            let (child, _) = self.make_child(ours, agreed, (from_peer, to_peer), env);
-            self.children.push(child);
+            // Until then it receives: some peers send on what they have agreed to at once.
+            self.install_child(ours, agreed, (from_peer, to_peer), env);
             self.want_child_deleted(ours);
             return Verdict::Continue;
         }
