@@ -250,7 +250,8 @@ class Gateway:
 
         def answering() -> bool:
             if self.daemon.exit_code is not None:
-                raise Failure(f"{self.name} ended at once with {self.daemon.exit_code}:\n{self.daemon.tail(12)}")
+                ended, self._daemon = self.daemon, None
+                raise Failure(f"{self.name} ended at once with {ended.exit_code}:\n{ended.tail(12)}")
             try:
                 self.status()
             except CommandFailed:

@@ -56,6 +56,7 @@ def run(bed: Bed) -> None:
     long_links(bed, inner=JUMBO, outer=JUMBO)
     vpc = bed.capture("vpc-host", topology.vpc_host, "vpc0", incoming_only=True)
     cloud, customer = bed.up_with_bordergate()
+    must_ping(topology.vpc_host, IDC_HOST)
     ping_whole(bed, JUMBO)
     error = vpc.wait_for("fragmentation needed", lambda p: ICMP in p and (p[ICMP].type, p[ICMP].code) == (3, 4))
     mtu = error[ICMP].nexthopmtu

@@ -34,9 +34,10 @@ def run(bed: Bed) -> None:
                 ("no rekey", lambda: time.sleep(1)),
                 ("child by us", lambda: until_new_child(gateway, peer, gateway.rekey)),
                 ("child by peer", lambda: until_new_child(gateway, peer, peer.rekey_child)),
-                ("child by both", lambda: until_new_child(gateway, peer, lambda: both(bed, gateway, peer))),
                 ("ike by us", lambda: until_new_ike(peer, lambda: gateway.rekey(ike=True))),
                 ("child by peer, again", lambda: until_new_child(gateway, peer, peer.rekey_child)),
+                # Last: OpenIKED goes on to wait for an answer that it has had, and takes no other rekey.
+                ("child by both", lambda: until_new_child(gateway, peer, lambda: both(bed, gateway, peer))),
             ):
                 measure(bed, gateway, peer, what, act)
         # OpenIKED rekeys the IKE SA by the clock alone.
@@ -47,7 +48,7 @@ def run(bed: Bed) -> None:
 
 @contextmanager
 def up(bed: Bed, initiates: bool, lifetime: int) -> Iterator[tuple[Gateway, OpenIked]]:
-    """A tunnel that is UP; afterwards OpenIKED deletes it, and goes."""
+    """A tunnel that is UP; afterwards OpenIKED goes."""
     role = "initiator" if initiates else "responder"
     name = f"{role}-{lifetime}"
     bed.step(f"bring the tunnel up, Bordergate as {role}")
@@ -60,7 +61,6 @@ def up(bed: Bed, initiates: bool, lifetime: int) -> Iterator[tuple[Gateway, Open
     yield gateway, peer
     bed.step(f"{role}: let OpenIKED go")
     peer.stop()
-    gateway.wait_down("peer_deleted")
     gateway.stop()
 
 
@@ -69,12 +69,15 @@ def measure(bed: Bed, gateway: Gateway, peer: OpenIked, what: str, act: Callable
     line = f"{gateway.name}, {what}"
     bed.step(line)
     with Meter(bed.topology.vpc_host, VPC_HOST, bed.topology.idc_host, IDC_HOST) as meter:
-        before = unknown_spis(peer)
+        before, drops = unknown_spis(peer), gateway.worker_drops()
         time.sleep(0.1)
         act()
         time.sleep(0.2)
         reading = meter.stop()
         dropped = unknown_spis(peer) - before
+        if what.startswith("child by us"):
+            # RFC 7296 §2.8: a responder does not know whether its answer has come. OpenIKED sends on the new child at once.
+            dropped += gateway.worker_drops()["unknown_spi"] - drops["unknown_spi"]
     bed.note(f"{line}: {reading}" + (f"; {dropped} dropped by OpenIKED" if dropped else ""))
     expect(reading.lost == dropped, f"{line}: {reading}, but OpenIKED dropped {dropped}:\n{peer.esp.tail(8)}")
     expect(gateway.tunnel()["state"] == "UP", f"the tunnel is {gateway.tunnel()}")
