@@ -238,7 +238,7 @@ impl IkeSa {
     /// Takes over from the IKE SA whose place this one takes.
     pub(crate) fn inherit(&mut self, estate: Estate) {
         self.retire_at = None;
-        self.replaced = false;
+        (self.replaced, self.spare) = (false, false);
         self.children.extend(estate.children);
         self.tasks.extend(estate.tasks.into_iter().filter(|task| task.what != Wanted::RekeyIke));
         self.sending = estate.sending;

@@ -23,6 +23,10 @@ impl IkeSa {
                 return ended(closing, DownReason::Malformed { exchange, error });
             }
         };
+        // What is asked of it is about children that it has not got yet. The peer asks again.
+        if self.spare && !payloads.deletes.contains(&Delete::Ike) {
+            return Verdict::Continue;
+        }
         if let Some(payload) = payloads.unknown_critical {
             let notify = (notify_kind::UNSUPPORTED_CRITICAL_PAYLOAD, [payload]);
             self.answer_notify(header, digest, (notify.0, &notify.1), path, env);

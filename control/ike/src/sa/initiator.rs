@@ -103,6 +103,7 @@ impl IkeSa {
             sending: None,
             tasks: VecDeque::new(),
             replaced: false,
+            spare: false,
             peer: PeerAuthentication::default(),
             request: None,
             next_id: 0,

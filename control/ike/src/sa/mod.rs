@@ -88,6 +88,8 @@ pub(crate) struct IkeSa {
     tasks: VecDeque<Task>,
     /// The peer has another SA in this one's place, and deletes this one.
     replaced: bool,
+    /// Made by the peer in a collision that is not decided: it has no children yet.
+    spare: bool,
     /// What the peer has said and shown about its authentication.
     peer: PeerAuthentication,
     request: Option<Request>,

@@ -149,6 +149,7 @@ impl IkeSa {
                     // Which of the two stays is known when ours is answered.
                     ours.rival = Some(rival);
                     successor.await_deletion(env);
+                    successor.spare = true;
                     return Verdict::Spare(successor);
                 }
                 // RFC 7296 §2.8: the initiator deletes this one.
@@ -167,7 +168,7 @@ impl IkeSa {
         &mut self,
         payloads: &Payloads<'_>,
         env: &mut Env<'_, '_>,
-    ) -> Result<(Chain, Box<Self>, Vec<u8>), (u16, Vec<u8>)> {
+    ) -> Result<Made, (u16, Vec<u8>)> {
         // RFC 7296 §2.25.2: not while we create, replace or close a child, nor when this SA is on its way out.
         let rivalled = match self.request.as_ref().map(|request| &request.purpose) {
             Some(Purpose::CreateChild(_) | Purpose::DeleteChild(_)) => true,
@@ -265,5 +266,8 @@ impl IkeRekey {
         Ok((suite, peer_spi, nonce, shared))
     }
 }
+
+/// The answer, the SA that it makes, and the lower one of the two nonces.
+type Made = (Chain, Box<IkeSa>, Vec<u8>);
 
 type Judged<'p> = (IkeSuite, u64, &'p [u8], zeroize::Zeroizing<Vec<u8>>);
