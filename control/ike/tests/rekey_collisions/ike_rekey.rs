@@ -159,6 +159,28 @@ fn collision_dropped_request_and_delayed_delete() {
     }
 }
 
+/// What right asks first on the SA that it has made is that a child be deleted which left still has under the old SA.
+#[test]
+fn collision_dropped_request_and_delayed_delete_of_a_child() {
+    for nonces in ONE_SIDED {
+        let mut duo = Duo::up(Left);
+        duo.rekey_child(Right, nonces[1]);
+        duo.on(Right, |e, ctx| e.rekey_ike(TUNNEL, ctx));
+        duo.pass(Right, ASK);
+        duo.rekey_ike(Left, nonces[0]);
+        duo.pass(Left, GRANT);
+        duo.hold(Left, ASK);
+        duo.nonce(Left, nonces[2]);
+        duo.pass(Right, ASK);
+        duo.pass(Left, GRANT);
+        let delete = duo.hold(Right, INFORM);
+        duo.pass(Right, INFORM);
+        duo.deliver(delete);
+        duo.settle();
+        assert_eq!(duo.ike_sa().0, Right);
+    }
+}
+
 #[test]
 fn collision_delete() {
     for of in Peer::BOTH {
