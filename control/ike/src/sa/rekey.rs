@@ -164,11 +164,7 @@ impl IkeSa {
         }
     }
 
-    fn rekey_for_peer(
-        &mut self,
-        payloads: &Payloads<'_>,
-        env: &mut Env<'_, '_>,
-    ) -> Result<Made, (u16, Vec<u8>)> {
+    fn rekey_for_peer(&mut self, payloads: &Payloads<'_>, env: &mut Env<'_, '_>) -> Result<Made, (u16, Vec<u8>)> {
         // RFC 7296 §2.25.2: not while we create, replace or close a child, nor when this SA is on its way out.
         let rivalled = match self.request.as_ref().map(|request| &request.purpose) {
             Some(Purpose::CreateChild(_) | Purpose::DeleteChild(_)) => true,
