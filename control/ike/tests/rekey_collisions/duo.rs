@@ -103,7 +103,7 @@ impl Message {
     }
 
     /// Whether its sender is the original initiator of the IKE SA.
-    fn from_initiator(&self) -> bool {
+    fn is_initiators(&self) -> bool {
         self.payload[19] & 0x08 != 0
     }
 }
@@ -276,7 +276,7 @@ impl Duo {
         self.run(60);
         let probe = self.node(Left).last.clone().expect("an idle tunnel is probed");
         let spis = probe.payload[..16].try_into().unwrap();
-        (if probe.from_initiator() { Left } else { Right }, spis)
+        (if probe.is_initiators() { Left } else { Right }, spis)
     }
 
     pub fn node(&self, of: Peer) -> &Node {
