@@ -13,7 +13,8 @@
 //! The machine has no clock, no socket and no random source. Given the same calls it does the same things.
 //!
 //! # What is not here yet
-//! EAP is neither announced nor accepted. MOBIKE (RFC 4555) is there for peers that begin; we ourselves do not move.
+//! EAP, IKE_FOLLOWUP_KE (RFC 9370 §2.2.4: additional key exchanges are not made again in a rekey), child SAs per
+//! core (RFC 9611), and windows of more than one request.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]

@@ -24,7 +24,7 @@ BROKEN = (
     Broken('replay_window = 1024', 'replay_window = 32', ("replay_window", "32", "64 to 4096")),
     Broken('startup = "initiate"', 'startup = "begin"', ("startup", "begin", "initiate", "respond")),
     Broken('asn = 65000 ', 'asn = 1', ("asn", "1", "64512", "65534")),
-    Broken('key_exchange = ["x25519", "ecp256"]', 'key_exchange = ["modp1024"]', ("key_exchange", "modp1024", "x25519")),
+    Broken('key_exchange = ["x25519", "ecp256"]', 'key_exchange = ["modp768"]', ("key_exchange", "modp768", "x25519")),
     Broken('local_address = "203.0.113.1"', 'local_address = "203.0.113.9"', ("local_address", "203.0.113.9")),
     Broken('vpn_connection = "conn-1"', 'vpn_connection = "conn-2"', ("vpn_connection", "conn-2", "conn-1")),
     Broken('prefixes = ["10.1.0.0/16"]', 'prefixes = ["10.1.0.0/33"]', ("prefixes", "10.1.0.0/33")),
