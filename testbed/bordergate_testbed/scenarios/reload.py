@@ -19,6 +19,8 @@ NEW_PSK = "a_fresh_battery"
 
 
 def run(bed: Bed) -> None:
+    # What a port carries, so that nothing but its being another interface is wrong with it.
+    bed.topology.bordergate.ip("link", "set", "lo", "mtu", "1500")
     topology = bed.topology
     tunnel = Tunnel()
     first, second = Site(tunnel=tunnel), SECOND_SITE
