@@ -1,6 +1,6 @@
 //! The child SA's proposals: in IKE_AUTH, and in CREATE_CHILD_SA, where it may have a key exchange of its own.
 
-use super::{Offers, describe, is_none, only_known};
+use super::{Offers, classes, describe, is_none, only_known};
 use crate::algorithm::{EspSuite, KeGroup};
 use crate::config::EspProposal;
 use crate::message::{ENCR, ESN, INTEG, KE, Proposal, Transform, protocol};
@@ -24,12 +24,6 @@ impl EspProposal {
     /// Our SA payload. RFC 7296 §1.2: IKE_AUTH has no key exchange for the child, so `key_exchange` is for
     /// CREATE_CHILD_SA alone. AEAD and CBC ciphers need a proposal each, as in [`crate::IkeProposal`].
     pub(crate) fn offer(&self, spi: u32, key_exchange: bool) -> Vec<Proposal> {
-        let mut classes: Vec<bool> = Vec::new();
-        for cipher in &self.encryption {
-            if !classes.contains(&cipher.is_aead()) {
-                classes.push(cipher.is_aead());
-            }
-        }
         let proposal = |(index, aead): (usize, bool)| {
             let ciphers = self.encryption.iter().filter(|c| c.is_aead() == aead);
             let mut transforms: Vec<Transform> = ciphers.map(|c| Transform::cipher(c.id(), c.key_bits())).collect();
@@ -45,7 +39,7 @@ impl EspProposal {
             transforms.push(Transform::plain(ESN, 0));
             Proposal { number: index as u8 + 1, protocol: protocol::ESP, spi: spi.to_be_bytes().to_vec(), transforms }
         };
-        classes.into_iter().enumerate().map(proposal).collect()
+        classes(self.encryption.iter().map(|c| c.is_aead())).into_iter().enumerate().map(proposal).collect()
     }
 
     /// The first proposal we can accept: the suite, the proposal's number and the peer's SPI. `key_exchange` is `None`

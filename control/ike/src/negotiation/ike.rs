@@ -1,6 +1,6 @@
 //! The IKE SA's proposals: in IKE_SA_INIT, and in a rekey, where they carry an SPI (RFC 7296 §1.3.2).
 
-use super::{Offers, describe, is_none, only_known};
+use super::{Offers, classes, describe, is_none, only_known};
 use crate::algorithm::{ADDITIONAL_KEY_EXCHANGES, IkeSuite, KeGroup};
 use crate::config::IkeProposal;
 use crate::message::{ADDITIONAL_KE, ENCR, INTEG, KE, PRF, Proposal, Transform, protocol};
@@ -20,12 +20,6 @@ impl IkeProposal {
     /// Our SA payload, with our new SPI in a rekey. RFC 5282 §8: an AEAD stands without integrity, so AEAD
     /// and CBC ciphers need a proposal each; the class of the most wanted cipher comes first.
     pub(crate) fn offer(&self, spi: Option<u64>) -> Vec<Proposal> {
-        let mut classes: Vec<bool> = Vec::new();
-        for cipher in &self.encryption {
-            if !classes.contains(&cipher.is_aead()) {
-                classes.push(cipher.is_aead());
-            }
-        }
         let proposal = |(index, aead): (usize, bool)| {
             let ciphers = self.encryption.iter().filter(|c| c.is_aead() == aead);
             let mut transforms: Vec<Transform> = ciphers.map(|c| Transform::cipher(c.id(), c.key_bits())).collect();
@@ -39,7 +33,7 @@ impl IkeProposal {
             }
             Proposal { number: index as u8 + 1, protocol: protocol::IKE, spi: spi_bytes(spi), transforms }
         };
-        classes.into_iter().enumerate().map(proposal).collect()
+        classes(self.encryption.iter().map(|c| c.is_aead())).into_iter().enumerate().map(proposal).collect()
     }
 
     /// The first proposal of the peer that we can accept, with our most wanted algorithms of it: the suite, what to

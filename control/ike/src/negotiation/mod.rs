@@ -42,6 +42,17 @@ fn transform_name(t: &Transform) -> String {
     })
 }
 
+/// Whether each proposal has AEADs: they and CBC ciphers need one each, and the class of the most wanted cipher comes first.
+fn classes(aeads: impl Iterator<Item = bool>) -> Vec<bool> {
+    let mut classes = Vec::new();
+    for aead in aeads {
+        if !classes.contains(&aead) {
+            classes.push(aead);
+        }
+    }
+    classes
+}
+
 /// Some peers write that there is nothing, others leave it out.
 fn is_none(t: &Transform) -> bool {
     t.id == 0 && (matches!(t.kind, INTEG | KE) || t.kind >= ADDITIONAL_KE)

@@ -184,12 +184,8 @@ impl IkeSa {
     pub(super) fn let_linger(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
         let until = env.ctx.now + LINGER;
         let Some(child) = self.child_mut(inbound_spi) else { return };
-        if child.installed {
-            child.state = ChildState::Lingering { until };
-            child.use_at = None;
-        } else {
-            self.remove_child(inbound_spi, env);
-        }
+        child.state = ChildState::Lingering { until };
+        child.use_at = None;
         self.send_on_another(inbound_spi, env);
     }
 

@@ -2,13 +2,13 @@
 
 use super::children::{Agreed, ChildState, MAX_CHILDREN, REDUNDANT, Wanted};
 use super::exchange::Purpose;
-use super::initiator::{NONCE_BYTES, violation};
+use super::initiator::violation;
 use super::{Env, IkeSa, Path, Verdict};
 use crate::algorithm::{EspSuite, KeGroup};
 use crate::child::EspKey;
 use crate::config::{EspProposal, TunnelConfig};
 use crate::crypto::{KeSecret, child_keys};
-use crate::message::{Chain, ExchangeType, Header, Payloads, kind, notify_kind, protocol, selectors_body};
+use crate::message::{Chain, ExchangeType, Header, Notify, Payloads, kind, notify_kind, protocol, selectors_body};
 use crate::negotiation::describe;
 use crate::reason::{DownReason, Exchange, Protocol, Violation};
 use crate::selector::{TrafficSelector, list, narrow};
@@ -100,8 +100,7 @@ impl IkeSa {
             }
             return;
         };
-        let mut nonce = vec![0; NONCE_BYTES];
-        env.ctx.rng.fill_bytes(&mut nonce);
+        let nonce = env.nonce();
         let group = proposal.key_exchange.first().copied();
         let secret = group.map(|group| KeSecret::generate(group, env.ctx.rng));
         let tried = group.into_iter().collect();
@@ -137,11 +136,7 @@ impl IkeSa {
         if payloads.proposals.is_none()
             && let Some(error) = payloads.error()
         {
-            if let (notify_kind::INVALID_KE_PAYLOAD, &[high, low]) = (error.kind, error.data)
-                && let Some(group) = KeGroup::from_id(u16::from_be_bytes([high, low]))
-                && creation.proposal.key_exchange.contains(&group)
-                && !creation.tried.contains(&group)
-            {
+            if let Some(group) = another_group(error, &creation.proposal.key_exchange, &creation.tried) {
                 creation.tried.push(group);
                 creation.secret = Some(KeSecret::generate(group, env.ctx.rng));
                 self.send_creation(creation, env);
@@ -335,8 +330,7 @@ impl IkeSa {
             }
         };
         let inbound_spi = env.ctx.spis.allocate(self.tunnel).ok_or((notify_kind::NO_ADDITIONAL_SAS, Vec::new()))?;
-        let mut ours = vec![0; NONCE_BYTES];
-        env.ctx.rng.fill_bytes(&mut ours);
+        let ours = env.nonce();
         let shared = exchanged.as_ref().map(|(_, (_, shared))| shared.as_slice());
         let Some((from_peer, to_peer)) = self.keys_of_child((theirs, &ours), suite, shared) else {
             env.ctx.spis.release(self.tunnel, inbound_spi);
@@ -415,6 +409,13 @@ impl ChildCreation {
 }
 
 type Judged<'p> = (Agreed, &'p [u8], Option<zeroize::Zeroizing<Vec<u8>>>);
+
+/// The group that an error asks for instead (RFC 7296 §1.3), if we have it and have not tried it.
+pub(super) fn another_group(error: &Notify<'_>, ours: &[KeGroup], tried: &[KeGroup]) -> Option<KeGroup> {
+    let (notify_kind::INVALID_KE_PAYLOAD, &[high, low]) = (error.kind, error.data) else { return None };
+    let group = KeGroup::from_id(u16::from_be_bytes([high, low]))?;
+    (ours.contains(&group) && !tried.contains(&group)).then_some(group)
+}
 
 /// As responder: narrows what the peer proposes, to what lies behind us and what lies behind it (RFC 7296 §2.9).
 pub(super) fn agree_selectors(

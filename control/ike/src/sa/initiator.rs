@@ -66,8 +66,7 @@ impl IkeSa {
             redirects: redirect.is_some().into(),
             remembered: None,
         };
-        let mut nonce = vec![0; NONCE_BYTES];
-        env.ctx.rng.fill_bytes(&mut nonce);
+        let nonce = env.nonce();
         let mut sa = Self::new(tunnel, true, spi, path, Phase::Opening(Box::new(opening)), env);
         sa.nonces.0 = nonce;
         sa.send_init(env);
@@ -430,6 +429,4 @@ pub(super) fn violation(exchange: Exchange, violation: Violation) -> DownReason 
     DownReason::PeerProtocolViolation { exchange, violation }
 }
 
-/// RFC 7296 §2.10: at least half the PRF's key; half of SHA-512's is 32 bytes.
-pub(super) const NONCE_BYTES: usize = 32;
 const MAX_COOKIES: u8 = 4;

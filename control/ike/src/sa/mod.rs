@@ -229,6 +229,13 @@ impl Env<'_, '_> {
         }
     }
 
+    /// A fresh nonce.
+    fn nonce(&mut self) -> Vec<u8> {
+        let mut nonce = vec![0; NONCE_BYTES];
+        self.ctx.rng.fill_bytes(&mut nonce);
+        nonce
+    }
+
     /// When to replace what lives so long: before its end by a margin and, so that the two ends do not do so at once, by
     /// up to another one (RFC 7296 §2.8).
     fn rekey_after(&mut self, lifetime: Duration) -> Duration {
@@ -541,6 +548,8 @@ impl IkeSa {
     }
 }
 
+/// RFC 7296 §2.10: at least half the PRF's key; half of SHA-512's is 32 bytes.
+const NONCE_BYTES: usize = 32;
 /// RFC 3948 §4: the keepalive interval.
 const NAT_KEEPALIVE: Duration = Duration::from_secs(20);
 /// The longest margin between the replacement of an SA and its end.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::children::Wanted;
 use super::exchange::Purpose;
-use super::initiator::{NONCE_BYTES, violation};
+use super::initiator::violation;
 use super::nat::IKE_PORT;
 use super::{Env, IkeSa, Phase, Verdict};
 use crate::algorithm::KeGroup;
@@ -109,9 +109,7 @@ impl IkeSa {
         let group = *env.config.ike.key_exchange.first().unwrap_or(&KeGroup::X25519);
         opening.tried = vec![group];
         opening.secret = KeSecret::generate(group, env.ctx.rng);
-        let mut nonce = vec![0; NONCE_BYTES];
-        env.ctx.rng.fill_bytes(&mut nonce);
-        self.nonces.0 = nonce;
+        self.nonces.0 = env.nonce();
         self.path.remote = SocketAddr::new(to, IKE_PORT);
         self.send_init(env);
         Verdict::Continue

@@ -1,8 +1,9 @@
 //! Rekeying the IKE SA itself (RFC 7296 §1.3.2, §2.8, §2.18, §2.25.2).
 
 use super::children::Wanted;
+use super::create_child::another_group;
 use super::exchange::Purpose;
-use super::initiator::{NONCE_BYTES, violation};
+use super::initiator::violation;
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::{IkeSuite, KeGroup};
 use crate::config::IkeProposal;
@@ -51,8 +52,7 @@ impl IkeSa {
         // The suite stays what it was.
         let proposal = env.config.ike.only(secure.suite);
         let group = secure.suite.key_exchange;
-        let mut nonce = vec![0; NONCE_BYTES];
-        env.ctx.rng.fill_bytes(&mut nonce);
+        let nonce = env.nonce();
         let secret = KeSecret::generate(group, env.ctx.rng);
         let rekey = IkeRekey { spi: env.fresh_spi(), proposal, nonce, secret, tried: vec![group], rival: None };
         self.send_ike_rekey(rekey, env);
@@ -76,25 +76,21 @@ impl IkeSa {
         if payloads.proposals.is_none()
             && let Some(error) = payloads.error()
         {
-            return match (error.kind, error.data) {
-                (notify_kind::INVALID_KE_PAYLOAD, &[high, low])
-                    if let Some(group) = KeGroup::from_id(u16::from_be_bytes([high, low]))
-                        && env.config.ike.key_exchange.contains(&group)
-                        && !rekey.tried.contains(&group) =>
-                {
-                    rekey.tried.push(group);
-                    rekey.proposal.key_exchange = vec![group];
-                    rekey.secret = KeSecret::generate(group, env.ctx.rng);
-                    self.send_ike_rekey(rekey, env);
-                    Verdict::Continue
-                }
+            if let Some(group) = another_group(error, &env.config.ike.key_exchange, &rekey.tried) {
+                rekey.tried.push(group);
+                rekey.proposal.key_exchange = vec![group];
+                rekey.secret = KeSecret::generate(group, env.ctx.rng);
+                self.send_ike_rekey(rekey, env);
+                return Verdict::Continue;
+            }
+            return match error.kind {
                 // The peer has rekeyed, and did not know of ours when it did.
                 _ if let Some(rival) = rekey.rival => self.yield_to(rival.spi, None, env),
-                (notify_kind::TEMPORARY_FAILURE, _) => {
+                notify_kind::TEMPORARY_FAILURE => {
                     self.want(Wanted::RekeyIke, Some(env.ctx.now + env.retry_after()));
                     Verdict::Continue
                 }
-                (notify, _) => Verdict::Renew(DownReason::PeerRefused { exchange: Exchange::CreateChildSa, notify }),
+                notify => Verdict::Renew(DownReason::PeerRefused { exchange: Exchange::CreateChildSa, notify }),
             };
         }
         match rekey.judge(payloads) {
@@ -202,8 +198,7 @@ impl IkeSa {
         }
         let (ours_public, shared) =
             KeSecret::respond(suite.key_exchange, public, env.ctx.rng).ok_or_else(|| syntax.clone())?;
-        let mut ours = vec![0; NONCE_BYTES];
-        env.ctx.rng.fill_bytes(&mut ours);
+        let ours = env.nonce();
         let spi = env.fresh_spi();
         let successor = self
             .successor(false, (spi, peer_spi), suite, &shared, (theirs, &ours), env)

@@ -5,7 +5,6 @@ use super::childless::is_childless;
 use super::children::Agreed;
 use super::create_child::{agree_selectors, agree_suite};
 use super::exchange::{Answered, Opened, digest};
-use super::initiator::NONCE_BYTES;
 use super::intermediate::Rounds;
 use super::nat::{Nat, push_detection};
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
@@ -67,8 +66,7 @@ impl IkeSa {
         // RFC 7296 §2.23: the initiator hashed with the SPIs of its own message, the responder's being 0.
         let force = env.config.force_encapsulation;
         sa.nat = Nat::detect(payloads, (header.initiator_spi, header.responder_spi), path, force);
-        let mut ours = vec![0; NONCE_BYTES];
-        env.ctx.rng.fill_bytes(&mut ours);
+        let ours = env.nonce();
         sa.nonces = (nonce.to_vec(), ours);
         let keys = SaKeys::derive(suite, &shared, (&sa.nonces.0, &sa.nonces.1), sa.spis());
         let protection = Protection::new(suite, &keys, false);
