@@ -177,7 +177,10 @@ impl IkeSa {
             return Verdict::Continue;
         }
         self.install_child(ours, agreed, (from_peer, to_peer), env);
-        if let Some(rival) = creation.rival.as_ref().and_then(|rival| self.child_mut(rival.inbound_spi)) {
+        // The peer may have deleted it already.
+        if let Some(rival) = creation.rival.as_ref().and_then(|rival| self.child_mut(rival.inbound_spi))
+            && !matches!(rival.state, ChildState::Lingering { .. })
+        {
             rival.state = ChildState::Redundant { until: env.ctx.now + REDUNDANT };
         }
         // The peer has installed it before it answered.

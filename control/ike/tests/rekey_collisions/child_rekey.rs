@@ -131,6 +131,9 @@ fn collision_delayed_response() {
         duo.pass(Right, INFORM);
         duo.pass(Left, CONFIRM);
         duo.deliver(delayed);
+        // What right has deleted before left knew that it would lingers no longer for it.
+        duo.run(10);
+        duo.assert_joined();
         duo.settle();
         assert_stays(&duo, stays);
     }
