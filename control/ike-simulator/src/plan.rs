@@ -162,11 +162,11 @@ impl Plan {
 
     /// The longest that one end may keep a child which the other end does not have.
     ///
-    /// The other end is silent about it, so the first one asks after `liveness` and gives up after `give_up`; what it
+    /// It has made the child for a request whose answers are all lost, and hears that request until the other end gives
+    /// up after `give_up`. From then on there is silence: it asks after `liveness`, and gives up after `give_up`. What it
     /// still hears meanwhile belongs to an SA that has been replaced and goes within [`REPLACED`].
-    /// Without probes it is a request's end that is to be waited for.
     pub fn horizon(&self) -> Duration {
-        self.liveness.unwrap_or_default() + self.retry.give_up + REPLACED + SLACK
+        self.liveness.unwrap_or_default() + self.retry.give_up * 2 + REPLACED + SLACK
     }
 
     /// The longest that it may take after the last fault until a tunnel is up: a dead SA is noticed, an

@@ -426,13 +426,25 @@ impl Endpoint {
             }
             Verdict::Yielded { to, estate, loser } => {
                 self.actions.extend(out);
-                self.store(sa);
                 if let Some(loser) = loser {
                     self.store(*loser);
                 }
-                if let Some(mut successor) = self.take(to) {
-                    successor.inherit(estate);
-                    self.succeed(spi, successor, ctx);
+                match self.take(to) {
+                    Some(mut successor) if successor.is_established() => {
+                        self.store(sa);
+                        successor.inherit(estate);
+                        self.succeed(spi, successor, ctx);
+                    }
+                    gone => {
+                        if let Some(gone) = gone {
+                            self.store(gone);
+                        }
+                        // The peer has deleted that one, too.
+                        sa.inherit(estate);
+                        self.store(sa);
+                        self.end_sa(spi, ctx);
+                        self.on_ended(tunnel, spi, DownReason::PeerDeleted(Protocol::Ike), ctx);
+                    }
                 }
             }
             Verdict::Redirected { to, from } => {
@@ -642,6 +654,18 @@ impl Endpoint {
         if again && at_once {
             self.begin(tunnel, ctx);
         }
+    }
+
+    /// Ends an SA that has lost its place to one that is gone.
+    fn end_sa(&mut self, spi: u64, ctx: &mut Context<'_>) {
+        self.with_sa(spi, ctx, |sa, env| {
+            if sa.is_established() {
+                sa.delete(env);
+            } else {
+                sa.drop_children(env);
+            }
+            Verdict::Continue
+        });
     }
 
     /// Deletes an established SA, forgets one that is still being set up.

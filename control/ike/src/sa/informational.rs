@@ -200,7 +200,7 @@ impl IkeSa {
     }
 
     /// Whatever an authenticated message says, it shows that the peer is alive and where it is.
-    fn heard(&mut self, path: Path, env: &mut Env<'_, '_>) {
+    pub(super) fn heard(&mut self, path: Path, env: &mut Env<'_, '_>) {
         env.counters.received += 1;
         self.note_traffic(env.ctx.now);
         self.follow(path, env);

@@ -105,6 +105,7 @@ impl IkeSa {
             spare: false,
             peer: PeerAuthentication::default(),
             request: None,
+            unfinished: None,
             next_id: 0,
             expected_id: 0,
             answered: None,

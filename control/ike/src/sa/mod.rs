@@ -46,6 +46,7 @@ use nat::Nat;
 use ppk::PpkUse;
 use reauthentication::Authenticated;
 use redirect::Redirection;
+use rekey::IkeRekey;
 use responder::HalfOpen;
 
 pub(crate) use children::Estate;
@@ -93,6 +94,8 @@ pub(crate) struct IkeSa {
     /// What the peer has said and shown about its authentication.
     peer: PeerAuthentication,
     request: Option<Request>,
+    /// Asked for before our Delete and not answered then, with its request's number: the peer may have made it.
+    unfinished: Option<(u32, Box<IkeRekey>)>,
     /// The next request of ours.
     next_id: u32,
     /// The next request of the peer's.
@@ -410,9 +413,9 @@ impl IkeSa {
         matches!(self.phase, Phase::Over)
     }
 
-    /// Begun by a peer that is not authenticated, or kept only to repeat an answer.
+    /// Begun by a peer that is not authenticated, or kept only to repeat to it that it is not.
     pub(crate) fn is_half_open(&self) -> bool {
-        matches!(self.phase, Phase::HalfOpen(_) | Phase::Closed)
+        matches!(self.phase, Phase::HalfOpen(_) | Phase::Closed) && self.established.is_none()
     }
 
     pub(crate) fn suites(&self) -> Option<(IkeSuite, EspSuite)> {
@@ -431,6 +434,12 @@ impl IkeSa {
     fn handle_response(&mut self, header: Header, datagram: &[u8], path: Path, env: &mut Env<'_, '_>) -> Verdict {
         if let Some(verdict) = self.on_lost(header, datagram, env) {
             return verdict;
+        }
+        if matches!(self.phase, Phase::Closing)
+            && header.exchange == ExchangeType::CreateChildSa
+            && let Some((_, rekey)) = self.unfinished.take_if(|(id, _)| *id == header.message_id)
+        {
+            return self.on_unfinished_rekey_response(*rekey, header, datagram, path, env);
         }
         let expected = self.request.as_ref().is_some_and(|r| r.id == header.message_id && r.wire == header.exchange);
         match (&self.phase, expected) {
@@ -508,6 +517,10 @@ impl IkeSa {
         // each time.
         let unanswered = self.request.as_ref().map(|request| request.datagrams.clone()).unwrap_or_default();
         env.out.extend(unanswered.iter().map(|datagram| self.path.transmit(datagram)));
+        match self.request.take() {
+            Some(Request { id, purpose: Purpose::RekeyIke(rekey), .. }) => self.unfinished = Some((id, rekey)),
+            other => self.request = other,
+        }
         self.forget_request(env);
         self.drop_children(env);
         self.phase = Phase::Closing;

@@ -2,7 +2,7 @@
 
 use super::children::Wanted;
 use super::create_child::another_group;
-use super::exchange::Purpose;
+use super::exchange::{Opened, Purpose};
 use super::initiator::violation;
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::{IkeSuite, KeGroup};
@@ -120,6 +120,29 @@ impl IkeSa {
             }
             Err(broken) => Verdict::Renew(violation(Exchange::CreateChildSa, broken)),
         }
+    }
+
+    /// The answer to a request that this SA's Delete has followed: what the peer has made for it is deleted, too.
+    pub(super) fn on_unfinished_rekey_response(
+        &mut self,
+        rekey: IkeRekey,
+        header: Header,
+        datagram: &[u8],
+        path: Path,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        let Some(Opened { first, plain, .. }) = self.open(header, datagram, env) else {
+            self.unfinished = Some((header.message_id, Box::new(rekey)));
+            return Verdict::Continue;
+        };
+        self.heard(path, env);
+        let Ok(payloads) = Payloads::parse(first, &plain) else { return Verdict::Continue };
+        let Ok((suite, peer_spi, nonce, shared)) = rekey.judge(&payloads) else { return Verdict::Continue };
+        let successor = self.successor(true, (rekey.spi, peer_spi), suite, &shared, (&rekey.nonce, nonce), env);
+        successor.map_or(Verdict::Continue, |mut successor| {
+            successor.delete(env);
+            Verdict::Spare(successor)
+        })
     }
 
     /// The SA that the peer made is the one that stays; the peer deletes this one.
