@@ -1,6 +1,6 @@
 """Makes the first inputs of the corpora with scapy, so that hunts start from what the network really sends.
 
-It writes corpus/TARGET/scapy-*, of resource files example-*, and of certificates openssl-*. What an input is made of stands in src/, at each target.
+It writes corpus/TARGET/scapy-*, of resource files example-*, of certificates openssl-*, and of exchanges program-*. What an input is made of stands in src/, at each target.
 
 Run it with a Python that has scapy: /usr/bin/python3 fuzz/make_seeds.py
 """
@@ -172,8 +172,37 @@ def certificates() -> dict[str, bytes]:
     return found
 
 
+def programs() -> dict[str, bytes]:
+    """Steps of src/exchanges.rs: the ordinary course of a tunnel, and messages of a peer that has the keys."""
+    settle, later, rekey_ike, rekey_children, terminate, forge = 6, bytes([5, 15]), 7, 8, 9, 13
+    left, right = 0, 128
+    request = bytes([4, 0])
+    create_child, informational = bytes([2]) + request, bytes([3]) + request
+    up = bytes([settle])
+    child = bytes([7, 1, 1, 9, 5, 11, 0])
+    found = {
+        "up": up,
+        "rekeys": up + bytes([left | rekey_ike, settle, right | rekey_children, settle]) + later,
+        "collision": up + bytes([left | rekey_children, right | rekey_children, left, right, left, right, settle]),
+        "ike-collision": up + bytes([left | rekey_ike, right | rekey_ike, left, right, left, right, settle]),
+        "lost": bytes([right, 2, right, 5, 12, 4, 0, 0, 4, 1, 7]) + up,
+        "terminated": up + bytes([left | rekey_ike, left | terminate, right, left, right, settle]) + later,
+        "deletes": up + bytes([forge, 0]) + informational + bytes([4, 0, 0, right | forge, 0]) + informational + b"\5\0",
+        "creates": up + (bytes([forge, 0]) + create_child + child) * 3 + bytes([settle]),
+        "replaces": up + bytes([forge, 0]) + create_child + bytes([6, 0]) + child + bytes([settle]) + later,
+        "succeeds": up + (bytes([forge, 0]) + create_child + bytes([8, 1, 9, 5, 10, 0])) * 2 + later,
+        "tells": up + bytes([forge, 0]) + informational + bytes([2, 64, 4, 3, 1, 2, 3, 3, 64, 9, 0, 0]),
+        "answers": bytes([right, left, forge, 0, 1, 1, 255, 1, 39, 8, 2, 0, 0, 0, 1, 2, 3, 4, 0]) + up,
+        "fragment": up + bytes([forge, 0, 3, 6, 0, 1, 2, 5, 0, forge, 0, 3, 2, 255, 2, 2, 1, 41, 2, 0, 0, 0]) + up,
+        "changed": bytes([right | 3, 40, 1, right | 3, 80, 255]) + up,
+    }
+    return {f"{name}-{how:02x}{more:02x}": bytes([how, more]) + steps
+            for number, (name, steps) in enumerate(found.items())
+            for how, more in ((0, 0), (0x13 + 0x20 * (number % 2), 2 - number % 2), (0xCC, number % 2))}
+
+
 def main() -> None:
-    for pattern in ("*/scapy-*", "*/example-*", "*/openssl-*"):
+    for pattern in ("*/scapy-*", "*/example-*", "*/openssl-*", "*/program-*"):
         for old in (HERE / "corpus").glob(pattern):
             old.unlink()
     for name, packet in packets().items():
@@ -191,6 +220,10 @@ def main() -> None:
         folder = HERE / "corpus" / "certificate"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"openssl-{name}").write_bytes(content)
+    for name, program in programs().items():
+        folder = HERE / "corpus" / "exchanges"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"program-{name}").write_bytes(program)
     for name, message in messages().items():
         seed("icmp", name, message)
     header = raw(packets()["udp"])[:20]

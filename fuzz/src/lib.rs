@@ -6,6 +6,7 @@
 
 mod checksum;
 mod esp;
+mod exchanges;
 mod fragment;
 #[allow(dead_code)]
 #[path = "../../dataplane/worker/tests/house/mod.rs"]
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "certificate", holds: ike::fuzz::certificate_holds },
     Target { name: "checksum", holds: checksum::holds },
     Target { name: "esp", holds: esp::holds },
+    Target { name: "exchanges", holds: exchanges::holds },
     Target { name: "fragment", holds: fragment::holds },
     Target { name: "icmp", holds: icmp::holds },
     Target { name: "ike", holds: ike::fuzz::message_holds },

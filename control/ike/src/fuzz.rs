@@ -1,11 +1,28 @@
-//! The codec and the reader of certificates as their fuzz targets see them: what was read and is written again reads
-//! the same.
+//! The codec, the reader of certificates, and what a peer with the keys could send, as their fuzz targets see them: what
+//! was read and is written again reads the same.
 
+use rand_core::CryptoRng;
+
+use crate::action::Action;
 use crate::authentication::{
     Authority, Certificate, Credential, RevocationList, RevocationPolicy, RsaPadding, Signed, Trust, TrustError,
 };
 use crate::distinguished_name::DistinguishedName;
+use crate::endpoint::Endpoint;
 use crate::message::{Chain, Delete, HEADER_BYTES, Header, Payloads, kind, selectors_body};
+
+/// The message that a program says, on one of the endpoint's IKE SAs, as what is to be transmitted: sealed as the endpoint
+/// itself would, whatever it says. Nothing if there is no SA with keys.
+///
+/// Of the program, the first byte chooses the SA, three say which exchange, whether it is a request, and its number;
+/// payloads follow, of which some name what is really there.
+pub fn forge(endpoint: &mut Endpoint, program: &mut &[u8], rng: &mut dyn CryptoRng) -> Vec<Action> {
+    let choice = program.split_off_first().copied().unwrap_or_default();
+    let spi = endpoint.sas.keys().nth(usize::from(choice) % endpoint.sas.len().max(1)).copied();
+    let Some(sa) = spi.and_then(|spi| endpoint.sas.get_mut(&spi)) else { return Vec::new() };
+    let Some(tunnel) = endpoint.tunnels.get(&sa.tunnel) else { return Vec::new() };
+    sa.forge(&tunnel.config, program, rng)
+}
 
 /// Panics where it does not. Input: 0 and a datagram, or the type of the first payload and a chain.
 pub fn message_holds(input: &[u8]) {

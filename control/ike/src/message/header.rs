@@ -76,7 +76,7 @@ pub(crate) enum ExchangeType {
 }
 
 impl ExchangeType {
-    fn from_wire(value: u8) -> Self {
+    pub(crate) fn from_wire(value: u8) -> Self {
         match value {
             34 => Self::IkeSaInit,
             35 => Self::IkeAuth,

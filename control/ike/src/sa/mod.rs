@@ -6,6 +6,8 @@ mod children;
 mod crash_detection;
 mod create_child;
 mod exchange;
+#[cfg(feature = "fuzz")]
+mod forgery;
 mod fragmentation;
 mod informational;
 mod initiator;

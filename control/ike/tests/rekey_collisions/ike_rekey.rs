@@ -210,6 +210,47 @@ fn collision_delete_drop_delete() {
     }
 }
 
+/// The Delete follows a request for another IKE SA that is not answered yet: what the peer makes for it goes as well.
+#[test]
+fn closed_before_the_answer() {
+    for of in Peer::BOTH {
+        let other = of.other();
+        let mut duo = Duo::up(of);
+        duo.strict = false;
+        duo.rekey_ike(of, 0);
+        duo.on(of, |e, ctx| e.terminate(TUNNEL, DownReason::AdminDown, ctx));
+        duo.run(2);
+        for end in Peer::BOTH {
+            assert!(duo.node(end).installed.is_empty(), "{end:?} has {:x?}", duo.node(end).installed.keys());
+        }
+        assert_eq!(duo.node(other).endpoint.status(TUNNEL).map(|s| s.state), Some(TunnelState::Down));
+        duo.assert_comes_back(of);
+    }
+}
+
+/// Left has lost the collision, has deleted what it made, and then deletes the rest, before right has any answer: nothing
+/// stays that right could go on with.
+#[test]
+fn collision_then_closed() {
+    let mut duo = Duo::up(Left);
+    duo.strict = false;
+    duo.rekey_ike(Left, 0x00);
+    duo.rekey_ike(Right, 0xff);
+    duo.nonce(Right, 0xff);
+    duo.pass(Left, ASK);
+    duo.nonce(Left, 0xff);
+    duo.pass(Right, ASK);
+    duo.hold(Left, GRANT);
+    duo.pass(Right, GRANT);
+    duo.pass(Left, INFORM);
+    duo.pass(Right, CONFIRM);
+    duo.on(Left, |e, ctx| e.terminate(TUNNEL, DownReason::AdminDown, ctx));
+    duo.run(2);
+    assert!(duo.node(Right).installed.is_empty(), "right has {:x?}", duo.node(Right).installed.keys());
+    assert_eq!(duo.node(Right).downs, ["peer_deleted"]);
+    duo.assert_comes_back(Left);
+}
+
 #[test]
 fn collision_of_the_child_moves_along() {
     // A child rekey that was wanted while the IKE SA was replaced is done on the new one.
