@@ -467,6 +467,8 @@ pub enum Exchange {
     IkeAuth,
     /// Additional key exchanges between the first and the second pair.
     IkeIntermediate,
+    /// IKE_FOLLOWUP_KE (RFC 9370).
+    IkeFollowupKe,
     /// The first pair of messages.
     IkeSaInit,
     /// Deletes and errors.
@@ -481,6 +483,7 @@ impl fmt::Display for Exchange {
             Self::CreateChildSa => "CREATE_CHILD_SA",
             Self::IkeAuth => "IKE_AUTH",
             Self::IkeIntermediate => "IKE_INTERMEDIATE",
+            Self::IkeFollowupKe => "IKE_FOLLOWUP_KE",
             Self::IkeSaInit => "IKE_SA_INIT",
             Self::Informational => "INFORMATIONAL",
             Self::Liveness => "a liveness check",

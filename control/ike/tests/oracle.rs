@@ -66,6 +66,19 @@ impl End {
     }
 }
 
+/// The child's SPIs and keys, as both ends together have them.
+fn fields_of(a: &mut End, b: &mut End) -> Vec<Vec<u8>> {
+    let (a, b) = (a.child.take().unwrap(), b.child.take().unwrap());
+    vec![
+        a.inbound_spi.to_be_bytes().to_vec(),
+        b.inbound_spi.to_be_bytes().to_vec(),
+        a.outbound_key.key().to_vec(),
+        a.outbound_key.salt().to_vec(),
+        b.outbound_key.key().to_vec(),
+        b.outbound_key.salt().to_vec(),
+    ]
+}
+
 fn socket(text: &str) -> SocketAddr {
     SocketAddr::new(address(text), 500)
 }
@@ -82,7 +95,7 @@ fn recorded_handshakes() {
             include_str!("vectors/transcript-gcm.txt"),
             include_str!("vectors/derived-gcm.txt"),
         ),
-        // With a second key exchange in IKE_INTERMEDIATE.
+        // With a second key exchange in IKE_INTERMEDIATE; then rekeyed, with another one in IKE_FOLLOWUP_KE, and its child.
         (
             "intermediate",
             KeGroup::X25519,
@@ -134,6 +147,24 @@ fn recorded_handshakes() {
             sent.extend(next);
         }
 
+        let mut fields = fields_of(&mut a, &mut b);
+        if name == "intermediate" {
+            for what in [Endpoint::rekey_ike, Endpoint::rekey_children] {
+                let mut next = a.on(now, |e, ctx| what(e, TUNNEL, ctx));
+                for step in 0.. {
+                    let Some(message) = next.pop() else { break };
+                    assert!(next.is_empty(), "a window of one");
+                    sent.push(message.clone());
+                    next = if step % 2 == 0 {
+                        b.on(now, |e, ctx| e.handle_datagram(socket(B), socket(A), &message, ctx))
+                    } else {
+                        a.on(now, |e, ctx| e.handle_datagram(socket(A), socket(B), &message, ctx))
+                    };
+                }
+            }
+            fields.extend(fields_of(&mut a, &mut b));
+        }
+
         let lines: String = sent.iter().map(|m| hex(m) + "\n").collect();
         if std::env::var_os("BORDERGATE_RECORD").is_some() {
             let path = format!("{}/tests/vectors/transcript-{name}.txt", env!("CARGO_MANIFEST_DIR"));
@@ -141,15 +172,6 @@ fn recorded_handshakes() {
             continue;
         }
         assert_eq!(lines, transcript, "{name}: the recorded bytes have changed");
-        let (a, b) = (a.child.unwrap(), b.child.unwrap());
-        let fields = [
-            a.inbound_spi.to_be_bytes().to_vec(),
-            b.inbound_spi.to_be_bytes().to_vec(),
-            a.outbound_key.key().to_vec(),
-            a.outbound_key.salt().to_vec(),
-            b.outbound_key.key().to_vec(),
-            b.outbound_key.salt().to_vec(),
-        ];
         let ours: String = fields.iter().map(|f| hex(f) + "\n").collect();
         assert_eq!(ours, derived, "{name}: others derive other keys");
     }

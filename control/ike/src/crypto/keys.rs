@@ -32,12 +32,13 @@ impl SaKeys {
         suite: IkeSuite,
         old_prf: PrfAlgorithm,
         old_sk_d: &[u8],
-        shared: &[u8],
+        (shared, more): (&[u8], &[u8]),
         nonces: (&[u8], &[u8]),
         spis: (u64, u64),
     ) -> Self {
-        // RFC 7296 §2.18: SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr), with the old SA's PRF.
-        Self::expand(suite, &old_prf.compute(old_sk_d, &[shared, nonces.0, nonces.1]), nonces, spis)
+        // RFC 7296 §2.18: SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr), with the old SA's PRF. RFC 9370 §2.2.4: behind
+        // it come the shared secrets of the additional key exchanges.
+        Self::expand(suite, &old_prf.compute(old_sk_d, &[shared, nonces.0, nonces.1, more]), nonces, spis)
     }
 
     /// RFC 7296 §2.14: {SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr).
@@ -136,7 +137,7 @@ mod tests {
 
         // SKEYSEED of a rekey; what comes of it is prf+ again, which the first keys have shown.
         let seed = hex("63e81194946ebd05df7df5ebf5d8750056bf1f1d");
-        let rekeyed = SaKeys::rekey(suite, PrfAlgorithm::HmacSha1, &keys.d, &new, nonces, spis);
+        let rekeyed = SaKeys::rekey(suite, PrfAlgorithm::HmacSha1, &keys.d, (&new, &[]), nonces, spis);
         assert_eq!(all(&rekeyed), all(&SaKeys::expand(suite, &seed, nonces, spis)));
 
         let child = |suite: EspSuite, shared: Option<&[u8]>| {
@@ -184,7 +185,7 @@ mod tests {
             assert_eq!(all(&keys), *first, "{prf}");
             // A rekey may change the PRF; SKEYSEED is still the old one's (RFC 7296 §2.18).
             let later = ike(IkeCipher::ChaCha20Poly1305, None, PrfAlgorithm::HmacSha256);
-            assert_eq!(all(&SaKeys::rekey(later, prf, &keys.d, new, nonces, spis)), *rekeyed, "{prf}");
+            assert_eq!(all(&SaKeys::rekey(later, prf, &keys.d, (new, &[]), nonces, spis)), *rekeyed, "{prf}");
             let suite = esp(EspCipher::Aes192Cbc, Some(Integrity::HmacSha512));
             let (to_responder, to_initiator) = child_keys(prf, &keys.d, Some(new), nonces, suite);
             assert_eq!([to_responder.key(), to_initiator.key()].concat(), *child, "{prf}");

@@ -72,6 +72,7 @@ pub(crate) enum ExchangeType {
     CreateChildSa,
     Informational,
     IkeIntermediate,
+    IkeFollowupKe,
     Other(u8),
 }
 
@@ -83,6 +84,7 @@ impl ExchangeType {
             36 => Self::CreateChildSa,
             37 => Self::Informational,
             43 => Self::IkeIntermediate,
+            44 => Self::IkeFollowupKe,
             other => Self::Other(other),
         }
     }
@@ -94,6 +96,7 @@ impl ExchangeType {
             Self::CreateChildSa => 36,
             Self::Informational => 37,
             Self::IkeIntermediate => 43,
+            Self::IkeFollowupKe => 44,
             Self::Other(other) => other,
         }
     }

@@ -45,6 +45,7 @@ pub(crate) mod kind {
     pub(crate) const UNEXPECTED_NAT_DETECTED: u16 = 41;
     pub(crate) const TEMPORARY_FAILURE: u16 = 43;
     pub(crate) const CHILD_SA_NOT_FOUND: u16 = 44;
+    pub(crate) const STATE_NOT_FOUND: u16 = 47;
     pub(crate) const REKEY_SA: u16 = 16393;
     pub(crate) const INITIAL_CONTACT: u16 = 16384;
     pub(crate) const NAT_DETECTION_SOURCE_IP: u16 = 16388;
@@ -65,6 +66,7 @@ pub(crate) mod kind {
     pub(crate) const PPK_IDENTITY: u16 = 16436;
     pub(crate) const NO_PPK_AUTH: u16 = 16437;
     pub(crate) const INTERMEDIATE_EXCHANGE_SUPPORTED: u16 = 16438;
+    pub(crate) const ADDITIONAL_KEY_EXCHANGE: u16 = 16441;
     /// RFC 7427 §4.
     pub(crate) const SIGNATURE_HASH_ALGORITHMS: u16 = 16431;
 }
@@ -94,7 +96,7 @@ pub(crate) fn name(kind: u16) -> &'static str {
         kind::CHILD_SA_NOT_FOUND => "CHILD_SA_NOT_FOUND",
         45 => "INVALID_GROUP_ID",
         46 => "AUTHORIZATION_FAILED",
-        47 => "STATE_NOT_FOUND",
+        kind::STATE_NOT_FOUND => "STATE_NOT_FOUND",
         48 => "TS_MAX_QUEUE",
         kind::INITIAL_CONTACT => "INITIAL_CONTACT",
         16385 => "SET_WINDOW_SIZE",

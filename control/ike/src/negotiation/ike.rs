@@ -10,7 +10,7 @@ impl IkeProposal {
     pub(crate) fn only(&self, suite: IkeSuite) -> Self {
         Self {
             key_exchange: vec![suite.key_exchange],
-            additional_key_exchange: Vec::new(),
+            additional_key_exchange: suite.additional.into_iter().map_while(|group| Some(vec![group?])).collect(),
             encryption: vec![suite.encryption],
             integrity: suite.integrity.into_iter().collect(),
             prf: vec![suite.prf],

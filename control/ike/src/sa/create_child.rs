@@ -38,7 +38,7 @@ pub(super) struct Rival {
 }
 
 /// A refusal: the notification, and its data.
-type Refused = (u16, Vec<u8>);
+pub(super) type Refused = (u16, Vec<u8>);
 
 impl IkeSa {
     /// Our request for a child, if one is under way.

@@ -56,7 +56,8 @@ impl Purpose {
             Self::IkeAuth => Exchange::IkeAuth,
             Self::Liveness => Exchange::Liveness,
             Self::Close | Self::DeleteChild(_) | Self::Notice(_) => Exchange::Informational,
-            Self::CreateChild(_) | Self::RekeyIke(_) => Exchange::CreateChildSa,
+            Self::CreateChild(_) => Exchange::CreateChildSa,
+            Self::RekeyIke(rekey) => rekey.exchange(),
         }
     }
 }

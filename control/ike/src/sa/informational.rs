@@ -44,6 +44,7 @@ impl IkeSa {
                     self.on_creation_request(header, digest, &payloads, path, env)
                 }
             }
+            ExchangeType::IkeFollowupKe => self.on_followup_request(header, digest, &payloads, path, env),
             ExchangeType::IkeSaInit
             | ExchangeType::IkeIntermediate
             | ExchangeType::IkeAuth

@@ -106,6 +106,7 @@ impl IkeSa {
             peer: PeerAuthentication::default(),
             request: None,
             unfinished: None,
+            pending: None,
             next_id: 0,
             expected_id: 0,
             answered: None,

@@ -176,7 +176,7 @@ impl IkeSa {
         let spis = self.spis();
         let Some(Secure { suite, keys, .. }) = &self.secure else { return };
         let (suite, nonces) = (*suite, (self.nonces.0.as_slice(), self.nonces.1.as_slice()));
-        let keys = SaKeys::rekey(suite, suite.prf, &keys.d, shared, nonces, spis);
+        let keys = SaKeys::rekey(suite, suite.prf, &keys.d, (shared, &[]), nonces, spis);
         let protection = Protection::new(suite, &keys, self.initiator);
         self.secure = Some(Secure { suite, keys, protection });
     }

@@ -6,6 +6,7 @@ mod children;
 mod crash_detection;
 mod create_child;
 mod exchange;
+mod followup;
 #[cfg(feature = "fuzz")]
 mod forgery;
 mod fragmentation;
@@ -41,6 +42,7 @@ use authentication::PeerAuthentication;
 use children::{Child, Task, Wanted};
 use crash_detection::CrashToken;
 use exchange::{Answered, Purpose, Request};
+use followup::Pending;
 use fragmentation::Reassembly;
 use initiator::{Authenticating, Opening};
 use intermediate::Rounds;
@@ -98,6 +100,8 @@ pub(crate) struct IkeSa {
     request: Option<Request>,
     /// Asked for before our Delete and not answered then, with its request's number: the peer may have made it.
     unfinished: Option<(u32, Box<IkeRekey>)>,
+    /// What the peer asked for and is to make additional key exchanges for.
+    pending: Option<Box<Pending>>,
     /// The next request of ours.
     next_id: u32,
     /// The next request of the peer's.
@@ -297,6 +301,7 @@ impl IkeSa {
         if !self.is_established() {
             return Verdict::Continue;
         }
+        self.tend_pending(now);
         if self.retire_at.is_some_and(|at| at <= now) {
             self.delete(env);
             return Verdict::Continue;
@@ -336,7 +341,8 @@ impl IkeSa {
 
     /// Asks the peer for what is on the list, one thing at a time.
     pub(crate) fn pursue(&mut self, env: &mut Env<'_, '_>) {
-        while self.is_established() && !self.replaced && self.request.is_none() {
+        // While the peer is about to replace this SA, nothing is begun that would have to move along.
+        while self.is_established() && !self.replaced && self.request.is_none() && self.pending.is_none() {
             let due = |task: &Task| task.not_before.is_none_or(|at| at <= env.ctx.now);
             let Some(at) = self.tasks.iter().position(due) else { return };
             match self.tasks.remove(at).map(|task| task.what) {
@@ -391,9 +397,10 @@ impl IkeSa {
                 self.keepalive_due(),
                 self.children_deadline(),
                 self.request.is_none().then(tasks).flatten(),
+                self.pending.as_ref().map(|pending| pending.until),
             ]
         } else {
-            [None; 9]
+            [None; 10]
         };
         established.into_iter().chain([request, self.expires]).flatten().min()
     }
@@ -438,7 +445,7 @@ impl IkeSa {
             return verdict;
         }
         if matches!(self.phase, Phase::Closing)
-            && header.exchange == ExchangeType::CreateChildSa
+            && matches!(header.exchange, ExchangeType::CreateChildSa | ExchangeType::IkeFollowupKe)
             && let Some((_, rekey)) = self.unfinished.take_if(|(id, _)| *id == header.message_id)
         {
             return self.on_unfinished_rekey_response(*rekey, header, datagram, path, env);
@@ -515,6 +522,7 @@ impl IkeSa {
 
     /// Ends the SA with a last request of ours.
     fn close_with(&mut self, chain: &Chain, env: &mut Env<'_, '_>) {
+        self.pending = None;
         // RFC 7296 §2.3: a peer takes requests in their order, so one that it may not have goes in front of this one
         // each time.
         let unanswered = self.request.as_ref().map(|request| request.datagrams.clone()).unwrap_or_default();
@@ -534,6 +542,7 @@ impl IkeSa {
 
     /// Ends the SA, keeping the last answer for a peer that has not got it.
     fn close_after_answer(&mut self, env: &mut Env<'_, '_>) {
+        self.pending = None;
         self.forget_request(env);
         self.drop_children(env);
         self.phase = Phase::Closed;

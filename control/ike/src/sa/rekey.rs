@@ -1,11 +1,12 @@
 //! Rekeying the IKE SA itself (RFC 7296 §1.3.2, §2.8, §2.18, §2.25.2).
 
 use super::children::Wanted;
-use super::create_child::another_group;
+use super::create_child::{Refused, another_group};
 use super::exchange::{Opened, Purpose};
+use super::followup::Agreement;
 use super::initiator::violation;
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
-use crate::algorithm::{IkeSuite, KeGroup};
+use crate::algorithm::KeGroup;
 use crate::config::IkeProposal;
 use crate::crypto::{KeSecret, Protection, SaKeys};
 use crate::message::{Chain, ExchangeType, Header, Payloads, kind, notify_kind};
@@ -18,16 +19,19 @@ pub(super) struct IkeRekey {
     spi: u64,
     proposal: IkeProposal,
     nonce: Vec<u8>,
-    secret: KeSecret,
+    /// Of the key exchange that is under way.
+    pub(super) secret: KeSecret,
     tried: Vec<KeGroup>,
-    /// The peer has replaced this SA meanwhile.
+    /// What is agreed on, once additional key exchanges are under way.
+    pub(super) agreement: Option<Agreement>,
+    /// The peer has replaced this SA meanwhile, or is about to.
     pub(super) rival: Option<IkeRival>,
 }
 
 /// What the peer made in a collision.
 #[derive(Debug)]
 pub(super) struct IkeRival {
-    /// Ours, of the SA that the peer made.
+    /// Ours, of the SA that the peer made or is about to make.
     pub(super) spi: u64,
     /// The lower one of its exchange's two nonces.
     nonce: Vec<u8>,
@@ -54,7 +58,8 @@ impl IkeSa {
         let group = secure.suite.key_exchange;
         let nonce = env.nonce();
         let secret = KeSecret::generate(group, env.ctx.rng);
-        let rekey = IkeRekey { spi: env.fresh_spi(), proposal, nonce, secret, tried: vec![group], rival: None };
+        let (spi, tried) = (env.fresh_spi(), vec![group]);
+        let rekey = IkeRekey { spi, proposal, nonce, secret, tried, agreement: None, rival: None };
         self.send_ike_rekey(rekey, env);
     }
 
@@ -66,14 +71,14 @@ impl IkeSa {
         self.send_request(ExchangeType::CreateChildSa, Purpose::RekeyIke(Box::new(rekey)), &chain, env);
     }
 
-    /// The peer's answer to our request for another IKE SA.
+    /// The peer's answer to our request for another IKE SA, or to a further key exchange for it.
     pub(super) fn on_ike_rekey_response(
         &mut self,
         mut rekey: IkeRekey,
         payloads: &Payloads<'_>,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
-        if payloads.proposals.is_none()
+        if payloads.key_exchange.is_none()
             && let Some(error) = payloads.error()
         {
             if let Some(group) = another_group(error, &env.config.ike.key_exchange, &rekey.tried) {
@@ -83,49 +88,75 @@ impl IkeSa {
                 self.send_ike_rekey(rekey, env);
                 return Verdict::Continue;
             }
-            return match error.kind {
-                // The peer has rekeyed, and did not know of ours when it did.
-                _ if let Some(rival) = rekey.rival => self.yield_to(rival.spi, None, env),
-                notify_kind::TEMPORARY_FAILURE => {
-                    self.want(Wanted::RekeyIke, Some(env.ctx.now + env.retry_after()));
-                    Verdict::Continue
-                }
-                notify => Verdict::Renew(DownReason::PeerRefused { exchange: Exchange::CreateChildSa, notify }),
-            };
+            return self.on_ike_rekey_refused(rekey, error.kind, env);
         }
-        match rekey.judge(payloads) {
-            Ok((suite, peer_spi, nonce, shared)) => {
-                let lowest = rekey.nonce.as_slice().min(nonce).to_vec();
-                let Some(mut successor) =
-                    self.successor(true, (rekey.spi, peer_spi), suite, &shared, (&rekey.nonce, nonce), env)
-                else {
-                    return Verdict::Continue;
+        let exchange = rekey.exchange();
+        match rekey.advance(payloads) {
+            Ok(agreement) if agreement.is_incomplete() => {
+                let link = payloads.notify(notify_kind::ADDITIONAL_KEY_EXCHANGE).map(|notify| notify.data);
+                let Some(link) = link else {
+                    return Verdict::Renew(violation(exchange, Violation::Missing("ADDITIONAL_KEY_EXCHANGE")));
                 };
-                successor.keep_token(payloads);
-                match rekey.rival {
-                    // RFC 7296 §2.8.2: the SA of the exchange with the lowest of four nonces goes.
-                    Some(rival) if lowest < rival.nonce => {
-                        successor.delete(env);
-                        self.yield_to(rival.spi, Some(successor), env)
-                    }
-                    Some(_) | None => {
-                        successor.inherit(self.bequeath());
-                        if env.crash_secret.is_some() {
-                            successor.want(Wanted::TellToken, None);
-                        }
-                        self.delete(env);
-                        Verdict::Rekeyed(successor)
-                    }
-                }
+                self.send_followup(rekey, agreement, link, env);
+                Verdict::Continue
             }
-            Err(broken) => Verdict::Renew(violation(Exchange::CreateChildSa, broken)),
+            Ok(agreement) => self.complete_ike_rekey(rekey, &agreement, payloads, env),
+            Err(broken) => Verdict::Renew(violation(exchange, broken)),
         }
+    }
+
+    fn on_ike_rekey_refused(&mut self, rekey: IkeRekey, notify: u16, env: &mut Env<'_, '_>) -> Verdict {
+        match notify {
+            // The peer is about to replace this SA itself, and did not know of ours when it began.
+            _ if self.awaits(rekey.rival.as_ref()) => Verdict::Continue,
+            // It has done so.
+            _ if let Some(rival) = rekey.rival => self.yield_to(rival.spi, None, env),
+            notify_kind::TEMPORARY_FAILURE | notify_kind::STATE_NOT_FOUND => {
+                self.want(Wanted::RekeyIke, Some(env.ctx.now + env.retry_after()));
+                Verdict::Continue
+            }
+            notify => Verdict::Renew(DownReason::PeerRefused { exchange: rekey.exchange(), notify }),
+        }
+    }
+
+    fn complete_ike_rekey(
+        &mut self,
+        rekey: IkeRekey,
+        agreement: &Agreement,
+        payloads: &Payloads<'_>,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        let Some(mut successor) = self.successor(true, agreement, env) else { return Verdict::Continue };
+        successor.keep_token(payloads);
+        match rekey.rival {
+            // RFC 7296 §2.8.2: the SA of the exchange with the lowest of four nonces goes.
+            Some(rival) if agreement.lowest_nonce() < rival.nonce.as_slice() => {
+                successor.delete(env);
+                if self.awaits(Some(&rival)) {
+                    return Verdict::Spare(successor);
+                }
+                self.yield_to(rival.spi, Some(successor), env)
+            }
+            Some(_) | None => {
+                successor.inherit(self.bequeath());
+                if env.crash_secret.is_some() {
+                    successor.want(Wanted::TellToken, None);
+                }
+                self.delete(env);
+                Verdict::Rekeyed(successor)
+            }
+        }
+    }
+
+    /// Whether this is what the peer has still to make additional key exchanges for.
+    fn awaits(&self, rival: Option<&IkeRival>) -> bool {
+        rival.zip(self.pending.as_ref()).is_some_and(|(rival, pending)| rival.spi == pending.agreement.spis.0)
     }
 
     /// The answer to a request that this SA's Delete has followed: what the peer has made for it is deleted, too.
     pub(super) fn on_unfinished_rekey_response(
         &mut self,
-        rekey: IkeRekey,
+        mut rekey: IkeRekey,
         header: Header,
         datagram: &[u8],
         path: Path,
@@ -137,8 +168,9 @@ impl IkeSa {
         };
         self.heard(path, env);
         let Ok(payloads) = Payloads::parse(first, &plain) else { return Verdict::Continue };
-        let Ok((suite, peer_spi, nonce, shared)) = rekey.judge(&payloads) else { return Verdict::Continue };
-        let successor = self.successor(true, (rekey.spi, peer_spi), suite, &shared, (&rekey.nonce, nonce), env);
+        // Of one for which key exchanges are missing the peer has made nothing yet.
+        let agreement = rekey.advance(&payloads).ok().filter(|agreement| !agreement.is_incomplete());
+        let successor = agreement.and_then(|agreement| self.successor(true, &agreement, env));
         successor.map_or(Verdict::Continue, |mut successor| {
             successor.delete(env);
             Verdict::Spare(successor)
@@ -161,20 +193,16 @@ impl IkeSa {
         env: &mut Env<'_, '_>,
     ) -> Verdict {
         match self.rekey_for_peer(payloads, env) {
-            Ok((chain, mut successor, nonce)) => {
-                self.answer(header, digest, &chain, path, env);
-                let rival = IkeRival { spi: successor.spi, nonce };
+            Ok((mut chain, agreement)) => {
                 if let Some(Purpose::RekeyIke(ours)) = self.request.as_mut().map(|request| &mut request.purpose) {
-                    // Which of the two stays is known when ours is answered.
-                    ours.rival = Some(rival);
-                    successor.await_deletion(env);
-                    successor.spare = true;
-                    return Verdict::Spare(successor);
+                    ours.rival = Some(IkeRival { spi: agreement.spis.0, nonce: agreement.lowest_nonce().to_vec() });
                 }
-                // RFC 7296 §2.8: the initiator deletes this one.
-                successor.inherit(self.bequeath());
-                self.await_deletion(env);
-                Verdict::Rekeyed(successor)
+                if agreement.is_incomplete() {
+                    self.await_followup(agreement, &mut chain, env);
+                    self.answer(header, digest, &chain, path, env);
+                    return Verdict::Continue;
+                }
+                self.grant_successor(&agreement, chain, (header, digest), path, env)
             }
             Err((notify, data)) => {
                 self.answer_notify(header, digest, (notify, &data), path, env);
@@ -183,11 +211,40 @@ impl IkeSa {
         }
     }
 
-    fn rekey_for_peer(&mut self, payloads: &Payloads<'_>, env: &mut Env<'_, '_>) -> Result<Made, (u16, Vec<u8>)> {
+    /// Makes the SA that the peer has asked for, and answers with this chain.
+    pub(super) fn grant_successor(
+        &mut self,
+        agreement: &Agreement,
+        mut chain: Chain,
+        (header, digest): (Header, [u8; 32]),
+        path: Path,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        let Some(mut successor) = self.successor(false, agreement, env) else { return Verdict::Continue };
+        successor.push_token(&mut chain, env);
+        self.answer(header, digest, &chain, path, env);
+        if self.is_rekeying() {
+            // Which of the two stays is known when ours is answered.
+            successor.await_deletion(env);
+            successor.spare = true;
+            return Verdict::Spare(successor);
+        }
+        // RFC 7296 §2.8: the initiator deletes this one.
+        successor.inherit(self.bequeath());
+        self.await_deletion(env);
+        Verdict::Rekeyed(successor)
+    }
+
+    fn rekey_for_peer(
+        &mut self,
+        payloads: &Payloads<'_>,
+        env: &mut Env<'_, '_>,
+    ) -> Result<(Chain, Agreement), Refused> {
         // RFC 7296 §2.25.2: not while we create, replace or close a child, nor when this SA is on its way out.
         let rivalled = match self.request.as_ref().map(|request| &request.purpose) {
             Some(Purpose::CreateChild(_) | Purpose::DeleteChild(_)) => true,
-            Some(Purpose::RekeyIke(ours)) => ours.rival.is_some(),
+            // What it has not gone on with it may begin anew.
+            Some(Purpose::RekeyIke(ours)) => ours.rival.is_some() && !self.awaits(ours.rival.as_ref()),
             Some(
                 Purpose::Liveness
                 | Purpose::Notice(_)
@@ -211,11 +268,6 @@ impl IkeSa {
             .or_else(|| env.config.ike.choose(offered, sent))
             .ok_or((notify_kind::NO_PROPOSAL_CHOSEN, Vec::new()))?;
         let peer_spi = peer_spi.filter(|spi| *spi != 0).ok_or_else(|| syntax.clone())?;
-        // GAP(RFC 9370 §2.2.4): additional key exchanges are not made again in a rekey. The new keys come from SK_d, which
-        // is safe because of the first ones.
-        if suite.additional.iter().any(Option::is_some) {
-            return Err((notify_kind::NO_PROPOSAL_CHOSEN, Vec::new()));
-        }
         if suite.key_exchange.id() != sent {
             return Err((notify_kind::INVALID_KE_PAYLOAD, suite.key_exchange.id().to_be_bytes().to_vec()));
         }
@@ -223,29 +275,18 @@ impl IkeSa {
             KeSecret::respond(suite.key_exchange, public, env.ctx.rng).ok_or_else(|| syntax.clone())?;
         let ours = env.nonce();
         let spi = env.fresh_spi();
-        let successor = self
-            .successor(false, (spi, peer_spi), suite, &shared, (theirs, &ours), env)
-            .ok_or_else(|| syntax.clone())?;
         let mut chain = Chain::new();
         chosen.spi = spi.to_be_bytes().to_vec();
         chain.push_proposals(&[chosen]);
         chain.push(kind::NONCE, &ours);
         chain.push_key_exchange(suite.key_exchange.id(), &ours_public);
-        successor.push_token(&mut chain, env);
-        Ok((chain, successor, theirs.min(&ours).to_vec()))
+        Ok((chain, Agreement::new(suite, (spi, peer_spi), (theirs, &ours), shared)))
     }
 
-    /// The IKE SA that takes this one's place, as yet without children. `nonces` are the exchange initiator's and the
-    /// responder's.
-    fn successor(
-        &self,
-        initiator: bool,
-        (spi, peer_spi): (u64, u64),
-        suite: IkeSuite,
-        shared: &[u8],
-        nonces: (&[u8], &[u8]),
-        env: &mut Env<'_, '_>,
-    ) -> Option<Box<Self>> {
+    /// The IKE SA that takes this one's place, as yet without children.
+    fn successor(&self, initiator: bool, agreement: &Agreement, env: &mut Env<'_, '_>) -> Option<Box<Self>> {
+        let Agreement { suite, spis: (spi, peer_spi), nonces, first, more, .. } = agreement;
+        let (suite, spi, peer_spi) = (*suite, *spi, *peer_spi);
         let old = self.secure.as_ref()?;
         let mut new = Self::new(self.tunnel, initiator, spi, self.path, Phase::Established, env);
         new.peer_spi = peer_spi;
@@ -258,7 +299,7 @@ impl IkeSa {
         new.established = Some(env.event);
         new.set_lifetime(env);
         let spis = new.spis();
-        let keys = SaKeys::rekey(suite, old.suite.prf, &old.keys.d, shared, nonces, spis);
+        let keys = SaKeys::rekey(suite, old.suite.prf, &old.keys.d, (first, more), (&nonces.0, &nonces.1), spis);
         let protection = Protection::new(suite, &keys, initiator);
         new.secure = Some(Secure { suite, keys, protection });
         Some(Box::new(new))
@@ -266,22 +307,28 @@ impl IkeSa {
 }
 
 impl IkeRekey {
-    /// What the peer's answer agrees to: the suite, the peer's SPI, its nonce, the shared secret.
-    fn judge<'p>(&self, payloads: &Payloads<'p>) -> Result<Judged<'p>, Violation> {
+    /// As reasons name it.
+    pub(super) fn exchange(&self) -> Exchange {
+        if self.agreement.is_some() { Exchange::IkeFollowupKe } else { Exchange::CreateChildSa }
+    }
+
+    /// What is agreed on with the peer's answer.
+    fn advance(&mut self, payloads: &Payloads<'_>) -> Result<Agreement, Violation> {
+        let agreed = self.agreement.take();
+        let (group, public) = payloads.key_exchange.ok_or(Violation::Missing("KE"))?;
+        let shared = || self.secret.agree(public).filter(|_| group == self.secret.group().id());
+        if let Some(mut agreement) = agreed {
+            agreement.take_in(&shared().ok_or(Violation::KeyExchange)?);
+            return Ok(agreement);
+        }
         let proposals = payloads.proposals.as_ref().ok_or(Violation::Missing("SA"))?;
         let nonce = payloads.nonce.ok_or(Violation::Missing("Nonce"))?;
-        let (group, public) = payloads.key_exchange.ok_or(Violation::Missing("KE"))?;
         let (suite, peer_spi) = self.proposal.chosen(proposals).ok_or(Violation::Proposal)?;
         let peer_spi = peer_spi.filter(|spi| *spi != 0).ok_or(Violation::Spi)?;
-        if suite.key_exchange != self.secret.group() || group != suite.key_exchange.id() {
+        if suite.key_exchange != self.secret.group() {
             return Err(Violation::KeyExchange);
         }
-        let shared = self.secret.agree(public).ok_or(Violation::KeyExchange)?;
-        Ok((suite, peer_spi, nonce, shared))
+        let shared = shared().ok_or(Violation::KeyExchange)?;
+        Ok(Agreement::new(suite, (self.spi, peer_spi), (&self.nonce, nonce), shared))
     }
 }
-
-/// The answer, the SA that it makes, and the lower one of the two nonces.
-type Made = (Chain, Box<IkeSa>, Vec<u8>);
-
-type Judged<'p> = (IkeSuite, u64, &'p [u8], zeroize::Zeroizing<Vec<u8>>);

@@ -145,7 +145,9 @@ def payloads(first: int, data: bytes) -> list[tuple[int, bytes]]:
 def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_bytes: int) -> None:
     """Follows one recorded handshake with both secrets known, checks both AUTHs, derives the ESP keys."""
     messages = [bytes.fromhex(line) for line in (VECTORS / f"transcript-{name}.txt").read_text().split()]
-    request, answer, *intermediate, auth_request, auth_answer = messages
+    # IKE_SA_INIT, perhaps IKE_INTERMEDIATE, IKE_AUTH; then CREATE_CHILD_SA and what follows from it.
+    course = next((at for at, m in enumerate(messages) if m[18] == 36), len(messages))
+    request, answer, *intermediate, auth_request, auth_answer = messages[:course]
     spis = answer[:16]
     init = [dict(payloads(m[16], m[28:])) for m in (request, answer)]
     secret_bytes = 32 if group == "x25519" else 64
@@ -165,15 +167,15 @@ def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_byt
     integrity = 0 if cipher == "gcm" else 48
     material = key_bytes + (4 if cipher == "gcm" else 0)
 
-    def keys_from(seed: bytes) -> list[bytes]:
-        keys = prf_plus(prf, seed, ni + nr + spis, 3 * size + 2 * integrity + 2 * material)
+    def keys_from(seed: bytes, nonces: bytes, spis: bytes) -> list[bytes]:
+        keys = prf_plus(prf, seed, nonces + spis, 3 * size + 2 * integrity + 2 * material)
         cut, at = [], 0
         for length in (size, integrity, integrity, material, material, size, size):
             cut.append(keys[at : at + length])
             at += length
         return cut
 
-    sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr = keys_from(hmac.new(ni + nr, shared, prf).digest())
+    sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr = keys_from(hmac.new(ni + nr, shared, prf).digest(), ni + nr, spis)
 
     def inside(message: bytes, key: bytes, integrity_key: bytes) -> tuple[int, bytes]:
         (first, _, length) = struct.unpack("!BBH", message[28:32])
@@ -205,7 +207,7 @@ def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_byt
         further = [int.from_bytes(stream(start, 8 + secret_bytes + 32, 64), "big") for start in (0x10, 0x80)]
         assert public == [pow(2, secret, P2048) for secret in further]
         more = pow(public[1], further[0], P2048).to_bytes(256, "big")
-        fresh = keys_from(hmac.new(sk_d, more + ni + nr, prf).digest())
+        fresh = keys_from(hmac.new(sk_d, more + ni + nr, prf).digest(), ni + nr, spis)
         sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr = fresh
         assert struct.unpack("!I", auth_request[20:24])[0] == 2
         signed_too = chunks + auth_request[20:24]
@@ -218,11 +220,34 @@ def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_byt
     assert inner_i[39] == bytes([2, 0, 0, 0]) + proof_i
     assert inner_r[39] == bytes([2, 0, 0, 0]) + proof_r
 
-    keymat = prf_plus(prf, sk_d, ni + nr, 2 * (esp_bytes + 4))
-    spi_i, spi_r = inner_i[33][8:12], inner_r[33][8:12]
-    fields = [spi_i, spi_r]
-    for half in (keymat[: esp_bytes + 4], keymat[esp_bytes + 4 :]):
-        fields += [half[:esp_bytes], half[esp_bytes:]]
+    def child_of(sk_d: bytes, nonces: bytes, offer: bytes, choice: bytes) -> list[bytes]:
+        keymat = prf_plus(prf, sk_d, nonces, 2 * (esp_bytes + 4))
+        halves = keymat[: esp_bytes + 4], keymat[esp_bytes + 4 :]
+        return [offer[8:12], choice[8:12]] + [part for half in halves for part in (half[:esp_bytes], half[esp_bytes:])]
+
+    fields = child_of(sk_d, ni + nr, inner_i[33], inner_r[33])
+    spi_i = fields[0]
+    if messages[course:]:
+        # RFC 7296 section 2.18 and RFC 9370 section 2.2.4: the IKE SA is rekeyed by X25519, and MODP in IKE_FOLLOWUP_KE.
+        ask, grant, more_ask, more_grant, delete, deleted, child_ask, child_grant, *_ = messages[course:]
+        assert [m[18] for m in (more_ask, more_grant, delete, deleted, child_ask)] == [44, 44, 37, 37, 36]
+        asked, granted = opened(ask, sk_ei, sk_ai), opened(grant, sk_er, sk_ar)
+        more_asked, more_granted = opened(more_ask, sk_ei, sk_ai), opened(more_grant, sk_er, sk_ar)
+        # ADDITIONAL_KEY_EXCHANGE, and the same link.
+        assert granted[41] == more_asked[41] and granted[41][:4] == struct.pack("!BBH", 0, 0, 16441)
+        assert 41 not in more_granted and opened(delete, sk_ei, sk_ai)[42] == bytes([1, 0, 0, 0])
+        secret = next(key for start in range(256) if (key := X25519PrivateKey.from_private_bytes(stream(start, 0, 32)))
+                      .public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) == asked[34][4:])
+        first = secret.exchange(X25519PublicKey.from_public_bytes(granted[34][4:]))
+        exponent = next(e for start in range(256) if pow(2, e := int.from_bytes(stream(start, 0, 64), "big"), P2048)
+                        == int.from_bytes(more_asked[34][4:], "big"))
+        second = pow(int.from_bytes(more_granted[34][4:], "big"), exponent, P2048).to_bytes(256, "big")
+        nonces, new_spis = asked[40] + granted[40], asked[33][8:16] + granted[33][8:16]
+        assert child_ask[:16] == new_spis and new_spis != spis
+        seed = hmac.new(sk_d, first + nonces + second, prf).digest()
+        sk_d, sk_ai, sk_ar, sk_ei, sk_er, _, _ = keys_from(seed, nonces, new_spis)
+        asked, granted = opened(child_ask, sk_ei, sk_ai), opened(child_grant, sk_er, sk_ar)
+        fields += child_of(sk_d, asked[40] + granted[40], asked[33], granted[33])
     (VECTORS / f"derived-{name}.txt").write_text("\n".join(f.hex() for f in fields) + "\n")
 
     # A second reader for our bytes: scapy has to find the payloads that are there.
