@@ -73,6 +73,8 @@ pub struct Plan {
     /// Of IKE SAs and of children, at the end with the smaller number and at the other one.
     lifetimes: [(Duration, Duration); 2],
     groups: (Vec<KeGroup>, Vec<KeGroup>),
+    /// What follows the first key exchange, of both ends (RFC 9370).
+    additional: Vec<Vec<KeGroup>>,
     /// The groups of rekeyed children, at the end with the smaller number and at the other one.
     secrecy: (Vec<KeGroup>, Vec<KeGroup>),
     cipher: IkeCipher,
@@ -112,6 +114,11 @@ impl Plan {
             0..3 => (vec![KeGroup::Ecp256, KeGroup::X25519], x25519()),
             3..5 => (vec![KeGroup::X25519, KeGroup::Ecp256], vec![KeGroup::Ecp256, KeGroup::X25519]),
             _ => (x25519(), x25519()),
+        };
+        let additional = match dice.below(100) {
+            0..10 => vec![vec![KeGroup::MlKem512]],
+            10..12 => vec![vec![KeGroup::MlKem512], vec![KeGroup::X448]],
+            _ => Vec::new(),
         };
         let secrecy = match dice.below(100) {
             0..50 => (Vec::new(), Vec::new()),
@@ -153,6 +160,7 @@ impl Plan {
                 std::array::from_fn(|_| (lifetime(dice), lifetime(dice)))
             },
             groups,
+            additional,
             secrecy,
             cipher: if dice.chance(150) { IkeCipher::Aes128Cbc } else { IkeCipher::Aes128Gcm16 },
             force_encapsulation: dice.chance(100),
@@ -218,7 +226,7 @@ impl Plan {
             startup: if starts { Startup::Initiate } else { Startup::Respond },
             ike: IkeProposal {
                 key_exchange: if first { self.groups.0.clone() } else { self.groups.1.clone() },
-                additional_key_exchange: Vec::new(),
+                additional_key_exchange: self.additional.clone(),
                 encryption: vec![self.cipher],
                 integrity: vec![Integrity::HmacSha256],
                 prf: vec![PrfAlgorithm::HmacSha256],

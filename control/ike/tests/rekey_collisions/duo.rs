@@ -97,6 +97,8 @@ impl Message {
             35 => "IKE_AUTH",
             36 => "CREATE_CHILD_SA",
             37 => "INFORMATIONAL",
+            43 => "IKE_INTERMEDIATE",
+            44 => "IKE_FOLLOWUP_KE",
             _ => "?",
         };
         format!("{exchange} {}", if self.payload[19] & 0x20 == 0 { "request" } else { "response" })
@@ -234,6 +236,17 @@ impl Duo {
         for (of, held) in Peer::BOTH.into_iter().zip(held) {
             self.node_mut(of).sent = held;
         }
+    }
+
+    /// Time passes for this end alone, as if the other one's timers were late; nothing is delivered.
+    pub fn wait_for(&mut self, of: Peer, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.node(of).endpoint.next_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.on(of, |e, ctx| e.handle_timeout(ctx));
+        }
+        self.now = end;
+        self.node_mut(of).sent.clear();
     }
 
     /// Whatever is still on its way arrives, and some time later there is one child and one IKE SA, the same at both ends.

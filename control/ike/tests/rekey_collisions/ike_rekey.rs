@@ -4,7 +4,7 @@ use bordergate_ike::*;
 
 use crate::duo::{Duo, Left, Peer, Right};
 use crate::pair::TUNNEL;
-use crate::{ASK, COLLISIONS, CONFIRM, GRANT, INFORM, ONE_SIDED};
+use crate::{ASK, COLLISIONS, CONFIRM, FOLLOW, FOLLOWED, GRANT, INFORM, ONE_SIDED};
 
 /// The child has moved to the IKE SA that this end began, and is what it was.
 fn assert_stays(duo: &mut Duo, of: Peer, before: [u8; 16]) {
@@ -61,6 +61,124 @@ fn regular() {
             duo.settle();
         }
     }
+}
+
+/// Another key exchange follows the first one, and one more after that (RFC 9370 §2.2.4).
+fn multi_ke() -> Duo {
+    Duo::configured(Left, |left, right| {
+        for end in [left, right] {
+            end.ike.additional_key_exchange = vec![vec![KeGroup::Ecp256], vec![KeGroup::Ecp384]];
+        }
+    })
+}
+
+#[test]
+fn regular_multi_ke() {
+    for of in Peer::BOTH {
+        let other = of.other();
+        let mut duo = multi_ke();
+        let suite = duo.node(of).endpoint.status(TUNNEL).and_then(|s| s.ike).unwrap();
+        let (_, before) = duo.ike_sa();
+        duo.rekey_ike(of, 0);
+        duo.pass(of, ASK);
+        duo.pass(other, GRANT);
+        for _ in 0..2 {
+            duo.pass(of, FOLLOW);
+            duo.pass(other, FOLLOWED);
+        }
+        duo.pass(of, INFORM);
+        duo.pass(other, CONFIRM);
+        duo.settle();
+        assert_stays(&mut duo, of, before);
+        assert_eq!(duo.node(of).endpoint.status(TUNNEL).and_then(|s| s.ike), Some(suite), "the suite is the same");
+        assert_eq!(duo.node(other).endpoint.status(TUNNEL).and_then(|s| s.ike), Some(suite));
+    }
+}
+
+/// Whatever comes first of what both ends exchange, the one with the lowest nonce goes.
+#[test]
+fn collision_multi_ke() {
+    for (nonces, stays) in COLLISIONS {
+        for first in Peer::BOTH {
+            for rounds in 0..=3 {
+                let second = first.other();
+                let mut duo = multi_ke();
+                let (_, before) = duo.ike_sa();
+                collide(&mut duo, nonces);
+                // So far one of them gets ahead of the other.
+                let behind = duo.hold(first, GRANT);
+                for round in 0..rounds {
+                    duo.pass(second, if round == 0 { GRANT } else { FOLLOWED });
+                    duo.pass(first, if round < 2 { FOLLOW } else { INFORM });
+                }
+                duo.deliver(behind);
+                duo.settle();
+                assert_stays(&mut duo, stays, before);
+            }
+        }
+    }
+}
+
+/// The other end does not know of a collision: left's request comes when right's has got so far.
+#[test]
+fn collision_delayed_request_multi_ke() {
+    for nonces in ONE_SIDED {
+        for rounds in 0..=2 {
+            let mut duo = multi_ke();
+            let (_, before) = duo.ike_sa();
+            let delayed = miss(&mut duo, nonces);
+            for _ in 0..rounds {
+                duo.pass(Right, FOLLOW);
+                duo.pass(Left, FOLLOWED);
+            }
+            duo.deliver(delayed);
+            duo.settle();
+            let (_, after) = duo.ike_sa();
+            assert_ne!(after, before);
+        }
+    }
+}
+
+/// The end that asked goes no further: what it asked for is forgotten, and it may ask again.
+#[test]
+fn dropped_multi_ke() {
+    for of in Peer::BOTH {
+        let other = of.other();
+        let mut duo = multi_ke();
+        duo.strict = false;
+        duo.rekey_ike(of, 0);
+        duo.pass(of, ASK);
+        duo.pass(other, GRANT);
+        let late = duo.hold(of, FOLLOW);
+        // The other end would replace its child meanwhile, and waits.
+        duo.on(other, |e, ctx| e.rekey_children(TUNNEL, ctx));
+        duo.assert_silent(other);
+        duo.on(of, |e, ctx| e.terminate(TUNNEL, DownReason::AdminDown, ctx));
+        duo.run(2);
+        duo.deliver(late);
+        duo.run(2);
+        for end in Peer::BOTH {
+            assert!(duo.node(end).installed.is_empty(), "{end:?}");
+        }
+        duo.assert_comes_back(of);
+    }
+}
+
+/// A request that repeats no link that is known is told so, and nothing comes of it.
+#[test]
+fn forgotten_multi_ke() {
+    let mut duo = multi_ke();
+    let (_, before) = duo.ike_sa();
+    duo.rekey_ike(Left, 0);
+    duo.pass(Left, ASK);
+    duo.pass(Right, GRANT);
+    let follow = duo.hold(Left, FOLLOW);
+    // Right has given up on left before the request comes.
+    duo.wait_for(Right, std::time::Duration::from_secs(31));
+    duo.deliver(follow);
+    duo.pass(Right, FOLLOWED);
+    duo.settle();
+    assert_stays(&mut duo, Left, before);
 }
 
 #[test]
