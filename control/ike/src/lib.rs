@@ -13,7 +13,7 @@
 //! The machine has no clock, no socket and no random source. Given the same calls it does the same things.
 //!
 //! # What is not here yet
-//! EAP, IKE_FOLLOWUP_KE (RFC 9370 §2.2.4: additional key exchanges are not made again in a rekey), child SAs per
+//! EAP, additional key exchanges for child SAs (RFC 9370; their keys come from an IKE SA that has them), child SAs per
 //! core (RFC 9611), and windows of more than one request.
 
 #![forbid(unsafe_code)]

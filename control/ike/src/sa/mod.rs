@@ -396,7 +396,7 @@ impl IkeSa {
                 self.liveness_due(config),
                 self.keepalive_due(),
                 self.children_deadline(),
-                self.request.is_none().then(tasks).flatten(),
+                (self.request.is_none() && self.pending.is_none()).then(tasks).flatten(),
                 self.pending.as_ref().map(|pending| pending.until),
             ]
         } else {
