@@ -87,6 +87,7 @@ impl End {
             },
             local_selectors: vec![self.selector()?],
             remote_selectors: vec![self.other().selector()?],
+            resources: 1,
             force_encapsulation: false,
             mobike: false,
             redirects: Vec::new(),

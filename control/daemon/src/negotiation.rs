@@ -53,6 +53,7 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         redirects: Vec::new(),
         liveness: tunnel.ike.liveness.interval(),
         ike_lifetime: tunnel.ike.lifetime.duration(),
+        resources: 1,
         child_lifetime: tunnel.esp.lifetime.duration(),
         retry: Retry::default(),
     })

@@ -239,6 +239,7 @@ impl Plan {
             },
             local_selectors: behind(node),
             remote_selectors: behind(peer),
+            resources: 1,
             force_encapsulation: self.force_encapsulation && first,
             mobike: false,
             redirects: Vec::new(),

@@ -39,6 +39,9 @@ pub struct ChildSa {
     pub local_selectors: Vec<TrafficSelector>,
     /// What may come out of the peer's network.
     pub remote_selectors: Vec<TrafficSelector>,
+    /// Of the children with the same selectors: 0 for the one that all cores may use, another number for one that was
+    /// made for a core (RFC 9611). A child that takes another's place has its number.
+    pub resource: u16,
     /// How long it may be used. The machine removes it by itself when the time is over.
     pub lifetime: Duration,
 }

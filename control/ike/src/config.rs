@@ -13,6 +13,8 @@ use crate::selector::TrafficSelector;
 
 /// The most selectors one side of a tunnel may have.
 pub const MAX_SELECTORS: usize = 32;
+/// The most child SAs with the same selectors, whoever asks for them.
+pub const MAX_RESOURCES: u16 = 16;
 
 /// A tunnel's dense index, chosen by the caller and echoed in every [`crate::Action`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +53,9 @@ pub struct TunnelConfig {
     pub local_selectors: Vec<TrafficSelector>,
     /// What lies behind the peer; at most [`MAX_SELECTORS`].
     pub remote_selectors: Vec<TrafficSelector>,
+    /// How many child SAs with the same selectors are wanted, so that each core has one of its own (RFC 9611): 1 to
+    /// [`MAX_RESOURCES`]. The end that begins asks for them; the other one takes what it is asked for.
+    pub resources: u16,
     /// Pretend to be behind a NAT, so that ESP goes over UDP (RFC 3948).
     pub force_encapsulation: bool,
     /// Let a peer that has begun move its SAs to other addresses than `remote` (RFC 4555).
@@ -92,6 +97,9 @@ impl TunnelConfig {
         }
         if self.local_selectors.len() > MAX_SELECTORS || self.remote_selectors.len() > MAX_SELECTORS {
             return Err(ConfigError::TooManySelectors);
+        }
+        if !(1..=MAX_RESOURCES).contains(&self.resources) {
+            return Err(ConfigError::Resources(self.resources));
         }
         if let Authentication::Certificate { local, .. } = &self.authentication
             && !local.is_of(&self.local_id)
@@ -215,6 +223,9 @@ pub enum ConfigError {
     /// A list or the key is empty.
     #[error("{0} must not be empty")]
     Empty(&'static str),
+    /// None, or more than [`MAX_RESOURCES`].
+    #[error("{0} child SAs with the same selectors; allowed: 1 to {MAX_RESOURCES}")]
+    Resources(u16),
     /// More than [`MAX_SELECTORS`] on one side.
     #[error("at most 32 traffic selectors on each side")]
     TooManySelectors,

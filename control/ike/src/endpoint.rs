@@ -564,7 +564,8 @@ impl Endpoint {
             });
             return;
         }
-        let replaced = known.current.and_then(|old| self.sas.get(&old)).and_then(IkeSa::sending);
+        let old_sa = known.current.and_then(|old| self.sas.get_mut(&old)).filter(|_| child.is_some());
+        let replaced = old_sa.map_or_else(Vec::new, IkeSa::stop_sending);
         known.current = Some(spi);
         let attempt = known.attempt;
         sa.child_installed();
@@ -574,11 +575,11 @@ impl Endpoint {
         self.actions.extend(child.map(Action::InstallChild));
         self.actions.extend(out);
         // After our answer, so that the peer is ready for what follows it.
-        self.actions.extend(inbound_spi.map(|inbound_spi| Action::UseChild {
-            tunnel,
-            inbound_spi,
-            instead_of: replaced,
-        }));
+        if let Some(inbound_spi) = inbound_spi {
+            let mut replaced = replaced.into_iter();
+            let each = std::iter::once(replaced.next()).chain(replaced.map(Some));
+            self.actions.extend(each.map(|instead_of| Action::UseChild { tunnel, inbound_spi, instead_of }));
+        }
         self.note_child(tunnel, now);
         if let Some(attempt) = attempt.filter(|a| self.sas.get(a).is_some_and(IkeSa::is_opening)) {
             // The peer has not seen ours being accepted, so giving it up cannot confuse it.
@@ -607,6 +608,10 @@ impl Endpoint {
             }),
             None => {}
         }
+        self.with_sa(spi, ctx, |sa, env| {
+            sa.pursue(env);
+            Verdict::Continue
+        });
     }
 
     /// An SA is over: if it was the one in use the tunnel is down, and is tried again.

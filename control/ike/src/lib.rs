@@ -13,8 +13,8 @@
 //! The machine has no clock, no socket and no random source. Given the same calls it does the same things.
 //!
 //! # What is not here yet
-//! EAP, additional key exchanges for child SAs (RFC 9370; their keys come from an IKE SA that has them), child SAs per
-//! core (RFC 9611), and windows of more than one request.
+//! EAP, additional key exchanges for child SAs (RFC 9370; their keys come from an IKE SA that has them), and windows of
+//! more than one request.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
@@ -57,7 +57,9 @@ pub use authentication::{
     RsaPadding, Trust, TrustError,
 };
 pub use child::{ChildSa, EspKey, SpiAllocator, UdpEncapsulation};
-pub use config::{Admin, ConfigError, EspProposal, IkeProposal, MAX_SELECTORS, Retry, Startup, TunnelConfig, TunnelId};
+pub use config::{
+    Admin, ConfigError, EspProposal, IkeProposal, MAX_RESOURCES, MAX_SELECTORS, Retry, Startup, TunnelConfig, TunnelId,
+};
 pub use distinguished_name::DistinguishedName;
 pub use endpoint::{Context, Endpoint};
 pub use identity::Identity;

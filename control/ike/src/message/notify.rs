@@ -46,6 +46,7 @@ pub(crate) mod kind {
     pub(crate) const TEMPORARY_FAILURE: u16 = 43;
     pub(crate) const CHILD_SA_NOT_FOUND: u16 = 44;
     pub(crate) const STATE_NOT_FOUND: u16 = 47;
+    pub(crate) const TS_MAX_QUEUE: u16 = 48;
     pub(crate) const REKEY_SA: u16 = 16393;
     pub(crate) const INITIAL_CONTACT: u16 = 16384;
     pub(crate) const NAT_DETECTION_SOURCE_IP: u16 = 16388;
@@ -69,6 +70,7 @@ pub(crate) mod kind {
     pub(crate) const ADDITIONAL_KEY_EXCHANGE: u16 = 16441;
     /// RFC 7427 §4.
     pub(crate) const SIGNATURE_HASH_ALGORITHMS: u16 = 16431;
+    pub(crate) const SA_RESOURCE_INFO: u16 = 16444;
 }
 
 /// A notify message type as IANA's registry of IKEv2 parameters names it.
@@ -97,7 +99,7 @@ pub(crate) fn name(kind: u16) -> &'static str {
         45 => "INVALID_GROUP_ID",
         46 => "AUTHORIZATION_FAILED",
         kind::STATE_NOT_FOUND => "STATE_NOT_FOUND",
-        48 => "TS_MAX_QUEUE",
+        kind::TS_MAX_QUEUE => "TS_MAX_QUEUE",
         kind::INITIAL_CONTACT => "INITIAL_CONTACT",
         16385 => "SET_WINDOW_SIZE",
         16386 => "ADDITIONAL_TS_POSSIBLE",
@@ -158,7 +160,7 @@ pub(crate) fn name(kind: u16) -> &'static str {
         16441 => "ADDITIONAL_KEY_EXCHANGE",
         16442 => "USE_AGGFRAG",
         16443 => "SUPPORTED_AUTH_METHODS",
-        16444 => "SA_RESOURCE_INFO",
+        kind::SA_RESOURCE_INFO => "SA_RESOURCE_INFO",
         _ => "not known here",
     }
 }

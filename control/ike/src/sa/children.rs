@@ -17,8 +17,13 @@ pub(super) struct Agreed {
     /// The peer's SPI.
     pub(super) outbound_spi: u32,
     /// What lies behind us, what lies behind the peer.
-    pub(super) selectors: (Vec<TrafficSelector>, Vec<TrafficSelector>),
+    pub(super) selectors: Selectors,
+    /// As [`ChildSa::resource`] has it.
+    pub(super) resource: u16,
 }
+
+/// Of both sides of a child: ours, the peer's.
+pub(super) type Selectors = (Vec<TrafficSelector>, Vec<TrafficSelector>);
 
 /// A child SA, as far as its IKE SA needs it.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(crate) struct Child {
     pub(super) state: ChildState,
     /// The dataplane has it.
     pub(super) installed: bool,
+    /// The dataplane sends on it.
+    sends: bool,
     /// When to begin its replacement.
     rekey_at: Option<Instant>,
     /// When it may not be used any longer.
@@ -58,6 +65,7 @@ pub(crate) struct Estate {
     children: Vec<Child>,
     tasks: VecDeque<Task>,
     sending: Option<u32>,
+    asks_for_resources: bool,
     peer: PeerAuthentication,
 }
 
@@ -77,6 +85,8 @@ pub(super) enum Wanted {
     DeleteChild(u32),
     /// One more child, for selectors that none has.
     CreateChild,
+    /// One more child with the selectors of another (RFC 9611).
+    CreateResource,
     /// That the peer knows our token.
     TellToken,
     /// That the peer shows that it is where it says it is.
@@ -123,6 +133,7 @@ impl IkeSa {
             encapsulation,
             local_selectors: agreed.selectors.0.clone(),
             remote_selectors: agreed.selectors.1.clone(),
+            resource: agreed.resource,
             lifetime,
         };
         let child = Child {
@@ -131,6 +142,7 @@ impl IkeSa {
             encapsulation,
             state: ChildState::Live,
             installed: false,
+            sends: false,
             rekey_at: Some(env.ctx.now + env.rekey_after(lifetime)),
             expires: env.ctx.now + lifetime,
             use_at: None,
@@ -141,8 +153,11 @@ impl IkeSa {
     /// Sends on this child from now on, and on `instead_of` no longer.
     pub(super) fn use_child(&mut self, inbound_spi: u32, instead_of: Option<u32>, env: &mut Env<'_, '_>) {
         let Some(child) = self.child_mut(inbound_spi) else { return };
-        child.use_at = None;
+        (child.use_at, child.sends) = (None, true);
         self.sending = Some(inbound_spi);
+        if let Some(old) = instead_of.and_then(|old| self.child_mut(old)) {
+            old.sends = false;
+        }
         env.out.push(Action::UseChild { tunnel: self.tunnel, inbound_spi, instead_of });
     }
 
@@ -186,7 +201,10 @@ impl IkeSa {
         let Some(child) = self.child_mut(inbound_spi) else { return };
         child.state = ChildState::Lingering { until };
         child.use_at = None;
-        self.send_on_another(inbound_spi, env);
+        if std::mem::take(&mut child.sends) {
+            let selectors = child.agreed.selectors.clone();
+            self.send_on_another(inbound_spi, &selectors, env);
+        }
     }
 
     /// Takes a child out at once.
@@ -198,7 +216,9 @@ impl IkeSa {
         } else {
             env.ctx.spis.release(self.tunnel, inbound_spi);
         }
-        self.send_on_another(inbound_spi, env);
+        if child.sends {
+            self.send_on_another(inbound_spi, &child.agreed.selectors, env);
+        }
     }
 
     /// Ends all children; an SPI that was set aside for one goes back.
@@ -208,6 +228,8 @@ impl IkeSa {
         }
         self.sending = None;
         self.tasks.clear();
+        // None is to take over from another.
+        self.children.iter_mut().for_each(|child| child.sends = false);
         for inbound_spi in self.children.iter().map(|child| child.inbound_spi).collect::<Vec<_>>() {
             self.remove_child(inbound_spi, env);
         }
@@ -216,7 +238,7 @@ impl IkeSa {
     /// The endpoint has had the first child installed.
     pub(crate) fn child_installed(&mut self) {
         for child in &mut self.children {
-            child.installed = true;
+            (child.installed, child.sends) = (true, true);
             self.sending = Some(child.inbound_spi);
         }
     }
@@ -227,6 +249,7 @@ impl IkeSa {
             children: std::mem::take(&mut self.children),
             tasks: std::mem::take(&mut self.tasks),
             sending: self.sending.take(),
+            asks_for_resources: self.asks_for_resources,
             peer: self.peer.clone(),
         }
     }
@@ -238,6 +261,7 @@ impl IkeSa {
         self.children.extend(estate.children);
         self.tasks.extend(estate.tasks.into_iter().filter(|task| task.what != Wanted::RekeyIke));
         self.sending = estate.sending;
+        self.asks_for_resources = estate.asks_for_resources;
         self.peer = estate.peer;
     }
 
@@ -347,16 +371,29 @@ impl IkeSa {
         self.children.iter().find(|child| child.state == replaced).map(|child| child.inbound_spi)
     }
 
-    /// The child we sent on is gone: another one that is live takes over.
-    fn send_on_another(&mut self, gone: u32, env: &mut Env<'_, '_>) {
-        if self.sending != Some(gone) {
-            return;
-        }
-        self.sending = None;
+    /// A child we sent on is gone: another one that is live takes over, best one with the same selectors.
+    fn send_on_another(&mut self, gone: u32, selectors: &Selectors, env: &mut Env<'_, '_>) {
+        let was_first = self.sending.take_if(|spi| *spi == gone).is_some();
         let live = |child: &&Child| child.state == ChildState::Live && child.installed;
-        if let Some(inbound_spi) = self.children.iter().rev().find(live).map(|child| child.inbound_spi) {
+        let same = |child: &&Child| live(child) && child.agreed.selectors == *selectors;
+        let others = || self.children.iter().rev();
+        let other = others().find(same).or_else(|| others().find(live).filter(|_| was_first));
+        if let Some(inbound_spi) = other.map(|child| child.inbound_spi) {
             self.use_child(inbound_spi, Some(gone), env);
         }
+    }
+
+    /// The child of another IKE SA is sent on from now on: gives those in whose place it stands.
+    pub(crate) fn stop_sending(&mut self) -> Vec<u32> {
+        let Some(selectors) = self.sending_child().map(|first| first.agreed.selectors.clone()) else {
+            return Vec::new();
+        };
+        let alike = self.children.iter_mut().filter(|child| child.sends && child.agreed.selectors == selectors);
+        let stop = |child: &mut Child| {
+            child.sends = false;
+            child.inbound_spi
+        };
+        alike.map(stop).collect()
     }
 
     fn spis_where(&self, holds: impl Fn(&Child) -> bool) -> Vec<u32> {
@@ -376,7 +413,7 @@ impl Child {
 }
 
 /// The most children of one IKE SA, with those that linger: a peer that asks for more has no use for them.
-pub(super) const MAX_CHILDREN: usize = 32;
+pub(super) const MAX_CHILDREN: usize = 64;
 /// How long a deleted child receives what was on its way.
 const LINGER: Duration = Duration::from_secs(5);
 /// How long the peer is given to show that it has our answer. It repeats its request until it does.

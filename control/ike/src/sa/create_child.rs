@@ -1,6 +1,6 @@
 //! CREATE_CHILD_SA for child SAs: a further one, or one in another's place (RFC 7296 §1.3.1, §1.3.3, §2.8.1, §2.25.1).
 
-use super::children::{Agreed, ChildState, MAX_CHILDREN, REDUNDANT, Wanted};
+use super::children::{Agreed, ChildState, MAX_CHILDREN, REDUNDANT, Selectors, Wanted};
 use super::exchange::Purpose;
 use super::initiator::violation;
 use super::{Env, IkeSa, Path, Verdict};
@@ -19,7 +19,9 @@ pub(super) struct ChildCreation {
     /// The inbound SPI of the child that the new one takes the place of.
     pub(super) replaces: Option<u32>,
     pub(super) inbound_spi: u32,
-    selectors: (Vec<TrafficSelector>, Vec<TrafficSelector>),
+    selectors: Selectors,
+    /// Of the children with the same selectors, as [`crate::ChildSa::resource`] has it.
+    resource: u16,
     proposal: EspProposal,
     nonce: Vec<u8>,
     secret: Option<KeSecret>,
@@ -74,8 +76,8 @@ impl IkeSa {
     pub(super) fn begin_child_rekey(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
         let Some(child) = self.child(inbound_spi).filter(|child| child.state == ChildState::Live) else { return };
         // RFC 7296 §2.9.2: not narrower than before. The suite stays what it was.
-        let (suite, selectors) = (child.suite(), child.agreed.selectors.clone());
-        self.begin_creation(Some(inbound_spi), env.config.esp.only(suite), selectors, env);
+        let (suite, selectors, resource) = (child.suite(), child.agreed.selectors.clone(), child.agreed.resource);
+        self.begin_creation(Some(inbound_spi), env.config.esp.only(suite), selectors, resource, env);
     }
 
     /// Asks for a child with selectors that none has yet.
@@ -83,14 +85,15 @@ impl IkeSa {
         let Some(selectors) = self.first_selectors(env.config).or_else(|| self.missing_selectors(env.config)) else {
             return;
         };
-        self.begin_creation(None, env.config.esp.clone(), selectors, env);
+        self.begin_creation(None, env.config.esp.clone(), selectors, 0, env);
     }
 
-    fn begin_creation(
+    pub(super) fn begin_creation(
         &mut self,
         replaces: Option<u32>,
         proposal: EspProposal,
-        selectors: (Vec<TrafficSelector>, Vec<TrafficSelector>),
+        selectors: Selectors,
+        resource: u16,
         env: &mut Env<'_, '_>,
     ) {
         let Some(inbound_spi) = env.ctx.spis.allocate(self.tunnel) else {
@@ -105,7 +108,7 @@ impl IkeSa {
         let secret = group.map(|group| KeSecret::generate(group, env.ctx.rng));
         let tried = group.into_iter().collect();
         self.send_creation(
-            ChildCreation { replaces, inbound_spi, selectors, proposal, nonce, secret, tried, rival: None },
+            ChildCreation { replaces, inbound_spi, selectors, resource, proposal, nonce, secret, tried, rival: None },
             env,
         );
     }
@@ -115,6 +118,9 @@ impl IkeSa {
         if let Some(old) = creation.replaces {
             // RFC 7296 §1.3.3: the SPI that we receive with.
             chain.push_notify_about(protocol::ESP, &old.to_be_bytes(), notify_kind::REKEY_SA, &[]);
+        } else if creation.resource > 0 {
+            // Which of our cores it is for is nothing to the peer.
+            chain.push_notify(notify_kind::SA_RESOURCE_INFO, &[]);
         }
         chain.push_proposals(&creation.proposal.offer(creation.inbound_spi, true));
         chain.push(kind::NONCE, &creation.nonce);
@@ -176,6 +182,8 @@ impl IkeSa {
             self.want_child_deleted(ours);
             return Verdict::Continue;
         }
+        // Of others than were asked for there would never be enough.
+        self.asks_for_resources &= creation.resource == 0 || agreed.selectors == creation.selectors;
         self.install_child(ours, agreed, (from_peer, to_peer), env);
         // The peer may have deleted it already.
         if let Some(rival) = creation.rival.as_ref().and_then(|rival| self.child_mut(rival.inbound_spi))
@@ -190,8 +198,8 @@ impl IkeSa {
         {
             self.want_child_deleted(old);
         }
-        if self.missing_selectors(env.config).is_some() && creation.replaces.is_none() {
-            self.want(Wanted::CreateChild, None);
+        if creation.replaces.is_none() {
+            self.want_more_children(env.config);
         }
         Verdict::Continue
     }
@@ -202,6 +210,13 @@ impl IkeSa {
         let Some(old) = creation.replaces else {
             if self.has_children() {
                 // The peer has enough of them; those there are go on.
+                match (creation.resource, notify) {
+                    (0, _) => self.want_resource(env.config),
+                    (_, notify_kind::TEMPORARY_FAILURE) => {
+                        self.want(Wanted::CreateResource, Some(env.ctx.now + env.retry_after()));
+                    }
+                    (_, _) => self.asks_for_resources = false,
+                }
                 return Verdict::Continue;
             }
             self.delete(env);
@@ -221,10 +236,11 @@ impl IkeSa {
             notify_kind::TEMPORARY_FAILURE | notify_kind::CHILD_SA_NOT_FOUND => {
                 self.remove_child(old, env);
                 if self.has_children() {
+                    self.want_resource(env.config);
                     return Verdict::Continue;
                 }
                 // RFC 7296 §2.25: then it is to be made from scratch.
-                self.begin_creation(None, env.config.esp.clone(), creation.selectors.clone(), env);
+                self.begin_creation(None, env.config.esp.clone(), creation.selectors.clone(), creation.resource, env);
                 Verdict::Continue
             }
             // A peer that does not rekey: NO_ADDITIONAL_SAS, or that no longer accepts what it did.
@@ -321,6 +337,14 @@ impl IkeSa {
         if outbound_spi < 256 {
             return Err(syntax);
         }
+        let for_resource = payloads.notify(notify_kind::SA_RESOURCE_INFO).is_some();
+        let resource = match replaced.and_then(|old| self.child(old)) {
+            Some(old) => old.agreed.resource,
+            None if for_resource => {
+                self.resource_for_peer(&selectors).ok_or((notify_kind::TS_MAX_QUEUE, Vec::new()))?
+            }
+            None => 0,
+        };
         let exchanged = match (suite.key_exchange, payloads.key_exchange) {
             (None, _) => None,
             // RFC 7296 §1.3: name the group we want instead.
@@ -340,6 +364,9 @@ impl IkeSa {
             return Err(syntax);
         };
         let mut chain = Chain::new();
+        if for_resource {
+            chain.push_notify(notify_kind::SA_RESOURCE_INFO, &[]);
+        }
         chain.push_proposals(&[EspProposal::answer(number, suite, inbound_spi)]);
         chain.push(kind::NONCE, &ours);
         if let Some((group, (public, _))) = &exchanged {
@@ -348,7 +375,7 @@ impl IkeSa {
         // TSi is the initiator's side, which is the peer's.
         chain.push(kind::TS_I, &selectors_body(&selectors.1));
         chain.push(kind::TS_R, &selectors_body(&selectors.0));
-        let agreed = Agreed { suite, outbound_spi, selectors };
+        let agreed = Agreed { suite, outbound_spi, selectors, resource };
         self.install_child(inbound_spi, agreed, (from_peer, to_peer), env);
         Ok((chain, inbound_spi, theirs.min(&ours).to_vec()))
     }
@@ -407,7 +434,7 @@ impl ChildCreation {
             }
         };
         let selectors = accepted_selectors(payloads, &self.selectors)?;
-        Ok((Agreed { suite, outbound_spi, selectors }, nonce, shared))
+        Ok((Agreed { suite, outbound_spi, selectors, resource: self.resource }, nonce, shared))
     }
 }
 

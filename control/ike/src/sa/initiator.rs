@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use super::authentication::{PeerAuthentication, Refusal, Tell, announce, our_identity, refused};
-use super::children::{Agreed, Wanted};
+use super::children::Agreed;
 use super::create_child::accepted_selectors;
 use super::exchange::{Opened, Purpose};
 use super::fragmentation::Reassembly;
@@ -100,6 +100,7 @@ impl IkeSa {
             reserved: None,
             children: Vec::new(),
             sending: None,
+            asks_for_resources: false,
             tasks: VecDeque::new(),
             replaced: false,
             spare: false,
@@ -349,9 +350,8 @@ impl IkeSa {
             Ok(agreed) => {
                 self.follow(path, env);
                 let child = self.establish(agreed, env);
-                if self.missing_selectors(env.config).is_some() {
-                    self.want(Wanted::CreateChild, None);
-                }
+                self.asks_for_resources = true;
+                self.want_more_children(env.config);
                 Verdict::Established { child: Some(child), initial_contact: false }
             }
             Err(refusal) => {
@@ -408,7 +408,7 @@ impl IkeSa {
         }
         let proposed = (config.local_selectors.clone(), config.remote_selectors.clone());
         let selectors = accepted_selectors(payloads, &proposed).map_err(broken)?;
-        Ok(Agreed { suite, outbound_spi, selectors })
+        Ok(Agreed { suite, outbound_spi, selectors, resource: 0 })
     }
 
     /// Both ends are authenticated and agree on the child.

@@ -19,6 +19,7 @@ mod ppk;
 mod reauthentication;
 mod redirect;
 mod rekey;
+mod resources;
 mod responder;
 #[cfg(test)]
 mod tests;
@@ -89,6 +90,8 @@ pub(crate) struct IkeSa {
     children: Vec<Child>,
     /// The inbound SPI of the child we send on.
     sending: Option<u32>,
+    /// We began, and the peer has not refused one more child with the same selectors (RFC 9611).
+    asks_for_resources: bool,
     /// What to ask the peer for when the window is open.
     tasks: VecDeque<Task>,
     /// The peer has another SA in this one's place, and deletes this one.
@@ -349,6 +352,7 @@ impl IkeSa {
                 Some(Wanted::RekeyIke) => self.begin_ike_rekey(env),
                 Some(Wanted::RekeyChild(inbound_spi)) => self.begin_child_rekey(inbound_spi, env),
                 Some(Wanted::CreateChild) => self.begin_further_child(env),
+                Some(Wanted::CreateResource) => self.begin_resource(env),
                 Some(Wanted::TellToken) => self.send_token(env),
                 Some(Wanted::CheckPath) => self.check_path(env),
                 Some(Wanted::SendAway) => self.send_away(env),

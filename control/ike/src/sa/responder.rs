@@ -275,7 +275,7 @@ fn judge_init<'a>(payloads: &Payloads<'a>, config: &TunnelConfig) -> Result<Judg
 fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<(u8, Agreed), (u16, DownReason)> {
     let (suite, number, outbound_spi) = agree_suite(payloads, config)?;
     let selectors = agree_selectors(payloads, config)?;
-    Ok((number, Agreed { suite, outbound_spi, selectors }))
+    Ok((number, Agreed { suite, outbound_spi, selectors, resource: 0 }))
 }
 
 fn syntax(violation: Violation) -> Accepted {

@@ -5,6 +5,7 @@ mod childless;
 mod gateway;
 mod moving;
 mod reauthentication;
+mod resources;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -30,15 +31,17 @@ const NOON: u64 = 1_767_225_600;
 const A: &str = "192.0.2.1";
 const B: &str = "198.51.100.2";
 
-struct OneSpi(u32);
+/// The next one; A's are odd, B's even.
+struct Spis(u32);
 
-impl SpiAllocator for OneSpi {
+impl SpiAllocator for Spis {
     fn allocate(&mut self, _: TunnelId) -> Option<u32> {
-        Some(self.0)
+        self.0 += 2;
+        Some(self.0 - 2)
     }
 
     fn release(&mut self, _: TunnelId, spi: u32) {
-        assert_eq!(spi, self.0);
+        assert!(spi < self.0);
     }
 }
 
@@ -47,7 +50,7 @@ struct End {
     counters: TunnelCounters,
     trace: Trace,
     rng: ChaCha8Rng,
-    spis: OneSpi,
+    spis: Spis,
     sa: Option<Box<IkeSa>>,
     path: Path,
 }
@@ -79,6 +82,7 @@ impl End {
             },
             local_selectors: vec![TrafficSelector::ANY_IPV4],
             remote_selectors: vec![TrafficSelector::ANY_IPV4],
+            resources: 1,
             force_encapsulation: false,
             mobike: true,
             redirects: Vec::new(),
@@ -93,7 +97,7 @@ impl End {
             counters: TunnelCounters::default(),
             trace: Trace::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),
-            spis: OneSpi(0x1000 + seed as u32),
+            spis: Spis(0x1000 + seed as u32),
             sa: None,
             path: Path { local: at(local), remote: at(remote) },
         }

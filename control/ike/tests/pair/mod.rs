@@ -53,6 +53,7 @@ pub fn config(local: &str, remote: &str, startup: Startup) -> TunnelConfig {
         },
         local_selectors: vec![behind(local)],
         remote_selectors: vec![behind(remote)],
+        resources: 1,
         force_encapsulation: false,
         mobike: false,
         redirects: Vec::new(),
@@ -95,6 +96,8 @@ pub struct Side {
     pub installed: BTreeMap<u32, ChildSa>,
     /// The inbound SPI of the child that sends.
     pub sending: Option<u32>,
+    /// All children that send, by inbound SPI, in the order in which they began to.
+    pub senders: Vec<u32>,
     /// Everything but transmissions, in order.
     pub events: Vec<Action>,
     /// Every datagram sent, without the marker.
@@ -109,6 +112,7 @@ impl Side {
             spis: Spis::default(),
             installed: BTreeMap::new(),
             sending: None,
+            senders: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
         }
@@ -162,13 +166,16 @@ impl Side {
                     assert!(self.spis.live.contains(&child.inbound_spi));
                     assert!(self.installed.insert(child.inbound_spi, (**child).clone()).is_none());
                 }
-                Action::UseChild { inbound_spi, .. } => {
+                Action::UseChild { inbound_spi, instead_of, .. } => {
                     assert!(self.installed.contains_key(inbound_spi), "sends on what is not installed");
                     self.sending = Some(*inbound_spi);
+                    self.senders.retain(|spi| spi != inbound_spi && Some(*spi) != *instead_of);
+                    self.senders.push(*inbound_spi);
                 }
                 Action::RemoveChild { inbound_spi, .. } => {
                     assert!(self.installed.remove(inbound_spi).is_some(), "removed twice");
                     self.sending.take_if(|spi| spi == inbound_spi);
+                    self.senders.retain(|spi| spi != inbound_spi);
                     assert!(self.spis.live.remove(inbound_spi));
                 }
                 Action::MoveChild { inbound_spi, local, remote, encapsulation, .. } => {

@@ -44,7 +44,7 @@ fn the_tunnel_is_up_when_the_peers_child_comes() {
     assert_eq!(gateway.status().state, TunnelState::Up);
     assert_eq!(gateway.status().counters.established, 1);
     let Action::InstallChild(child) = &actions[0] else { panic!("{actions:?}") };
-    assert_eq!(child.outbound_spi, 0x1001);
+    assert_eq!(child.outbound_spi, 0x1003);
     assert_eq!(child.local_selectors, [TrafficSelector::ANY_IPV4]);
     // Its end is the tunnel's, as with any other.
     let mut chain = Chain::new();
