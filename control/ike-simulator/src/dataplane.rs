@@ -13,7 +13,7 @@ use rand_chacha::rand_core::Rng;
 pub(crate) struct Children {
     /// All receive.
     installed: Vec<Installed>,
-    /// Those that send, by inbound SPI; the last one is what packets of the tunnel's first selectors take.
+    /// Those that send, by inbound SPI, oldest first.
     sending: Vec<u32>,
 }
 
@@ -59,10 +59,17 @@ impl Children {
         self.installed.iter().any(|i| i.child.inbound_spi == inbound_spi)
     }
 
-    /// The child that sends.
-    pub(crate) fn sending(&self) -> Option<&ChildSa> {
-        let inbound_spi = *self.sending.last()?;
-        self.iter().map(|i| &i.child).find(|c| c.inbound_spi == inbound_spi)
+    /// The children that send, one for each core.
+    pub(crate) fn sending(&self) -> Vec<&ChildSa> {
+        let child = |spi: &u32| self.iter().map(|i| &i.child).find(|c| c.inbound_spi == *spi);
+        // Of two for one core the newer one does.
+        self.sending
+            .iter()
+            .filter_map(child)
+            .map(|c| (c.resource, c))
+            .collect::<BTreeMap<_, _>>()
+            .into_values()
+            .collect()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Installed> {

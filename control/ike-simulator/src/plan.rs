@@ -1,6 +1,7 @@
 //! What a seed decides before anything happens.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ike::{
@@ -80,6 +81,8 @@ pub struct Plan {
     cipher: IkeCipher,
     force_encapsulation: bool,
     both_start: bool,
+    /// How many children with the same selectors either end wants (RFC 9611).
+    resources: u16,
 }
 
 impl Plan {
@@ -165,6 +168,7 @@ impl Plan {
             cipher: if dice.chance(150) { IkeCipher::Aes128Cbc } else { IkeCipher::Aes128Gcm16 },
             force_encapsulation: dice.chance(100),
             both_start: dice.chance(500),
+            resources: if dice.chance(400) { 2 + dice.below(3) as u16 } else { 1 },
         }
     }
 
@@ -200,9 +204,13 @@ impl Plan {
         1 + usize::from(short)
     }
 
-    /// How many children a tunnel has.
-    pub(crate) fn children(&self) -> usize {
-        1
+    /// How many children a tunnel has. What was refused, or has been lost, because of what went wrong is not asked for again.
+    pub(crate) fn children(&self) -> RangeInclusive<usize> {
+        let wanted = usize::from(self.resources);
+        match self.weather {
+            Weather::Fair => wanted..=wanted,
+            Weather::Rough | Weather::Hell => 1..=wanted,
+        }
     }
 
     /// The configuration of one end of the tunnel between two nodes.
@@ -239,7 +247,7 @@ impl Plan {
             },
             local_selectors: behind(node),
             remote_selectors: behind(peer),
-            resources: 1,
+            resources: self.resources,
             force_encapsulation: self.force_encapsulation && first,
             mobike: false,
             redirects: Vec::new(),

@@ -12,7 +12,9 @@ impl World {
     pub(crate) fn send_packet(&mut self, from: usize, to: usize) -> Result<(), Violation> {
         let strict = self.strict();
         let Some(node) = self.nodes.get(from).filter(|n| n.endpoint.is_some()) else { return Ok(()) };
-        let Some(child) = node.children_of(TunnelId(to as u32)).and_then(|c| c.sending()) else {
+        let sending = node.children_of(TunnelId(to as u32)).map_or_else(Vec::new, |children| children.sending());
+        // Any core may have it to send.
+        let Some(child) = self.dice.pick(&sending) else {
             return if strict { Err(Violation::PacketUnsent { node: from, peer: to }) } else { Ok(()) };
         };
         self.statistics.packets += 1;
