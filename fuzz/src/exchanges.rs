@@ -343,6 +343,7 @@ fn config(this: usize, startup: Startup, how: u8, more: u8) -> TunnelConfig {
         },
         local_selectors: behind(this),
         remote_selectors: behind(other),
+        resources: if has(more, 4) { 3 } else { 1 },
         force_encapsulation: has(how, 32),
         mobike: has(how, 64),
         redirects: Vec::new(),
