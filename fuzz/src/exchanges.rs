@@ -339,6 +339,11 @@ fn config(this: usize, startup: Startup, how: u8, more: u8) -> TunnelConfig {
             encryption: vec![EspCipher::Aes128Gcm16],
             integrity: Vec::new(),
             key_exchange: if has(how, 16) { vec![KeGroup::X25519] } else { Vec::new() },
+            additional_key_exchange: if has(how, 16) && has(more, 8) {
+                vec![vec![KeGroup::MlKem512]]
+            } else {
+                Vec::new()
+            },
             esn: true,
         },
         local_selectors: behind(this),

@@ -83,6 +83,7 @@ impl End {
                 encryption: vec![EspCipher::Aes128Gcm16],
                 integrity: Vec::new(),
                 key_exchange: Vec::new(),
+                additional_key_exchange: Vec::new(),
                 esn: false,
             },
             local_selectors: vec![self.selector()?],

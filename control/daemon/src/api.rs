@@ -178,6 +178,9 @@ pub struct Esp {
     /// The group of its own key exchange; null where its keys come from the IKE SA's.
     #[serde(default)]
     pub key_exchange: Option<String>,
+    /// Those that followed it, in the order in which they were made.
+    #[serde(default)]
+    pub additional_key_exchange: Vec<String>,
     /// What of it RFC 8221 and RFC 8247 advise against.
     #[serde(default)]
     pub weak: Vec<String>,

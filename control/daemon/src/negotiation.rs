@@ -27,12 +27,7 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         },
         ike: IkeProposal {
             key_exchange: tunnel.ike.key_exchange.iter().copied().map(group).collect(),
-            additional_key_exchange: tunnel
-                .ike
-                .additional_key_exchange
-                .iter()
-                .map(|round| round.iter().copied().map(group).collect())
-                .collect(),
+            additional_key_exchange: rounds(&tunnel.ike.additional_key_exchange),
             encryption: tunnel.ike.encryption.iter().copied().map(ike_cipher).collect(),
             integrity: tunnel.ike.integrity.iter().copied().map(integrity).collect(),
             prf: tunnel.ike.prf.iter().copied().map(prf).collect(),
@@ -41,6 +36,7 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
             encryption: tunnel.esp.encryption.iter().copied().map(esp_cipher).collect(),
             integrity: tunnel.esp.integrity.iter().copied().map(integrity).collect(),
             key_exchange: tunnel.esp.key_exchange.iter().copied().map(group).collect(),
+            additional_key_exchange: rounds(&tunnel.esp.additional_key_exchange),
             esn: tunnel.esp.esn,
         },
         local_selectors: offered(&tunnel.local_prefixes),
@@ -135,6 +131,10 @@ pub fn identity(identity: &Identity) -> ike::Identity {
 fn offered(prefixes: &[Prefix]) -> Vec<TrafficSelector> {
     // A prefix is never longer than its address, so none is left out.
     prefixes.iter().filter_map(|prefix| TrafficSelector::prefix(prefix.address(), prefix.length()).ok()).collect()
+}
+
+fn rounds(methods: &[Vec<KeyExchange>]) -> Vec<Vec<KeGroup>> {
+    methods.iter().map(|round| round.iter().copied().map(group).collect()).collect()
 }
 
 fn group(method: KeyExchange) -> KeGroup {

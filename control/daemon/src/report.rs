@@ -99,6 +99,10 @@ impl Control {
                     Some(integrity) => format!("{}-{integrity}", child.sa.cipher),
                 },
                 key_exchange: status.esp.and_then(|esp| esp.key_exchange).map(|group| group.to_string()),
+                additional_key_exchange: (status.esp.iter())
+                    .flat_map(|esp| esp.additional.iter().flatten())
+                    .map(ToString::to_string)
+                    .collect(),
                 weak: status.esp.map_or_else(Vec::new, |esp| esp.weak()),
                 spi_in: format!("{:08x}", child.sa.inbound_spi),
                 spi_out: format!("{:08x}", child.sa.outbound_spi),

@@ -54,6 +54,8 @@ pub struct EspParameters {
     /// Methods of a key exchange for each ESP SA that replaces another one (perfect forward secrecy, RFC 7296 §1.3.1);
     /// without any, keys come from those of the IKE SA.
     pub key_exchange: Vec<KeyExchange>,
+    /// Rounds of key exchange behind that one (RFC 9370), each with its methods; usually none.
+    pub additional_key_exchange: Vec<Vec<KeyExchange>>,
     /// Whether 64-bit sequence numbers are offered (RFC 4303 §2.2.1).
     pub esn: bool,
     /// How far behind the newest packet an older one is still taken.
@@ -72,6 +74,7 @@ impl Default for EspParameters {
             encryption: vec![EspEncryption::Aes128Gcm16, EspEncryption::Aes256Gcm16],
             integrity: vec![Integrity::Sha256],
             key_exchange: Vec::new(),
+            additional_key_exchange: Vec::new(),
             esn: true,
             replay_window: ReplayWindow(1024),
             lifetime: Lifetime(3600),

@@ -249,6 +249,11 @@ fn values() {
         ),
         (
             "esn = true",
+            "additional_key_exchange = [\"mlkem768\"]",
+            "f:{}: vpn_tunnel \"tun-1\": additional_key_exchange has no key exchange to follow; allowed: together with key_exchange",
+        ),
+        (
+            "esn = true",
             "key_exchange = [\"none\"]",
             "f:{}: vpn_tunnel \"tun-1\": key_exchange = \"none\" is not known; allowed: x25519, x448, ecp256, ecp384, ecp521, modp1024, modp1536, modp2048, modp3072, modp4096, modp6144, modp8192, mlkem512, mlkem768, mlkem1024",
         ),
@@ -342,7 +347,7 @@ fn fields() {
         (
             "replay_window = 1024",
             "bandwidth = 1024",
-            "f:{}: vpn_tunnel \"tun-1\": bandwidth is not a field here; allowed: encryption, integrity, key_exchange, esn, replay_window, lifetime_seconds, lifetime_packets, lifetime_bytes",
+            "f:{}: vpn_tunnel \"tun-1\": bandwidth is not a field here; allowed: encryption, integrity, key_exchange, additional_key_exchange, esn, replay_window, lifetime_seconds, lifetime_packets, lifetime_bytes",
         ),
         (
             "liveness_seconds = 10",

@@ -78,6 +78,8 @@ pub struct Plan {
     additional: Vec<Vec<KeGroup>>,
     /// The groups of rekeyed children, at the end with the smaller number and at the other one.
     secrecy: (Vec<KeGroup>, Vec<KeGroup>),
+    /// What follows those, at both ends.
+    more_secrecy: Vec<Vec<KeGroup>>,
     cipher: IkeCipher,
     force_encapsulation: bool,
     both_start: bool,
@@ -128,6 +130,11 @@ impl Plan {
             50..53 => (vec![KeGroup::Ecp256, KeGroup::X25519], x25519()),
             _ => (x25519(), x25519()),
         };
+        let more_secrecy = match dice.below(100) {
+            0..20 if !secrecy.0.is_empty() => vec![vec![KeGroup::MlKem512]],
+            20..23 if !secrecy.0.is_empty() => vec![vec![KeGroup::MlKem512], vec![KeGroup::X448]],
+            _ => Vec::new(),
+        };
         let retry = Retry {
             retransmit: dice.millis(300, 1000),
             retransmit_cap: dice.millis(1000, if fair { 2000 } else { 4000 }),
@@ -165,6 +172,7 @@ impl Plan {
             groups,
             additional,
             secrecy,
+            more_secrecy,
             cipher: if dice.chance(150) { IkeCipher::Aes128Cbc } else { IkeCipher::Aes128Gcm16 },
             force_encapsulation: dice.chance(100),
             both_start: dice.chance(500),
@@ -243,6 +251,7 @@ impl Plan {
                 encryption: vec![EspCipher::Aes128Gcm16],
                 integrity: Vec::new(),
                 key_exchange: if first { self.secrecy.0.clone() } else { self.secrecy.1.clone() },
+                additional_key_exchange: self.more_secrecy.clone(),
                 esn: true,
             },
             local_selectors: behind(node),

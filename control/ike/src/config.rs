@@ -76,6 +76,7 @@ impl TunnelConfig {
     /// Checks what the types alone cannot rule out.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let cbc = self.ike.encryption.iter().any(|c| !c.is_aead());
+        let esp_rounds = self.esp.additional_key_exchange.len();
         let esp_cbc = self.esp.encryption.iter().any(|c| !c.is_aead());
         let empty = [
             ("psk", self.authentication.is_empty()),
@@ -85,6 +86,8 @@ impl TunnelConfig {
             ("ike.prf", self.ike.prf.is_empty()),
             ("ike.integrity", cbc && self.ike.integrity.is_empty()),
             ("esp.encryption", self.esp.encryption.is_empty()),
+            ("esp.key_exchange", esp_rounds > 0 && self.esp.key_exchange.is_empty()),
+            ("esp.additional_key_exchange", self.esp.additional_key_exchange.iter().any(Vec::is_empty)),
             ("esp.integrity", esp_cbc && self.esp.integrity.is_empty()),
             ("local_selectors", self.local_selectors.is_empty()),
             ("remote_selectors", self.remote_selectors.is_empty()),
@@ -92,8 +95,10 @@ impl TunnelConfig {
         if let Some((field, _)) = empty.into_iter().find(|(_, bad)| *bad) {
             return Err(ConfigError::Empty(field));
         }
-        if self.ike.additional_key_exchange.len() > ADDITIONAL_KEY_EXCHANGES {
-            return Err(ConfigError::TooManyKeyExchanges);
+        for (whose, rounds) in [("ike", self.ike.additional_key_exchange.len()), ("esp", esp_rounds)] {
+            if rounds > ADDITIONAL_KEY_EXCHANGES {
+                return Err(ConfigError::TooManyKeyExchanges(whose));
+            }
         }
         if self.local_selectors.len() > MAX_SELECTORS || self.remote_selectors.len() > MAX_SELECTORS {
             return Err(ConfigError::TooManySelectors);
@@ -157,6 +162,9 @@ pub struct EspProposal {
     pub integrity: Vec<Integrity>,
     /// Groups for a key exchange of each child SA that is not the IKE SA's first (RFC 7296 §1.3.1); empty: none.
     pub key_exchange: Vec<KeGroup>,
+    /// What each additional key exchange behind that one may use, in the order in which they are made (RFC 9370); at most
+    /// [`ADDITIONAL_KEY_EXCHANGES`].
+    pub additional_key_exchange: Vec<Vec<KeGroup>>,
     /// Offer and prefer extended sequence numbers; plain ones stay acceptable, as many peers have no others.
     pub esn: bool,
 }
@@ -202,8 +210,8 @@ pub enum ConfigError {
         by: TunnelId,
     },
     /// More than [`ADDITIONAL_KEY_EXCHANGES`].
-    #[error("ike.additional_key_exchange has more than {ADDITIONAL_KEY_EXCHANGES} rounds")]
-    TooManyKeyExchanges,
+    #[error("{0}.additional_key_exchange has more than {ADDITIONAL_KEY_EXCHANGES} rounds")]
+    TooManyKeyExchanges(&'static str),
     /// The two addresses are of different families.
     #[error("{local} and {remote} are not of one address family")]
     AddressFamilies {

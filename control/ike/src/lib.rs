@@ -13,8 +13,7 @@
 //! The machine has no clock, no socket and no random source. Given the same calls it does the same things.
 //!
 //! # What is not here yet
-//! EAP, additional key exchanges for child SAs (RFC 9370; their keys come from an IKE SA that has them), and windows of
-//! more than one request.
+//! EAP, and windows of more than one request.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]

@@ -36,6 +36,7 @@ fn every_suite_and_group_comes_up() {
                     encryption: vec![esp],
                     integrity: vec![integrity],
                     key_exchange: vec![group],
+                    additional_key_exchange: Vec::new(),
                     esn: n % 2 == 0,
                 };
             }

@@ -95,7 +95,8 @@ fn recorded_handshakes() {
             include_str!("vectors/transcript-gcm.txt"),
             include_str!("vectors/derived-gcm.txt"),
         ),
-        // With a second key exchange in IKE_INTERMEDIATE; then rekeyed, with another one in IKE_FOLLOWUP_KE, and its child.
+        // With a second key exchange in IKE_INTERMEDIATE; then it is rekeyed, with another one in IKE_FOLLOWUP_KE, and
+        // so is its child.
         (
             "intermediate",
             KeGroup::X25519,
@@ -118,21 +119,23 @@ fn recorded_handshakes() {
     for (name, group, cipher, prf, esp, transcript, derived) in suites {
         let (mut a, mut b) = (End::new(0x10), End::new(0x80));
         let now = Instant::now();
+        let further = if name == "intermediate" { vec![vec![KeGroup::Modp2048]] } else { Vec::new() };
         let of = |local, remote, startup| {
             let mut config = config(local, remote, startup);
             config.ike = IkeProposal {
                 key_exchange: vec![group],
-                additional_key_exchange: if name == "intermediate" {
-                    vec![vec![KeGroup::Modp2048]]
-                } else {
-                    Vec::new()
-                },
+                additional_key_exchange: further.clone(),
                 encryption: vec![cipher],
                 integrity: vec![Integrity::HmacSha384],
                 prf: vec![prf],
             };
-            config.esp =
-                EspProposal { encryption: vec![esp], integrity: Vec::new(), key_exchange: Vec::new(), esn: true };
+            config.esp = EspProposal {
+                encryption: vec![esp],
+                integrity: Vec::new(),
+                key_exchange: if further.is_empty() { Vec::new() } else { vec![group] },
+                additional_key_exchange: further.clone(),
+                esn: true,
+            };
             config
         };
         b.on(now, |e, ctx| e.configure(TUNNEL, of(B, A, Startup::Respond), ctx).unwrap());

@@ -115,7 +115,7 @@ fn ike(mut section: Section<'_, '_>) -> Option<IkeParameters> {
         other => Err(Complaint::new("is not known").allowed("v2").quoting(other)),
     });
     let key_exchange = algorithms(&mut section, "key_exchange", default.key_exchange);
-    let additional_key_exchange = additional_key_exchange(&mut section);
+    let additional_key_exchange = additional_key_exchange(&mut section, true);
     let encryption = algorithms(&mut section, "encryption", default.encryption);
     let aead = encryption.as_ref().is_some_and(|ciphers| ciphers.iter().all(|cipher| cipher.is_aead()));
     let integrity = integrity(&mut section, aead, "integrity with aes128, aes192, aes256 or 3des", default.integrity);
@@ -141,6 +141,8 @@ fn esp(mut section: Section<'_, '_>) -> Option<EspParameters> {
     let aead = encryption.as_ref().is_some_and(|ciphers| ciphers.iter().all(|cipher| cipher.is_aead()));
     let integrity = integrity(&mut section, aead, "integrity with aes128, aes192 or aes256", default.integrity);
     let key_exchange = algorithms(&mut section, "key_exchange", default.key_exchange);
+    let has_first = key_exchange.as_ref().is_none_or(|methods| !methods.is_empty());
+    let additional_key_exchange = additional_key_exchange(&mut section, has_first);
     let esn = section.defaulted("esn", default.esn, scalar::boolean);
     let replay_window =
         section.defaulted("replay_window", default.replay_window, scalar::number(ReplayWindow::from_packets));
@@ -154,6 +156,7 @@ fn esp(mut section: Section<'_, '_>) -> Option<EspParameters> {
         encryption: encryption?,
         integrity: integrity?,
         key_exchange: key_exchange?,
+        additional_key_exchange: additional_key_exchange?,
         esn: esn?,
         replay_window: replay_window?,
         lifetime: lifetime?,
@@ -201,7 +204,7 @@ fn integrity(
 }
 
 /// Rounds of key exchange: each is a word, or a list of words of which one is agreed on.
-fn additional_key_exchange(section: &mut Section<'_, '_>) -> Option<Vec<Vec<KeyExchange>>> {
+fn additional_key_exchange(section: &mut Section<'_, '_>, has_first: bool) -> Option<Vec<Vec<KeyExchange>>> {
     const KEY: &str = "additional_key_exchange";
     let list = match section.list(KEY, |value| match value {
         DeValue::Array(methods) => methods.iter().map(|method| scalar::word(method.get_ref())).collect(),
@@ -211,6 +214,11 @@ fn additional_key_exchange(section: &mut Section<'_, '_>) -> Option<Vec<Vec<KeyE
         Found::Bad => return None,
         Found::Good(list) => list,
     };
+    if !has_first && !list.value.is_empty() {
+        let complaint = Complaint::new("has no key exchange to follow").allowed("together with key_exchange");
+        section.error(KEY, list.offset, complaint);
+        return None;
+    }
     let most = IkeParameters::MOST_ADDITIONAL_KEY_EXCHANGES;
     if list.value.len() > most {
         let complaint = Complaint::new(format!("has {} rounds", list.value.len()));

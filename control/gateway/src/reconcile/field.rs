@@ -92,6 +92,7 @@ fields! {
         EspEncryption = "esp.encryption",
         EspIntegrity = "esp.integrity",
         EspKeyExchange = "esp.key_exchange",
+        EspAdditionalKeyExchange = "esp.additional_key_exchange",
         Esn = "esp.esn",
         ReplayWindow = "esp.replay_window",
         EspLifetime = "esp.lifetime_seconds",
@@ -150,6 +151,7 @@ impl TunnelField {
             | Self::EspEncryption
             | Self::EspIntegrity
             | Self::EspKeyExchange
+            | Self::EspAdditionalKeyExchange
             | Self::Esn
             | Self::ReplayWindow => Effect::Reestablish,
         }
@@ -234,6 +236,7 @@ pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resource
         (TunnelField::EspEncryption, a.esp.encryption == b.esp.encryption),
         (TunnelField::EspIntegrity, a.esp.integrity == b.esp.integrity),
         (TunnelField::EspKeyExchange, a.esp.key_exchange == b.esp.key_exchange),
+        (TunnelField::EspAdditionalKeyExchange, a.esp.additional_key_exchange == b.esp.additional_key_exchange),
         (TunnelField::Esn, a.esp.esn == b.esp.esn),
         (TunnelField::ReplayWindow, a.esp.replay_window == b.esp.replay_window),
         (TunnelField::EspLifetime, a.esp.lifetime == b.esp.lifetime),

@@ -50,9 +50,16 @@ impl fmt::Display for IkeSuite {
             write!(f, "-{integrity}")?;
         }
         write!(f, "-{}-{}", self.prf, self.key_exchange)?;
-        let places = (1..).zip(self.additional);
-        places.filter_map(|(place, group)| Some((place, group?))).try_for_each(|(n, group)| write!(f, "-ke{n}_{group}"))
+        write_additional(self.additional, f)
     }
+}
+
+fn write_additional(
+    additional: [Option<KeGroup>; ADDITIONAL_KEY_EXCHANGES],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let places = (1..).zip(additional);
+    places.filter_map(|(place, group)| Some((place, group?))).try_for_each(|(n, group)| write!(f, "-ke{n}_{group}"))
 }
 
 /// What a child SA agreed on.
@@ -64,6 +71,8 @@ pub struct EspSuite {
     pub integrity: Option<Integrity>,
     /// The group of its own key exchange; `None` where its keys come from the IKE SA's (RFC 7296 §1.2, §1.3.1).
     pub key_exchange: Option<KeGroup>,
+    /// The additional key exchanges that followed it (RFC 9370); `None` where a place is not used.
+    pub additional: [Option<KeGroup>; ADDITIONAL_KEY_EXCHANGES],
     /// Extended sequence numbers.
     pub esn: bool,
 }
@@ -86,6 +95,7 @@ impl fmt::Display for EspSuite {
         if let Some(group) = self.key_exchange {
             write!(f, "-{group}")?;
         }
+        write_additional(self.additional, f)?;
         f.write_str(if self.esn { "-esn" } else { "-noesn" })
     }
 }

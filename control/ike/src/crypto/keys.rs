@@ -81,17 +81,17 @@ pub(crate) fn auth_proof(
 }
 
 /// The child SA's keys: initiator to responder, then responder to initiator. `shared` is g^ir of the child's own
-/// key exchange, if it had one (RFC 7296 §2.17).
+/// key exchange, if it had one (RFC 7296 §2.17), and what additional ones shared (RFC 9370 §2.2.4).
 pub(crate) fn child_keys(
     prf: PrfAlgorithm,
     sk_d: &[u8],
-    shared: Option<&[u8]>,
+    (shared, more): (&[u8], &[u8]),
     nonces: (&[u8], &[u8]),
     suite: EspSuite,
 ) -> (EspKey, EspKey) {
     let cipher = suite.encryption;
     let one = cipher.key_bytes() + cipher.salt_bytes() + suite.integrity.map_or(0, |i| i.key_bytes());
-    let material = prf.expand(sk_d, &[shared.unwrap_or_default(), nonces.0, nonces.1], 2 * one);
+    let material = prf.expand(sk_d, &[shared, nonces.0, nonces.1, more], 2 * one);
     let (first, second) = material.split_at_checked(one).unwrap_or((&material, &[]));
     (EspKey::from_material(first, cipher), EspKey::from_material(second, cipher))
 }
@@ -108,7 +108,8 @@ mod tests {
     }
 
     fn esp(encryption: EspCipher, integrity: Option<Integrity>) -> EspSuite {
-        EspSuite { encryption, integrity, key_exchange: None, esn: false }
+        let additional = [None; ADDITIONAL_KEY_EXCHANGES];
+        EspSuite { encryption, integrity, key_exchange: None, additional, esn: false }
     }
 
     fn all(keys: &SaKeys) -> Vec<u8> {
@@ -140,8 +141,8 @@ mod tests {
         let rekeyed = SaKeys::rekey(suite, PrfAlgorithm::HmacSha1, &keys.d, (&new, &[]), nonces, spis);
         assert_eq!(all(&rekeyed), all(&SaKeys::expand(suite, &seed, nonces, spis)));
 
-        let child = |suite: EspSuite, shared: Option<&[u8]>| {
-            let (first, second) = child_keys(PrfAlgorithm::HmacSha1, &keys.d, shared, nonces, suite);
+        let child = |suite: EspSuite, shared: &[u8]| {
+            let (first, second) = child_keys(PrfAlgorithm::HmacSha1, &keys.d, (shared, &[]), nonces, suite);
             let bytes = |key: &EspKey| {
                 let salt: &[u8] = if suite.encryption.is_aead() { key.salt() } else { &[] };
                 [key.encryption(), key.integrity(), salt].concat()
@@ -165,8 +166,8 @@ mod tests {
             (esp(EspCipher::Aes256Cbc, Some(Integrity::HmacSha256)), 128),
             (esp(EspCipher::Aes192Cbc, Some(Integrity::HmacSha1)), 88),
         ] {
-            assert_eq!(child(suite, None), without[..bytes], "{suite}");
-            assert_eq!(child(suite, Some(&new)), with[..bytes], "{suite}");
+            assert_eq!(child(suite, &[]), without[..bytes], "{suite}");
+            assert_eq!(child(suite, &new), with[..bytes], "{suite}");
         }
     }
 
@@ -187,7 +188,7 @@ mod tests {
             let later = ike(IkeCipher::ChaCha20Poly1305, None, PrfAlgorithm::HmacSha256);
             assert_eq!(all(&SaKeys::rekey(later, prf, &keys.d, (new, &[]), nonces, spis)), *rekeyed, "{prf}");
             let suite = esp(EspCipher::Aes192Cbc, Some(Integrity::HmacSha512));
-            let (to_responder, to_initiator) = child_keys(prf, &keys.d, Some(new), nonces, suite);
+            let (to_responder, to_initiator) = child_keys(prf, &keys.d, (new, &[]), nonces, suite);
             assert_eq!([to_responder.key(), to_initiator.key()].concat(), *child, "{prf}");
         }
     }

@@ -1,9 +1,12 @@
 //! The child SA's proposals: in IKE_AUTH, and in CREATE_CHILD_SA, where it may have a key exchange of its own.
 
-use super::{Offers, classes, describe, is_none, only_known};
-use crate::algorithm::{EspSuite, KeGroup};
+use super::{
+    Additional, Offers, accept_additional, answer_additional, classes, describe, is_none, offer_additional, only_known,
+    place,
+};
+use crate::algorithm::{ADDITIONAL_KEY_EXCHANGES, EspSuite, KeGroup};
 use crate::config::EspProposal;
-use crate::message::{ENCR, ESN, INTEG, KE, Proposal, Transform, protocol};
+use crate::message::{ADDITIONAL_KE, ENCR, ESN, INTEG, KE, Proposal, Transform, protocol};
 
 impl EspProposal {
     /// Nothing but a suite that was agreed on before, for its successor. What is configured for key exchange stays: the
@@ -17,6 +20,7 @@ impl EspProposal {
             encryption: vec![suite.encryption],
             integrity: suite.integrity.into_iter().collect(),
             key_exchange,
+            additional_key_exchange: self.additional_key_exchange.clone(),
             esn: suite.esn,
         }
     }
@@ -32,6 +36,7 @@ impl EspProposal {
             }
             if key_exchange {
                 transforms.extend(self.key_exchange.iter().map(|g| Transform::plain(KE, g.id())));
+                transforms.extend(offer_additional(&self.additional_key_exchange));
             }
             if self.esn {
                 transforms.push(Transform::plain(ESN, 1));
@@ -42,29 +47,33 @@ impl EspProposal {
         classes(self.encryption.iter().map(|c| c.is_aead())).into_iter().enumerate().map(proposal).collect()
     }
 
-    /// The first proposal we can accept: the suite, the proposal's number and the peer's SPI. `key_exchange` is `None`
-    /// in IKE_AUTH, and in CREATE_CHILD_SA the group of the peer's KE payload, 0 where there is none; where it can be,
+    /// The first proposal we can accept: the suite, what to answer with our SPI put in, and the peer's SPI. `key_exchange`
+    /// is `None` in IKE_AUTH, and in CREATE_CHILD_SA the group of the peer's KE payload, 0 where there is none; where it can be,
     /// it is the one that is chosen.
-    pub(crate) fn choose(&self, offered: &[Proposal], key_exchange: Option<u16>) -> Option<(EspSuite, u8, u32)> {
-        let group = |offers: &Offers<'_>| match key_exchange {
+    pub(crate) fn choose(&self, offered: &[Proposal], key_exchange: Option<u16>) -> Option<(EspSuite, Proposal, u32)> {
+        let groups = |offers: &Offers<'_>| match key_exchange {
             // RFC 7296 §1.2: what stands there of groups has no meaning.
-            None => Some(None),
-            Some(sent) => self.group(offers, sent),
+            None => Some((None, [None; ADDITIONAL_KEY_EXCHANGES])),
+            Some(sent) => self.groups(offers, sent),
         };
-        offered.iter().find_map(|p| self.accept(p, group).map(|(suite, spi)| (suite, p.number, spi)))
+        offered.iter().find_map(|p| {
+            let (suite, spi) = self.accept(p, groups)?;
+            Some((suite, answer(p, suite, key_exchange.is_some()), spi))
+        })
     }
 
     /// Reads the peer's choice from what [`EspProposal::offer`] made with the same `key_exchange`.
     pub(crate) fn chosen(&self, answer: &[Proposal], key_exchange: bool) -> Option<(EspSuite, u32)> {
         let [proposal] = answer else { return None };
         let (suite, spi) = self.accept(proposal, |offers| {
-            if key_exchange && !self.key_exchange.is_empty() {
-                self.key_exchange.iter().find(|g| offers.plain(KE, g.id())).map(|g| Some(*g))
-            } else {
-                offers.none_is_fine(KE).then_some(None)
+            if !key_exchange || self.key_exchange.is_empty() {
+                return without(offers);
             }
+            let first = *self.key_exchange.iter().find(|g| offers.plain(KE, g.id()))?;
+            Some((Some(first), accept_additional(&self.additional_key_exchange, &[], offers, first)?))
         })?;
-        let expected = 2 + usize::from(suite.integrity.is_some()) + usize::from(suite.key_exchange.is_some());
+        let groups = suite.key_exchange.iter().chain(suite.additional.iter().flatten()).count();
+        let expected = 2 + usize::from(suite.integrity.is_some()) + groups;
         let count = proposal.transforms.iter().filter(|t| !is_none(t)).count();
         let number_known = self.offer(0, false).iter().any(|o| {
             o.number == proposal.number && o.transforms.iter().any(|t| t.kind == ENCR && t.id == suite.encryption.id())
@@ -72,47 +81,36 @@ impl EspProposal {
         (count == expected && number_known).then_some((suite, spi))
     }
 
-    /// The answer that tells the initiator what we have chosen.
-    pub(crate) fn answer(number: u8, suite: EspSuite, spi: u32) -> Proposal {
-        let mut transforms = vec![Transform::cipher(suite.encryption.id(), suite.encryption.key_bits())];
-        transforms.extend(suite.integrity.map(|i| Transform::plain(INTEG, i.id())));
-        transforms.extend(suite.key_exchange.map(|g| Transform::plain(KE, g.id())));
-        transforms.push(Transform::plain(ESN, u16::from(suite.esn)));
-        Proposal { number, protocol: protocol::ESP, spi: spi.to_be_bytes().to_vec(), transforms }
-    }
-
     /// Our offer in IKE_AUTH in words.
     pub(crate) fn describe(&self) -> String {
         describe(&self.offer(0, false))
     }
 
-    /// The group for a child whose peer has sent a public value of group `sent`.
-    fn group(&self, offers: &Offers<'_>, sent: u16) -> Option<Option<KeGroup>> {
-        let prefer_sent = |groups: &[KeGroup]| {
-            let offered = || groups.iter().filter(|g| offers.plain(KE, g.id()));
-            offered().find(|g| g.id() == sent).or_else(|| offered().next()).copied()
-        };
-        if !self.key_exchange.is_empty() {
-            return prefer_sent(&self.key_exchange).map(Some);
+    /// The groups for a child whose peer has sent a public value of group `sent`.
+    fn groups(&self, offers: &Offers<'_>, sent: u16) -> Option<Groups> {
+        if self.key_exchange.is_empty() && offers.none_is_fine(KE) {
+            return without(offers);
         }
-        if offers.none_is_fine(KE) {
-            return Some(None);
-        }
-        // We do not ask for a key exchange, but the peer does: it costs us nothing but time.
-        prefer_sent(&KeGroup::UNASKED).map(Some)
+        // Where we do not ask for a key exchange but the peer does, it costs us nothing but time.
+        let ours = if self.key_exchange.is_empty() { KeGroup::UNASKED.as_slice() } else { &self.key_exchange };
+        let offered = || ours.iter().filter(|g| offers.plain(KE, g.id()));
+        let first = *offered().find(|g| g.id() == sent).or_else(|| offered().next())?;
+        Some((Some(first), accept_additional(&self.additional_key_exchange, &KeGroup::UNASKED, offers, first)?))
     }
 
     fn accept(
         &self,
         proposal: &Proposal,
-        group: impl FnOnce(&Offers<'_>) -> Option<Option<KeGroup>>,
+        groups: impl FnOnce(&Offers<'_>) -> Option<Groups>,
     ) -> Option<(EspSuite, u32)> {
-        if proposal.protocol != protocol::ESP || !only_known(proposal, |kind| matches!(kind, ENCR | INTEG | KE | ESN)) {
+        if proposal.protocol != protocol::ESP
+            || !only_known(proposal, |kind| matches!(kind, ENCR | INTEG | KE | ESN) || place(kind).is_some())
+        {
             return None;
         }
         let offers = Offers(proposal);
         let spi = u32::from_be_bytes(<[u8; 4]>::try_from(proposal.spi.as_slice()).ok()?);
-        let key_exchange = group(&offers)?;
+        let (key_exchange, additional) = groups(&offers)?;
         let esn = self.esn && offers.plain(ESN, 1);
         if !esn && !offers.plain(ESN, 0) {
             return None;
@@ -126,7 +124,29 @@ impl EspProposal {
             } else {
                 Some(*self.integrity.iter().find(|i| offers.plain(INTEG, i.id()))?)
             };
-            Some((EspSuite { encryption: *cipher, integrity, key_exchange, esn }, spi))
+            Some((EspSuite { encryption: *cipher, integrity, key_exchange, additional, esn }, spi))
         })
     }
+}
+
+/// The first group, and the additional ones.
+type Groups = (Option<KeGroup>, Additional);
+
+/// No key exchange, if that is on offer.
+fn without(offers: &Offers<'_>) -> Option<Groups> {
+    let fine =
+        offers.none_is_fine(KE) && (ADDITIONAL_KE..).take(ADDITIONAL_KEY_EXCHANGES).all(|k| offers.none_is_fine(k));
+    fine.then_some((None, [None; ADDITIONAL_KEY_EXCHANGES]))
+}
+
+/// The answer that tells the initiator what we have chosen; our SPI has to be put in.
+fn answer(offered: &Proposal, suite: EspSuite, key_exchange: bool) -> Proposal {
+    let mut transforms = vec![Transform::cipher(suite.encryption.id(), suite.encryption.key_bits())];
+    transforms.extend(suite.integrity.map(|i| Transform::plain(INTEG, i.id())));
+    transforms.extend(suite.key_exchange.map(|g| Transform::plain(KE, g.id())));
+    if key_exchange {
+        transforms.extend(answer_additional(offered, suite.additional));
+    }
+    transforms.push(Transform::plain(ESN, u16::from(suite.esn)));
+    Proposal { number: offered.number, protocol: protocol::ESP, spi: Vec::new(), transforms }
 }

@@ -1,9 +1,11 @@
 //! The IKE SA's proposals: in IKE_SA_INIT, and in a rekey, where they carry an SPI (RFC 7296 §1.3.2).
 
-use super::{Offers, classes, describe, is_none, only_known};
-use crate::algorithm::{ADDITIONAL_KEY_EXCHANGES, IkeSuite, KeGroup};
+use super::{
+    Offers, accept_additional, answer_additional, classes, describe, is_none, offer_additional, only_known, place,
+};
+use crate::algorithm::IkeSuite;
 use crate::config::IkeProposal;
-use crate::message::{ADDITIONAL_KE, ENCR, INTEG, KE, PRF, Proposal, Transform, protocol};
+use crate::message::{ENCR, INTEG, KE, PRF, Proposal, Transform, protocol};
 
 impl IkeProposal {
     /// Nothing but a suite that was agreed on before, for its successor.
@@ -28,9 +30,7 @@ impl IkeProposal {
             }
             transforms.extend(self.prf.iter().map(|p| Transform::plain(PRF, p.id())));
             transforms.extend(self.key_exchange.iter().map(|g| Transform::plain(KE, g.id())));
-            for (kind, groups) in (ADDITIONAL_KE..).zip(self.rounds()) {
-                transforms.extend(groups.iter().map(|g| Transform::plain(kind, g.id())));
-            }
+            transforms.extend(offer_additional(&self.additional_key_exchange));
             Proposal { number: index as u8 + 1, protocol: protocol::IKE, spi: spi_bytes(spi), transforms }
         };
         classes(self.encryption.iter().map(|c| c.is_aead())).into_iter().enumerate().map(proposal).collect()
@@ -79,7 +79,7 @@ impl IkeProposal {
         let prf = *self.prf.iter().find(|p| offers.plain(PRF, p.id()))?;
         let groups = || self.key_exchange.iter().filter(|g| offers.plain(KE, g.id()));
         let key_exchange = *groups().find(|g| g.id() == sent_group).or_else(|| groups().next())?;
-        let additional = self.accept_additional(&offers, key_exchange)?;
+        let additional = accept_additional(&self.additional_key_exchange, &[], &offers, key_exchange)?;
         self.encryption.iter().filter(|c| offers.cipher(c.id(), c.key_bits())).find_map(|cipher| {
             let integrity = if cipher.is_aead() {
                 // RFC 5282 §8: no integrity transform, or NONE, goes with an AEAD.
@@ -93,33 +93,6 @@ impl IkeProposal {
             Some((IkeSuite { encryption: *cipher, integrity, prf, key_exchange, additional }, spi))
         })
     }
-
-    /// What we want for each of the additional key exchanges has to be there, and what we do not want must not be.
-    fn accept_additional(
-        &self,
-        offers: &Offers<'_>,
-        first: KeGroup,
-    ) -> Option<[Option<KeGroup>; ADDITIONAL_KEY_EXCHANGES]> {
-        let mut chosen = [None; ADDITIONAL_KEY_EXCHANGES];
-        let wanted = self.rounds().map(Vec::as_slice).chain(std::iter::repeat(&[] as &[KeGroup]));
-        for (index, (kind, wanted)) in (ADDITIONAL_KE..).zip(wanted).enumerate().take(ADDITIONAL_KEY_EXCHANGES) {
-            if wanted.is_empty() {
-                if !offers.none_is_fine(kind) {
-                    return None;
-                }
-                continue;
-            }
-            // RFC 9370 §2.2.1: no method twice.
-            let fresh = |group: &&KeGroup| **group != first && !chosen.contains(&Some(**group));
-            let group = *wanted.iter().filter(fresh).find(|g| offers.plain(kind, g.id()))?;
-            *chosen.get_mut(index)? = Some(group);
-        }
-        Some(chosen)
-    }
-
-    fn rounds(&self) -> impl Iterator<Item = &Vec<KeGroup>> {
-        self.additional_key_exchange.iter().take(ADDITIONAL_KEY_EXCHANGES)
-    }
 }
 
 fn answer(offered: &Proposal, suite: IkeSuite) -> Proposal {
@@ -127,21 +100,10 @@ fn answer(offered: &Proposal, suite: IkeSuite) -> Proposal {
     transforms.extend(suite.integrity.map(|i| Transform::plain(INTEG, i.id())));
     transforms.push(Transform::plain(PRF, suite.prf.id()));
     transforms.push(Transform::plain(KE, suite.key_exchange.id()));
-    for (kind, group) in (ADDITIONAL_KE..).zip(suite.additional) {
-        // RFC 9370 §2.2.1: a type that is in the proposal has to be answered, with NONE where we do without.
-        if Offers(offered).has(kind) {
-            transforms.push(Transform::plain(kind, group.map_or(0, KeGroup::id)));
-        }
-    }
+    transforms.extend(answer_additional(offered, suite.additional));
     Proposal { number: offered.number, protocol: protocol::IKE, spi: Vec::new(), transforms }
 }
 
 fn spi_bytes(spi: Option<u64>) -> Vec<u8> {
     spi.map_or_else(Vec::new, |spi| spi.to_be_bytes().to_vec())
-}
-
-/// Which of the additional key exchanges a transform type is for.
-fn place(kind: u8) -> Option<usize> {
-    let place = usize::from(kind.checked_sub(ADDITIONAL_KE)?);
-    (place < ADDITIONAL_KEY_EXCHANGES).then_some(place)
 }

@@ -5,7 +5,7 @@ mod ike;
 #[cfg(test)]
 mod tests;
 
-use crate::algorithm::{IkeCipher, Integrity, KeGroup, PrfAlgorithm};
+use crate::algorithm::{ADDITIONAL_KEY_EXCHANGES, IkeCipher, Integrity, KeGroup, PrfAlgorithm};
 use crate::message::{ADDITIONAL_KE, ENCR, ESN, INTEG, KE, PRF, Proposal, Transform};
 
 /// An offer in words: algorithms by the names of the configuration, unknown ones by number.
@@ -24,6 +24,7 @@ fn transform_name(t: &Transform) -> String {
         PRF => PrfAlgorithm::ALL.iter().find(|p| p.id() == t.id).map(ToString::to_string),
         INTEG => Integrity::ALL.iter().find(|i| i.id() == t.id).map(ToString::to_string),
         KE => KeGroup::from_id(t.id).map(|g| g.to_string()),
+        kind if place(kind).is_some() => KeGroup::from_id(t.id).map(|g| format!("ke{}_{g}", kind - ADDITIONAL_KE + 1)),
         ESN => Some(if t.id == 1 { "esn".into() } else { "noesn".into() }),
         _ => None,
     };
@@ -82,6 +83,51 @@ impl Offers<'_> {
     fn none_is_fine(&self, kind: u8) -> bool {
         !self.has(kind) || self.plain(kind, 0)
     }
+}
+
+/// The additional key exchanges that were agreed on, each in its place (RFC 9370).
+type Additional = [Option<KeGroup>; ADDITIONAL_KEY_EXCHANGES];
+
+/// What we want for each of the additional key exchanges has to be there. Of those that we do not want but the peer cannot do
+/// without, one of `unasked` has to be there.
+fn accept_additional(
+    rounds: &[Vec<KeGroup>],
+    unasked: &[KeGroup],
+    offers: &Offers<'_>,
+    first: KeGroup,
+) -> Option<Additional> {
+    let mut chosen = [None; ADDITIONAL_KEY_EXCHANGES];
+    let wanted = rounds.iter().map(Vec::as_slice).chain(std::iter::repeat(&[] as &[KeGroup]));
+    for (index, (kind, wanted)) in (ADDITIONAL_KE..).zip(wanted).enumerate().take(ADDITIONAL_KEY_EXCHANGES) {
+        if wanted.is_empty() && offers.none_is_fine(kind) {
+            continue;
+        }
+        let wanted = if wanted.is_empty() { unasked } else { wanted };
+        // RFC 9370 §2.2.1: no method twice.
+        let fresh = |group: &&KeGroup| **group != first && !chosen.contains(&Some(**group));
+        let group = *wanted.iter().filter(fresh).find(|g| offers.plain(kind, g.id()))?;
+        *chosen.get_mut(index)? = Some(group);
+    }
+    Some(chosen)
+}
+
+/// The transforms of an offer's additional key exchanges.
+fn offer_additional(rounds: &[Vec<KeGroup>]) -> impl Iterator<Item = Transform> {
+    let places = (ADDITIONAL_KE..).zip(rounds).take(ADDITIONAL_KEY_EXCHANGES);
+    places.flat_map(|(kind, groups)| groups.iter().map(move |g| Transform::plain(kind, g.id())))
+}
+
+/// What an answer says of them. RFC 9370 §2.2.1: a type that is in the proposal has to be answered, with NONE where we do
+/// without.
+fn answer_additional(offered: &Proposal, chosen: Additional) -> impl Iterator<Item = Transform> {
+    let places = (ADDITIONAL_KE..).zip(chosen).filter(|(kind, _)| Offers(offered).has(*kind));
+    places.map(|(kind, group)| Transform::plain(kind, group.map_or(0, KeGroup::id)))
+}
+
+/// Which of the additional key exchanges a transform type is for.
+fn place(kind: u8) -> Option<usize> {
+    let place = usize::from(kind.checked_sub(ADDITIONAL_KE)?);
+    (place < ADDITIONAL_KEY_EXCHANGES).then_some(place)
 }
 
 const MAX_WORDS: usize = 24;

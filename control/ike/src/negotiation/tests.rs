@@ -10,6 +10,7 @@ fn esp(key_exchange: &[KeGroup]) -> EspProposal {
         encryption: vec![EspCipher::Aes128Gcm16, EspCipher::Aes256Cbc, EspCipher::ChaCha20Poly1305],
         integrity: vec![Integrity::HmacSha256],
         key_exchange: key_exchange.to_vec(),
+        additional_key_exchange: Vec::new(),
         esn: true,
     }
 }
@@ -75,8 +76,8 @@ fn cbc_wants_integrity_and_aead_none() {
 #[test]
 fn a_child_has_a_key_exchange_if_one_of_the_two_asks_for_it() {
     let choose = |ours: &[KeGroup], theirs: &[u16], sent| {
-        esp(ours).choose(&gcm(theirs), sent).map(|(suite, number, spi)| {
-            assert_eq!((number, spi), (7, SPI));
+        esp(ours).choose(&gcm(theirs), sent).map(|(suite, answer, spi)| {
+            assert_eq!((answer.number, spi), (7, SPI));
             suite.key_exchange
         })
     };
@@ -97,6 +98,48 @@ fn a_child_has_a_key_exchange_if_one_of_the_two_asks_for_it() {
     assert_eq!(choose(&[], &[0, 19], Some(19)), Some(None));
     assert_eq!(choose(&[], &[19, 31], Some(19)), p256);
     assert_eq!(choose(&[], &[2], Some(2)), None, "MODP-1024 is for those who ask for it");
+}
+
+#[test]
+fn additional_key_exchanges_of_a_child_follow_its_first_one() {
+    let wants = |ours: &[KeGroup], rounds: &[&[KeGroup]]| EspProposal {
+        additional_key_exchange: rounds.iter().map(|groups| groups.to_vec()).collect(),
+        ..esp(ours)
+    };
+    let further = |kind: u8, groups: &[u16]| {
+        let mut proposals = gcm(&[31]);
+        proposals[0].transforms.extend(groups.iter().map(|id| Transform::plain(kind, *id)));
+        proposals
+    };
+    let choose = |ours: &EspProposal, theirs: &[Proposal]| {
+        let (suite, answer, _) = ours.choose(theirs, Some(31))?;
+        let answered: Vec<_> = answer.transforms.iter().filter(|t| t.kind >= ADDITIONAL_KE).map(|t| t.id).collect();
+        Some((suite.additional[0], suite.additional[1], answered))
+    };
+    let (x25519, kem, p256) = (KeGroup::X25519, KeGroup::MlKem768, KeGroup::Ecp256);
+    let both = wants(&[x25519], &[&[p256, kem]]);
+    assert_eq!(choose(&both, &further(6, &[36])), Some((Some(kem), None, vec![36])));
+    assert_eq!(choose(&both, &further(6, &[0, 36, 19])), Some((Some(p256), None, vec![19])));
+    assert_eq!(choose(&both, &further(6, &[35])), None);
+    assert_eq!(choose(&both, &gcm(&[31])), None, "ours is a condition");
+    // What we do not ask for, the peer may have, but not twice the same.
+    let plain = wants(&[x25519], &[]);
+    assert_eq!(choose(&plain, &gcm(&[31])), Some((None, None, vec![])));
+    assert_eq!(choose(&plain, &further(7, &[36])), Some((None, Some(kem), vec![36])));
+    assert_eq!(choose(&plain, &further(7, &[0, 36])), Some((None, None, vec![0])));
+    assert_eq!(choose(&plain, &further(6, &[31])), None);
+    // In IKE_AUTH it has no meaning, and there is nothing to answer.
+    let (suite, answer, _) = both.choose(&further(6, &[36]), None).unwrap();
+    assert_eq!((suite.key_exchange, suite.additional[0], answer.transforms.len()), (None, None, 2));
+    // As initiator.
+    let chosen = |groups: &[u16]| {
+        let mut answer = further(6, groups);
+        answer[0].number = 1;
+        both.chosen(&answer, true).map(|(suite, _)| suite.additional[0])
+    };
+    assert_eq!(chosen(&[36]), Some(Some(kem)));
+    assert_eq!(chosen(&[]), None);
+    assert_eq!(chosen(&[36, 19]), None);
 }
 
 #[test]

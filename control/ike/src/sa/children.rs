@@ -223,6 +223,7 @@ impl IkeSa {
 
     /// Ends all children; an SPI that was set aside for one goes back.
     pub(crate) fn drop_children(&mut self, env: &mut Env<'_, '_>) {
+        self.forget_pending(env);
         if let Some(inbound_spi) = self.reserved.take() {
             env.ctx.spis.release(self.tunnel, inbound_spi);
         }
@@ -244,7 +245,8 @@ impl IkeSa {
     }
 
     /// Leaves everything to the IKE SA that takes this one's place.
-    pub(super) fn bequeath(&mut self) -> Estate {
+    pub(super) fn bequeath(&mut self, env: &mut Env<'_, '_>) -> Estate {
+        self.forget_pending(env);
         Estate {
             children: std::mem::take(&mut self.children),
             tasks: std::mem::take(&mut self.tasks),

@@ -1,14 +1,19 @@
 //! CREATE_CHILD_SA for child SAs: a further one, or one in another's place (RFC 7296 §1.3.1, §1.3.3, §2.8.1, §2.25.1).
 
+use zeroize::Zeroizing;
+
 use super::children::{Agreed, ChildState, MAX_CHILDREN, REDUNDANT, Selectors, Wanted};
 use super::exchange::Purpose;
+use super::followup::{Grant, Secrets};
 use super::initiator::violation;
 use super::{Env, IkeSa, Path, Verdict};
 use crate::algorithm::{EspSuite, KeGroup};
 use crate::child::EspKey;
 use crate::config::{EspProposal, TunnelConfig};
 use crate::crypto::{KeSecret, child_keys};
-use crate::message::{Chain, ExchangeType, Header, Notify, Payloads, kind, notify_kind, protocol, selectors_body};
+use crate::message::{
+    Chain, ExchangeType, Header, Notify, Payloads, Proposal, kind, notify_kind, protocol, selectors_body,
+};
 use crate::negotiation::describe;
 use crate::reason::{DownReason, Exchange, Protocol, Violation};
 use crate::selector::{TrafficSelector, list, narrow};
@@ -26,7 +31,9 @@ pub(super) struct ChildCreation {
     nonce: Vec<u8>,
     secret: Option<KeSecret>,
     tried: Vec<KeGroup>,
-    /// The peer has replaced the same child meanwhile.
+    /// What is agreed on, once additional key exchanges are under way.
+    agreement: Option<(Agreed, Secrets)>,
+    /// The peer has replaced the same child meanwhile, or is about to.
     pub(super) rival: Option<Rival>,
 }
 
@@ -37,6 +44,18 @@ pub(super) struct Rival {
     pub(super) inbound_spi: u32,
     /// The lower one of its exchange's two nonces.
     pub(super) nonce: Vec<u8>,
+}
+
+/// A child that the peer has asked for.
+#[derive(Debug)]
+pub(super) struct ChildGrant {
+    /// The inbound SPI of the child that it takes the place of.
+    pub(super) replaces: Option<u32>,
+    pub(super) inbound_spi: u32,
+    agreed: Agreed,
+    pub(super) secrets: Secrets,
+    /// It has lost a collision before it is there.
+    lost: bool,
 }
 
 /// A refusal: the notification, and its data.
@@ -108,7 +127,18 @@ impl IkeSa {
         let secret = group.map(|group| KeSecret::generate(group, env.ctx.rng));
         let tried = group.into_iter().collect();
         self.send_creation(
-            ChildCreation { replaces, inbound_spi, selectors, resource, proposal, nonce, secret, tried, rival: None },
+            ChildCreation {
+                replaces,
+                inbound_spi,
+                selectors,
+                resource,
+                proposal,
+                nonce,
+                secret,
+                tried,
+                agreement: None,
+                rival: None,
+            },
             env,
         );
     }
@@ -132,7 +162,7 @@ impl IkeSa {
         self.send_request(ExchangeType::CreateChildSa, Purpose::CreateChild(Box::new(creation)), &chain, env);
     }
 
-    /// The peer's answer to our request for a child.
+    /// The peer's answer to our request for a child, or to a further key exchange for it.
     pub(super) fn on_creation_response(
         &mut self,
         mut creation: ChildCreation,
@@ -140,6 +170,7 @@ impl IkeSa {
         env: &mut Env<'_, '_>,
     ) -> Verdict {
         if payloads.proposals.is_none()
+            && payloads.key_exchange.is_none()
             && let Some(error) = payloads.error()
         {
             if let Some(group) = another_group(error, &creation.proposal.key_exchange, &creation.tried) {
@@ -150,33 +181,41 @@ impl IkeSa {
             }
             return self.on_creation_refused(&creation, error.kind, env);
         }
-        match creation.judge(payloads) {
-            Ok((agreed, nonce, shared)) => {
-                self.complete_creation(&creation, agreed, nonce, shared.as_ref().map(|s| s.as_slice()), env)
-            }
-            Err(reason) => {
-                env.ctx.spis.release(self.tunnel, creation.inbound_spi);
+        let (exchange, inbound_spi) = (creation.exchange(), creation.inbound_spi);
+        let broken = match creation.advance(payloads) {
+            Ok((agreed, secrets)) => match secrets.next() {
+                None => return self.complete_creation(&creation, agreed, &secrets, env),
+                Some(group) => {
+                    let purpose = |secret| {
+                        let (secret, agreement) = (Some(secret), Some((agreed, secrets)));
+                        Purpose::CreateChild(Box::new(ChildCreation { secret, agreement, ..creation }))
+                    };
+                    self.send_followup(group, payloads, purpose, env)
+                }
+            },
+            Err(broken) => Err(broken),
+        };
+        broken.map_or_else(
+            |broken| {
+                env.ctx.spis.release(self.tunnel, inbound_spi);
                 // The peer has installed what we cannot use.
-                Verdict::Renew(violation(Exchange::CreateChildSa, reason))
-            }
-        }
+                Verdict::Renew(violation(exchange, broken))
+            },
+            |()| Verdict::Continue,
+        )
     }
 
     fn complete_creation(
         &mut self,
         creation: &ChildCreation,
         agreed: Agreed,
-        nonce: &[u8],
-        shared: Option<&[u8]>,
+        secrets: &Secrets,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
         let ours = creation.inbound_spi;
-        let Some((to_peer, from_peer)) = self.keys_of_child((&creation.nonce, nonce), agreed.suite, shared) else {
-            return Verdict::Continue;
-        };
-        let lowest = creation.nonce.as_slice().min(nonce);
+        let Some((to_peer, from_peer)) = self.keys_of_child(secrets, agreed.suite) else { return Verdict::Continue };
         // RFC 7296 §2.8.1: the child of the exchange with the lowest of four nonces goes.
-        if creation.rival.as_ref().is_some_and(|rival| lowest < rival.nonce.as_slice()) {
+        if creation.rival.as_ref().is_some_and(|rival| secrets.lowest_nonce() < rival.nonce.as_slice()) {
             // Until then it receives: some peers send on what they have agreed to at once.
             self.install_child(ours, agreed, (from_peer, to_peer), env);
             self.want_child_deleted(ours);
@@ -190,6 +229,11 @@ impl IkeSa {
             && !matches!(rival.state, ChildState::Lingering { .. })
         {
             rival.state = ChildState::Redundant { until: env.ctx.now + REDUNDANT };
+        }
+        if let Some(Grant::Child(grant)) = self.pending.as_mut().map(|pending| &mut pending.grant)
+            && creation.replaces.is_some()
+        {
+            grant.lost |= grant.replaces == creation.replaces;
         }
         // The peer has installed it before it answered.
         self.use_child(ours, creation.replaces, env);
@@ -206,13 +250,13 @@ impl IkeSa {
 
     fn on_creation_refused(&mut self, creation: &ChildCreation, notify: u16, env: &mut Env<'_, '_>) -> Verdict {
         env.ctx.spis.release(self.tunnel, creation.inbound_spi);
-        let refused = DownReason::PeerRefused { exchange: Exchange::CreateChildSa, notify };
+        let refused = DownReason::PeerRefused { exchange: creation.exchange(), notify };
         let Some(old) = creation.replaces else {
             if self.has_children() {
                 // The peer has enough of them; those there are go on.
                 match (creation.resource, notify) {
                     (0, _) => self.want_resource(env.config),
-                    (_, notify_kind::TEMPORARY_FAILURE) => {
+                    (_, notify_kind::TEMPORARY_FAILURE | notify_kind::STATE_NOT_FOUND) => {
                         self.want(Wanted::CreateResource, Some(env.ctx.now + env.retry_after()));
                     }
                     (_, _) => self.asks_for_resources = false,
@@ -229,11 +273,11 @@ impl IkeSa {
         let there = self.child(old).is_some_and(|child| !matches!(child.state, ChildState::Lingering { .. }));
         match notify {
             // RFC 7296 §2.25: the peer is at something that ours would disturb.
-            notify_kind::TEMPORARY_FAILURE if there => {
+            notify_kind::TEMPORARY_FAILURE | notify_kind::STATE_NOT_FOUND if there => {
                 self.want(Wanted::RekeyChild(old), Some(env.ctx.now + env.retry_after()));
                 Verdict::Continue
             }
-            notify_kind::TEMPORARY_FAILURE | notify_kind::CHILD_SA_NOT_FOUND => {
+            notify_kind::TEMPORARY_FAILURE | notify_kind::STATE_NOT_FOUND | notify_kind::CHILD_SA_NOT_FOUND => {
                 self.remove_child(old, env);
                 if self.has_children() {
                     self.want_resource(env.config);
@@ -257,28 +301,24 @@ impl IkeSa {
         path: Path,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
+        // What the peer has not gone on with it has given up.
+        self.forget_pending(env);
         let replaced = payloads.notify(notify_kind::REKEY_SA).map(|notify| (notify.protocol, notify.spi));
-        let answered = self.may_be_created(replaced).and_then(|old| {
-            let (chain, spi, nonce) = self.create_for_peer(payloads, old, env)?;
-            Ok((old, chain, spi, nonce))
-        });
-        match answered {
-            Ok((old, chain, inbound_spi, nonce)) => {
-                self.answer(header, digest, &chain, path, env);
-                if let Some(old) = old {
-                    if let Some(child) = self.child_mut(old) {
-                        child.state = ChildState::Replaced { by: inbound_spi };
-                    }
+        let granted = self.may_be_created(replaced).and_then(|old| self.create_for_peer(payloads, old, env));
+        match granted {
+            Ok((mut chain, grant)) => {
+                if let Some(old) = grant.replaces {
                     if let Some(creation) = self.creation_mut().filter(|creation| creation.replaces == Some(old)) {
-                        creation.rival = Some(Rival { inbound_spi, nonce });
+                        let nonce = grant.secrets.lowest_nonce().to_vec();
+                        creation.rival = Some(Rival { inbound_spi: grant.inbound_spi, nonce });
                     }
                     self.tasks.retain(|task| task.what != Wanted::RekeyChild(old));
                 }
-                match self.sending() {
-                    Some(_) => self.use_child_later(inbound_spi, env.ctx.now),
-                    // As in IKE_AUTH: until now there is none to send on.
-                    None => self.use_child(inbound_spi, None, env),
+                if grant.secrets.next().is_none() {
+                    return self.grant_child(grant, &chain, (header, digest), path, env);
                 }
+                self.await_followup(Grant::Child(grant), &mut chain, env);
+                self.answer(header, digest, &chain, path, env);
             }
             Err((notify, data)) => {
                 let mut chain = Chain::new();
@@ -291,6 +331,36 @@ impl IkeSa {
                 }
                 self.answer(header, digest, &chain, path, env);
             }
+        }
+        Verdict::Continue
+    }
+
+    /// Installs a child that the peer has asked for, and answers with this chain.
+    pub(super) fn grant_child(
+        &mut self,
+        grant: ChildGrant,
+        chain: &Chain,
+        (header, digest): (Header, [u8; 32]),
+        path: Path,
+        env: &mut Env<'_, '_>,
+    ) -> Verdict {
+        let ChildGrant { replaces, inbound_spi, agreed, secrets, lost } = grant;
+        let Some((from_peer, to_peer)) = self.keys_of_child(&secrets, agreed.suite) else { return Verdict::Continue };
+        self.install_child(inbound_spi, agreed, (from_peer, to_peer), env);
+        self.answer(header, digest, chain, path, env);
+        if lost {
+            if let Some(child) = self.child_mut(inbound_spi) {
+                child.state = ChildState::Redundant { until: env.ctx.now + REDUNDANT };
+            }
+            return Verdict::Continue;
+        }
+        if let Some(old) = replaces.and_then(|old| self.child_mut(old)).filter(|old| old.state == ChildState::Live) {
+            old.state = ChildState::Replaced { by: inbound_spi };
+        }
+        match self.sending() {
+            Some(_) => self.use_child_later(inbound_spi, env.ctx.now),
+            // As in IKE_AUTH: until now there is none to send on.
+            None => self.use_child(inbound_spi, None, env),
         }
         Verdict::Continue
     }
@@ -316,20 +386,20 @@ impl IkeSa {
         }
     }
 
-    /// Agrees on a child and installs it: the answer, its inbound SPI, the lower one of the two nonces.
+    /// Agrees on a child: the answer, and what the peer is to have.
     fn create_for_peer(
         &mut self,
         payloads: &Payloads<'_>,
         replaced: Option<u32>,
         env: &mut Env<'_, '_>,
-    ) -> Result<(Chain, u32, Vec<u8>), Refused> {
+    ) -> Result<(Chain, ChildGrant), Refused> {
         let syntax = (notify_kind::INVALID_SYNTAX, Vec::new());
         let offered = payloads.proposals.as_ref().ok_or_else(|| syntax.clone())?;
         let theirs = payloads.nonce.ok_or_else(|| syntax.clone())?;
         let sent_group = payloads.key_exchange.map_or(0, |(group, _)| group);
         // The suite stays what it was, if the peer still offers it.
         let same = replaced.and_then(|old| self.child(old)).map(|old| env.config.esp.only(old.suite()));
-        let (suite, number, outbound_spi) = same
+        let (suite, mut answer, outbound_spi) = same
             .and_then(|same| same.choose(offered, Some(sent_group)))
             .or_else(|| env.config.esp.choose(offered, Some(sent_group)))
             .ok_or((notify_kind::NO_PROPOSAL_CHOSEN, Vec::new()))?;
@@ -358,16 +428,12 @@ impl IkeSa {
         };
         let inbound_spi = env.ctx.spis.allocate(self.tunnel).ok_or((notify_kind::NO_ADDITIONAL_SAS, Vec::new()))?;
         let ours = env.nonce();
-        let shared = exchanged.as_ref().map(|(_, (_, shared))| shared.as_slice());
-        let Some((from_peer, to_peer)) = self.keys_of_child((theirs, &ours), suite, shared) else {
-            env.ctx.spis.release(self.tunnel, inbound_spi);
-            return Err(syntax);
-        };
         let mut chain = Chain::new();
         if for_resource {
             chain.push_notify(notify_kind::SA_RESOURCE_INFO, &[]);
         }
-        chain.push_proposals(&[EspProposal::answer(number, suite, inbound_spi)]);
+        answer.spi = inbound_spi.to_be_bytes().to_vec();
+        chain.push_proposals(&[answer]);
         chain.push(kind::NONCE, &ours);
         if let Some((group, (public, _))) = &exchanged {
             chain.push_key_exchange(group.id(), public);
@@ -376,19 +442,16 @@ impl IkeSa {
         chain.push(kind::TS_I, &selectors_body(&selectors.1));
         chain.push(kind::TS_R, &selectors_body(&selectors.0));
         let agreed = Agreed { suite, outbound_spi, selectors, resource };
-        self.install_child(inbound_spi, agreed, (from_peer, to_peer), env);
-        Ok((chain, inbound_spi, theirs.min(&ours).to_vec()))
+        let shared = exchanged.map(|(_, (_, shared))| shared).unwrap_or_default();
+        let secrets = Secrets::new((theirs, &ours), shared, suite.additional);
+        Ok((chain, ChildGrant { replaces: replaced, inbound_spi, agreed, secrets, lost: false }))
     }
 
     /// The keys of a child of this IKE SA: from the one who asked for it to the other, and back.
-    fn keys_of_child(
-        &self,
-        nonces: (&[u8], &[u8]),
-        suite: EspSuite,
-        shared: Option<&[u8]>,
-    ) -> Option<(EspKey, EspKey)> {
+    fn keys_of_child(&self, secrets: &Secrets, suite: EspSuite) -> Option<(EspKey, EspKey)> {
+        let Secrets { nonces, first, more, .. } = secrets;
         let secure = self.secure.as_ref()?;
-        Some(child_keys(secure.suite.prf, &secure.keys.d, shared, nonces, suite))
+        Some(child_keys(secure.suite.prf, &secure.keys.d, (first, more), (&nonces.0, &nonces.1), suite))
     }
 
     /// Selectors of ours that no child has anything of: what peers leave out that take one pair a child
@@ -417,8 +480,18 @@ impl IkeSa {
 }
 
 impl ChildCreation {
-    /// What the peer's answer agrees to: the child, the peer's nonce, the shared secret.
-    fn judge<'p>(&self, payloads: &Payloads<'p>) -> Result<Judged<'p>, Violation> {
+    /// As reasons name it.
+    pub(super) fn exchange(&self) -> Exchange {
+        if self.agreement.is_some() { Exchange::IkeFollowupKe } else { Exchange::CreateChildSa }
+    }
+
+    /// What is agreed on with the peer's answer.
+    fn advance(&mut self, payloads: &Payloads<'_>) -> Result<(Agreed, Secrets), Violation> {
+        if let Some((agreed, mut secrets)) = self.agreement.take() {
+            let sent = payloads.key_exchange.ok_or(Violation::Missing("KE"))?;
+            secrets.go_on(self.secret.as_ref().ok_or(Violation::KeyExchange)?, sent)?;
+            return Ok((agreed, secrets));
+        }
         let proposals = payloads.proposals.as_ref().ok_or(Violation::Missing("SA"))?;
         let nonce = payloads.nonce.ok_or(Violation::Missing("Nonce"))?;
         let (suite, outbound_spi) = self.proposal.chosen(proposals, true).ok_or(Violation::Proposal)?;
@@ -426,19 +499,18 @@ impl ChildCreation {
             return Err(Violation::Spi);
         }
         let shared = match suite.key_exchange {
-            None => None,
+            None => Zeroizing::default(),
             Some(group) => {
                 let (sent, public) = payloads.key_exchange.ok_or(Violation::Missing("KE"))?;
                 let secret = self.secret.as_ref().filter(|secret| secret.group() == group && sent == group.id());
-                Some(secret.and_then(|secret| secret.agree(public)).ok_or(Violation::KeyExchange)?)
+                secret.and_then(|secret| secret.agree(public)).ok_or(Violation::KeyExchange)?
             }
         };
         let selectors = accepted_selectors(payloads, &self.selectors)?;
-        Ok((Agreed { suite, outbound_spi, selectors, resource: self.resource }, nonce, shared))
+        let agreed = Agreed { suite, outbound_spi, selectors, resource: self.resource };
+        Ok((agreed, Secrets::new((&self.nonce, nonce), shared, suite.additional)))
     }
 }
-
-type Judged<'p> = (Agreed, &'p [u8], Option<zeroize::Zeroizing<Vec<u8>>>);
 
 /// The group that an error asks for instead (RFC 7296 §1.3), if we have it and have not tried it.
 pub(super) fn another_group(error: &Notify<'_>, ours: &[KeGroup], tried: &[KeGroup]) -> Option<KeGroup> {
@@ -486,14 +558,14 @@ pub(super) fn accepted_selectors(
     }
 }
 
-/// As responder: the suite, the proposal's number and the peer's SPI out of an offer in IKE_AUTH.
+/// As responder: the suite, what to answer, and the peer's SPI out of an offer in IKE_AUTH.
 pub(super) fn agree_suite(
     payloads: &Payloads<'_>,
     config: &TunnelConfig,
-) -> Result<(EspSuite, u8, u32), (u16, DownReason)> {
+) -> Result<(EspSuite, Proposal, u32), (u16, DownReason)> {
     let broken = |v| (notify_kind::INVALID_SYNTAX, violation(Exchange::IkeAuth, v));
     let offered = payloads.proposals.as_ref().ok_or_else(|| broken(Violation::Missing("SA")))?;
-    let (suite, number, outbound_spi) = config.esp.choose(offered, None).ok_or_else(|| {
+    let (suite, answer, outbound_spi) = config.esp.choose(offered, None).ok_or_else(|| {
         let reason = DownReason::NoProposalChosen {
             protocol: Protocol::Esp,
             ours: config.esp.describe(),
@@ -504,5 +576,5 @@ pub(super) fn agree_suite(
     if outbound_spi < 256 {
         return Err(broken(Violation::Spi));
     }
-    Ok((suite, number, outbound_spi))
+    Ok((suite, answer, outbound_spi))
 }

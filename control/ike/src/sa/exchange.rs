@@ -56,7 +56,7 @@ impl Purpose {
             Self::IkeAuth => Exchange::IkeAuth,
             Self::Liveness => Exchange::Liveness,
             Self::Close | Self::DeleteChild(_) | Self::Notice(_) => Exchange::Informational,
-            Self::CreateChild(_) => Exchange::CreateChildSa,
+            Self::CreateChild(creation) => creation.exchange(),
             Self::RekeyIke(rekey) => rekey.exchange(),
         }
     }

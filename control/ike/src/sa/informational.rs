@@ -128,7 +128,8 @@ impl IkeSa {
         if let Some(Purpose::RekeyIke(ours)) = self.request.as_ref().map(|request| &request.purpose)
             && let Some(rival) = ours.rival.as_ref().filter(|_| !failed)
         {
-            let (to, estate) = (rival.spi, self.bequeath());
+            let to = rival.spi;
+            let estate = self.bequeath(env);
             self.close_after_answer(env);
             return Verdict::Yielded { to, estate, loser: None };
         }

@@ -417,7 +417,7 @@ impl IkeSa {
         let keys = self
             .secure
             .as_ref()
-            .map(|s| child_keys(s.suite.prf, &s.keys.d, None, (&self.nonces.0, &self.nonces.1), agreed.suite));
+            .map(|s| child_keys(s.suite.prf, &s.keys.d, (&[], &[]), (&self.nonces.0, &self.nonces.1), agreed.suite));
         let (to_responder, to_initiator) = keys.expect("an SA is established only after its keys are derived");
         let keys = if self.initiator { (to_initiator, to_responder) } else { (to_responder, to_initiator) };
         let inbound_spi = self.reserved.take().unwrap_or_default();

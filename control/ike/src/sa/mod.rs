@@ -304,7 +304,7 @@ impl IkeSa {
         if !self.is_established() {
             return Verdict::Continue;
         }
-        self.tend_pending(now);
+        self.tend_pending(env);
         if self.retire_at.is_some_and(|at| at <= now) {
             self.delete(env);
             return Verdict::Continue;
@@ -526,7 +526,6 @@ impl IkeSa {
 
     /// Ends the SA with a last request of ours.
     fn close_with(&mut self, chain: &Chain, env: &mut Env<'_, '_>) {
-        self.pending = None;
         // RFC 7296 §2.3: a peer takes requests in their order, so one that it may not have goes in front of this one
         // each time.
         let unanswered = self.request.as_ref().map(|request| request.datagrams.clone()).unwrap_or_default();
@@ -546,7 +545,6 @@ impl IkeSa {
 
     /// Ends the SA, keeping the last answer for a peer that has not got it.
     fn close_after_answer(&mut self, env: &mut Env<'_, '_>) {
-        self.pending = None;
         self.forget_request(env);
         self.drop_children(env);
         self.phase = Phase::Closed;

@@ -3,10 +3,10 @@
 use super::children::Wanted;
 use super::create_child::{Refused, another_group};
 use super::exchange::{Opened, Purpose};
-use super::followup::Agreement;
+use super::followup::{Grant, Secrets};
 use super::initiator::violation;
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
-use crate::algorithm::KeGroup;
+use crate::algorithm::{IkeSuite, KeGroup};
 use crate::config::IkeProposal;
 use crate::crypto::{KeSecret, Protection, SaKeys};
 use crate::message::{Chain, ExchangeType, Header, Payloads, kind, notify_kind};
@@ -23,9 +23,18 @@ pub(super) struct IkeRekey {
     pub(super) secret: KeSecret,
     tried: Vec<KeGroup>,
     /// What is agreed on, once additional key exchanges are under way.
-    pub(super) agreement: Option<Agreement>,
+    pub(super) agreement: Option<IkeAgreement>,
     /// The peer has replaced this SA meanwhile, or is about to.
     pub(super) rival: Option<IkeRival>,
+}
+
+/// What both ends agreed on.
+#[derive(Debug)]
+pub(super) struct IkeAgreement {
+    suite: IkeSuite,
+    /// Ours, the peer's; of the new SA.
+    pub(super) spis: (u64, u64),
+    pub(super) secrets: Secrets,
 }
 
 /// What the peer made in a collision.
@@ -92,15 +101,15 @@ impl IkeSa {
         }
         let exchange = rekey.exchange();
         match rekey.advance(payloads) {
-            Ok(agreement) if agreement.is_incomplete() => {
-                let link = payloads.notify(notify_kind::ADDITIONAL_KEY_EXCHANGE).map(|notify| notify.data);
-                let Some(link) = link else {
-                    return Verdict::Renew(violation(exchange, Violation::Missing("ADDITIONAL_KEY_EXCHANGE")));
-                };
-                self.send_followup(rekey, agreement, link, env);
-                Verdict::Continue
-            }
-            Ok(agreement) => self.complete_ike_rekey(rekey, &agreement, payloads, env),
+            Ok(agreement) => match agreement.secrets.next() {
+                None => self.complete_ike_rekey(rekey, &agreement, payloads, env),
+                Some(group) => {
+                    let purpose =
+                        |secret| Purpose::RekeyIke(Box::new(IkeRekey { secret, agreement: Some(agreement), ..rekey }));
+                    let sent = self.send_followup(group, payloads, purpose, env);
+                    sent.map_or_else(|broken| Verdict::Renew(violation(exchange, broken)), |()| Verdict::Continue)
+                }
+            },
             Err(broken) => Verdict::Renew(violation(exchange, broken)),
         }
     }
@@ -122,7 +131,7 @@ impl IkeSa {
     fn complete_ike_rekey(
         &mut self,
         rekey: IkeRekey,
-        agreement: &Agreement,
+        agreement: &IkeAgreement,
         payloads: &Payloads<'_>,
         env: &mut Env<'_, '_>,
     ) -> Verdict {
@@ -130,7 +139,7 @@ impl IkeSa {
         successor.keep_token(payloads);
         match rekey.rival {
             // RFC 7296 §2.8.2: the SA of the exchange with the lowest of four nonces goes.
-            Some(rival) if agreement.lowest_nonce() < rival.nonce.as_slice() => {
+            Some(rival) if agreement.secrets.lowest_nonce() < rival.nonce.as_slice() => {
                 successor.delete(env);
                 if self.awaits(Some(&rival)) {
                     return Verdict::Spare(successor);
@@ -138,7 +147,7 @@ impl IkeSa {
                 self.yield_to(rival.spi, Some(successor), env)
             }
             Some(_) | None => {
-                successor.inherit(self.bequeath());
+                successor.inherit(self.bequeath(env));
                 if env.crash_secret.is_some() {
                     successor.want(Wanted::TellToken, None);
                 }
@@ -150,7 +159,10 @@ impl IkeSa {
 
     /// Whether this is what the peer has still to make additional key exchanges for.
     fn awaits(&self, rival: Option<&IkeRival>) -> bool {
-        rival.zip(self.pending.as_ref()).is_some_and(|(rival, pending)| rival.spi == pending.agreement.spis.0)
+        match (rival, self.pending.as_ref().map(|pending| &pending.grant)) {
+            (Some(rival), Some(Grant::Ike(agreement))) => rival.spi == agreement.spis.0,
+            (Some(_), Some(Grant::Child(_)) | None) | (None, _) => false,
+        }
     }
 
     /// The answer to a request that this SA's Delete has followed: what the peer has made for it is deleted, too.
@@ -169,7 +181,7 @@ impl IkeSa {
         self.heard(path, env);
         let Ok(payloads) = Payloads::parse(first, &plain) else { return Verdict::Continue };
         // Of one for which key exchanges are missing the peer has made nothing yet.
-        let agreement = rekey.advance(&payloads).ok().filter(|agreement| !agreement.is_incomplete());
+        let agreement = rekey.advance(&payloads).ok().filter(|agreement| agreement.secrets.next().is_none());
         let successor = agreement.and_then(|agreement| self.successor(true, &agreement, env));
         successor.map_or(Verdict::Continue, |mut successor| {
             successor.delete(env);
@@ -180,7 +192,7 @@ impl IkeSa {
     /// The SA that the peer made is the one that stays; the peer deletes this one.
     pub(super) fn yield_to(&mut self, spi: u64, loser: Option<Box<Self>>, env: &mut Env<'_, '_>) -> Verdict {
         self.await_deletion(env);
-        Verdict::Yielded { to: spi, estate: self.bequeath(), loser }
+        Verdict::Yielded { to: spi, estate: self.bequeath(env), loser }
     }
 
     /// The peer asks for an IKE SA in the place of this one.
@@ -194,11 +206,14 @@ impl IkeSa {
     ) -> Verdict {
         match self.rekey_for_peer(payloads, env) {
             Ok((mut chain, agreement)) => {
+                // What the peer has not gone on with it has given up.
+                self.forget_pending(env);
                 if let Some(Purpose::RekeyIke(ours)) = self.request.as_mut().map(|request| &mut request.purpose) {
-                    ours.rival = Some(IkeRival { spi: agreement.spis.0, nonce: agreement.lowest_nonce().to_vec() });
+                    ours.rival =
+                        Some(IkeRival { spi: agreement.spis.0, nonce: agreement.secrets.lowest_nonce().to_vec() });
                 }
-                if agreement.is_incomplete() {
-                    self.await_followup(agreement, &mut chain, env);
+                if agreement.secrets.next().is_some() {
+                    self.await_followup(Grant::Ike(agreement), &mut chain, env);
                     self.answer(header, digest, &chain, path, env);
                     return Verdict::Continue;
                 }
@@ -214,7 +229,7 @@ impl IkeSa {
     /// Makes the SA that the peer has asked for, and answers with this chain.
     pub(super) fn grant_successor(
         &mut self,
-        agreement: &Agreement,
+        agreement: &IkeAgreement,
         mut chain: Chain,
         (header, digest): (Header, [u8; 32]),
         path: Path,
@@ -230,7 +245,7 @@ impl IkeSa {
             return Verdict::Spare(successor);
         }
         // RFC 7296 §2.8: the initiator deletes this one.
-        successor.inherit(self.bequeath());
+        successor.inherit(self.bequeath(env));
         self.await_deletion(env);
         Verdict::Rekeyed(successor)
     }
@@ -239,7 +254,7 @@ impl IkeSa {
         &mut self,
         payloads: &Payloads<'_>,
         env: &mut Env<'_, '_>,
-    ) -> Result<(Chain, Agreement), Refused> {
+    ) -> Result<(Chain, IkeAgreement), Refused> {
         // RFC 7296 §2.25.2: not while we create, replace or close a child, nor when this SA is on its way out.
         let rivalled = match self.request.as_ref().map(|request| &request.purpose) {
             Some(Purpose::CreateChild(_) | Purpose::DeleteChild(_)) => true,
@@ -280,12 +295,13 @@ impl IkeSa {
         chain.push_proposals(&[chosen]);
         chain.push(kind::NONCE, &ours);
         chain.push_key_exchange(suite.key_exchange.id(), &ours_public);
-        Ok((chain, Agreement::new(suite, (spi, peer_spi), (theirs, &ours), shared)))
+        let secrets = Secrets::new((theirs, &ours), shared, suite.additional);
+        Ok((chain, IkeAgreement { suite, spis: (spi, peer_spi), secrets }))
     }
 
     /// The IKE SA that takes this one's place, as yet without children.
-    fn successor(&self, initiator: bool, agreement: &Agreement, env: &mut Env<'_, '_>) -> Option<Box<Self>> {
-        let Agreement { suite, spis: (spi, peer_spi), nonces, first, more, .. } = agreement;
+    fn successor(&self, initiator: bool, agreement: &IkeAgreement, env: &mut Env<'_, '_>) -> Option<Box<Self>> {
+        let IkeAgreement { suite, spis: (spi, peer_spi), secrets: Secrets { nonces, first, more, .. } } = agreement;
         let (suite, spi, peer_spi) = (*suite, *spi, *peer_spi);
         let old = self.secure.as_ref()?;
         let mut new = Self::new(self.tunnel, initiator, spi, self.path, Phase::Established, env);
@@ -313,22 +329,21 @@ impl IkeRekey {
     }
 
     /// What is agreed on with the peer's answer.
-    fn advance(&mut self, payloads: &Payloads<'_>) -> Result<Agreement, Violation> {
-        let agreed = self.agreement.take();
-        let (group, public) = payloads.key_exchange.ok_or(Violation::Missing("KE"))?;
-        let shared = || self.secret.agree(public).filter(|_| group == self.secret.group().id());
-        if let Some(mut agreement) = agreed {
-            agreement.take_in(&shared().ok_or(Violation::KeyExchange)?);
+    fn advance(&mut self, payloads: &Payloads<'_>) -> Result<IkeAgreement, Violation> {
+        let sent = payloads.key_exchange.ok_or(Violation::Missing("KE"))?;
+        if let Some(mut agreement) = self.agreement.take() {
+            agreement.secrets.go_on(&self.secret, sent)?;
             return Ok(agreement);
         }
         let proposals = payloads.proposals.as_ref().ok_or(Violation::Missing("SA"))?;
         let nonce = payloads.nonce.ok_or(Violation::Missing("Nonce"))?;
         let (suite, peer_spi) = self.proposal.chosen(proposals).ok_or(Violation::Proposal)?;
         let peer_spi = peer_spi.filter(|spi| *spi != 0).ok_or(Violation::Spi)?;
-        if suite.key_exchange != self.secret.group() {
+        if suite.key_exchange != self.secret.group() || sent.0 != suite.key_exchange.id() {
             return Err(Violation::KeyExchange);
         }
-        let shared = shared().ok_or(Violation::KeyExchange)?;
-        Ok(Agreement::new(suite, (self.spi, peer_spi), (&self.nonce, nonce), shared))
+        let shared = self.secret.agree(sent.1).ok_or(Violation::KeyExchange)?;
+        let secrets = Secrets::new((&self.nonce, nonce), shared, suite.additional);
+        Ok(IkeAgreement { suite, spis: (self.spi, peer_spi), secrets })
     }
 }

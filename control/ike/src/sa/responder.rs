@@ -9,7 +9,7 @@ use super::intermediate::Rounds;
 use super::nat::{Nat, push_detection};
 use super::{Env, IkeSa, Path, Phase, Secure, Verdict};
 use crate::algorithm::IkeSuite;
-use crate::config::{EspProposal, TunnelConfig, TunnelId};
+use crate::config::{TunnelConfig, TunnelId};
 use crate::crypto::{KeSecret, Protection, SaKeys};
 use crate::identity::Identity;
 use crate::message::{Chain, Header, Payloads, Proposal, kind, notify_kind, selectors_body};
@@ -157,10 +157,11 @@ impl IkeSa {
                 self.establish_childless(env);
                 Verdict::Established { child: None, initial_contact }
             }
-            Ok(Some((number, agreed))) => {
+            Ok(Some((mut answer, agreed))) => {
                 self.confirm_ppk(&mut chain);
                 let inbound_spi = self.reserved.unwrap_or_default();
-                chain.push_proposals(&[EspProposal::answer(number, agreed.suite, inbound_spi)]);
+                answer.spi = inbound_spi.to_be_bytes().to_vec();
+                chain.push_proposals(&[answer]);
                 // TSi is the initiator's side, which is the peer's.
                 chain.push(kind::TS_I, &selectors_body(&agreed.selectors.1));
                 chain.push(kind::TS_R, &selectors_body(&agreed.selectors.0));
@@ -228,8 +229,8 @@ impl IkeSa {
     }
 }
 
-/// The proposal's number and what was agreed on, `None` where no child was asked for, or the notification that says why not.
-type AgreedChild = Result<Option<(u8, Agreed)>, (u16, DownReason)>;
+/// What to answer and what was agreed on, `None` where no child was asked for, or the notification that says why not.
+type AgreedChild = Result<Option<(Proposal, Agreed)>, (u16, DownReason)>;
 
 type Judged<'a> = (IkeSuite, Proposal, &'a [u8], &'a [u8]);
 
@@ -272,10 +273,10 @@ fn judge_init<'a>(payloads: &Payloads<'a>, config: &TunnelConfig) -> Result<Judg
     Ok((suite, chosen, public, nonce))
 }
 
-fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<(u8, Agreed), (u16, DownReason)> {
-    let (suite, number, outbound_spi) = agree_suite(payloads, config)?;
+fn agree_child(payloads: &Payloads<'_>, config: &TunnelConfig) -> Result<(Proposal, Agreed), (u16, DownReason)> {
+    let (suite, answer, outbound_spi) = agree_suite(payloads, config)?;
     let selectors = agree_selectors(payloads, config)?;
-    Ok((number, Agreed { suite, outbound_spi, selectors, resource: 0 }))
+    Ok((answer, Agreed { suite, outbound_spi, selectors, resource: 0 }))
 }
 
 fn syntax(violation: Violation) -> Accepted {

@@ -78,6 +78,7 @@ impl End {
                 encryption: vec![EspCipher::Aes128Gcm16],
                 integrity: Vec::new(),
                 key_exchange: Vec::new(),
+                additional_key_exchange: Vec::new(),
                 esn: true,
             },
             local_selectors: vec![TrafficSelector::ANY_IPV4],

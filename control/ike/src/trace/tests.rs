@@ -155,7 +155,13 @@ fn a_flood_pushes_out_nothing_that_is_proven() {
     let (mut trace, now) = (Trace::default(), Instant::now());
     let mut proposals = Chain::new();
     let (integrity, key_exchange) = (Vec::new(), Vec::new());
-    let esp = EspProposal { encryption: vec![EspCipher::Aes128Gcm16], integrity, key_exchange, esn: true };
+    let esp = EspProposal {
+        encryption: vec![EspCipher::Aes128Gcm16],
+        integrity,
+        key_exchange,
+        additional_key_exchange: Vec::new(),
+        esn: true,
+    };
     proposals.push_proposals(&esp.offer(0x1000, false));
     proposals.push(kind::TS_I, &selectors_body(&[TrafficSelector::ANY_IPV4; 32]));
     let sealed = |id| {

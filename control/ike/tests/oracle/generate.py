@@ -220,34 +220,40 @@ def derive(name: str, prf: str, group: str, cipher: str, key_bytes: int, esp_byt
     assert inner_i[39] == bytes([2, 0, 0, 0]) + proof_i
     assert inner_r[39] == bytes([2, 0, 0, 0]) + proof_r
 
-    def child_of(sk_d: bytes, nonces: bytes, offer: bytes, choice: bytes) -> list[bytes]:
-        keymat = prf_plus(prf, sk_d, nonces, 2 * (esp_bytes + 4))
+    def child_of(sk_d: bytes, nonces: bytes, offer: bytes, choice: bytes, first=b"", second=b"") -> list[bytes]:
+        keymat = prf_plus(prf, sk_d, first + nonces + second, 2 * (esp_bytes + 4))
         halves = keymat[: esp_bytes + 4], keymat[esp_bytes + 4 :]
         return [offer[8:12], choice[8:12]] + [part for half in halves for part in (half[:esp_bytes], half[esp_bytes:])]
 
     fields = child_of(sk_d, ni + nr, inner_i[33], inner_r[33])
     spi_i = fields[0]
     if messages[course:]:
-        # RFC 7296 section 2.18 and RFC 9370 section 2.2.4: the IKE SA is rekeyed by X25519, and MODP in IKE_FOLLOWUP_KE.
-        ask, grant, more_ask, more_grant, delete, deleted, child_ask, child_grant, *_ = messages[course:]
-        assert [m[18] for m in (more_ask, more_grant, delete, deleted, child_ask)] == [44, 44, 37, 37, 36]
-        asked, granted = opened(ask, sk_ei, sk_ai), opened(grant, sk_er, sk_ar)
-        more_asked, more_granted = opened(more_ask, sk_ei, sk_ai), opened(more_grant, sk_er, sk_ar)
-        # ADDITIONAL_KEY_EXCHANGE, and the same link.
-        assert granted[41] == more_asked[41] and granted[41][:4] == struct.pack("!BBH", 0, 0, 16441)
-        assert 41 not in more_granted and opened(delete, sk_ei, sk_ai)[42] == bytes([1, 0, 0, 0])
-        secret = next(key for start in range(256) if (key := X25519PrivateKey.from_private_bytes(stream(start, 0, 32)))
-                      .public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) == asked[34][4:])
-        first = secret.exchange(X25519PublicKey.from_public_bytes(granted[34][4:]))
-        exponent = next(e for start in range(256) if pow(2, e := int.from_bytes(stream(start, 0, 64), "big"), P2048)
-                        == int.from_bytes(more_asked[34][4:], "big"))
-        second = pow(int.from_bytes(more_granted[34][4:], "big"), exponent, P2048).to_bytes(256, "big")
+        # RFC 7296 sections 2.17 and 2.18, RFC 9370 section 2.2.4: the IKE SA is rekeyed by X25519, and MODP in
+        # IKE_FOLLOWUP_KE, and then the child.
+        def exchanged(ask: bytes, grant: bytes, more_ask: bytes, more_grant: bytes) -> tuple[dict, dict, bytes, bytes]:
+            assert [m[18] for m in (ask, grant, more_ask, more_grant)] == [36, 36, 44, 44]
+            asked, granted = opened(ask, sk_ei, sk_ai), opened(grant, sk_er, sk_ar)
+            more_asked, more_granted = opened(more_ask, sk_ei, sk_ai), opened(more_grant, sk_er, sk_ar)
+            # ADDITIONAL_KEY_EXCHANGE, and the same link.
+            assert granted[41] == more_asked[41] and granted[41][:4] == struct.pack("!BBH", 0, 0, 16441)
+            assert 41 not in more_granted
+            keys = (X25519PrivateKey.from_private_bytes(stream(start, 0, 32)) for start in range(256))
+            secret = next(k for k in keys if k.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) == asked[34][4:])
+            first = secret.exchange(X25519PublicKey.from_public_bytes(granted[34][4:]))
+            exponents = (int.from_bytes(stream(start, 0, 64), "big") for start in range(256))
+            exponent = next(e for e in exponents if pow(2, e, P2048) == int.from_bytes(more_asked[34][4:], "big"))
+            second = pow(int.from_bytes(more_granted[34][4:], "big"), exponent, P2048).to_bytes(256, "big")
+            return asked, granted, first, second
+
+        further = messages[course:]
+        asked, granted, first, second = exchanged(*further[:4])
+        assert opened(further[4], sk_ei, sk_ai)[42] == bytes([1, 0, 0, 0])
         nonces, new_spis = asked[40] + granted[40], asked[33][8:16] + granted[33][8:16]
-        assert child_ask[:16] == new_spis and new_spis != spis
+        assert further[6][:16] == new_spis and new_spis != spis
         seed = hmac.new(sk_d, first + nonces + second, prf).digest()
         sk_d, sk_ai, sk_ar, sk_ei, sk_er, _, _ = keys_from(seed, nonces, new_spis)
-        asked, granted = opened(child_ask, sk_ei, sk_ai), opened(child_grant, sk_er, sk_ar)
-        fields += child_of(sk_d, asked[40] + granted[40], asked[33], granted[33])
+        asked, granted, first, second = exchanged(*further[6:10])
+        fields += child_of(sk_d, asked[40] + granted[40], asked[33], granted[33], first, second)
     (VECTORS / f"derived-{name}.txt").write_text("\n".join(f.hex() for f in fields) + "\n")
 
     # A second reader for our bytes: scapy has to find the payloads that are there.

@@ -49,6 +49,7 @@ pub fn config(local: &str, remote: &str, startup: Startup) -> TunnelConfig {
             encryption: vec![EspCipher::Aes128Gcm16],
             integrity: Vec::new(),
             key_exchange: Vec::new(),
+            additional_key_exchange: Vec::new(),
             esn: true,
         },
         local_selectors: vec![behind(local)],

@@ -6,7 +6,7 @@ use bordergate_ike::*;
 
 use crate::duo::{Duo, Left, Peer, Right};
 use crate::pair::TUNNEL;
-use crate::{ASK, COLLISIONS, CONFIRM, GRANT, INFORM, ONE_SIDED};
+use crate::{ASK, COLLISIONS, CONFIRM, FOLLOW, FOLLOWED, GRANT, INFORM, ONE_SIDED};
 
 /// The child in use comes from the exchange that this end began. Each end reserves an SPI for its own request first.
 fn assert_stays(duo: &Duo, of: Peer) {
@@ -33,6 +33,105 @@ fn wrong_guesses() -> Duo {
         left.esp.key_exchange = vec![KeGroup::Ecp256, KeGroup::X25519];
         right.esp.key_exchange = vec![KeGroup::Ecp384, KeGroup::X25519];
     })
+}
+
+/// Two key exchanges follow the first one (RFC 9370 §2.2.4).
+fn multi_ke() -> Duo {
+    Duo::configured(Left, |left, right| {
+        for end in [left, right] {
+            end.esp.key_exchange = vec![KeGroup::X25519];
+            end.esp.additional_key_exchange = vec![vec![KeGroup::Ecp256], vec![KeGroup::Ecp384]];
+        }
+    })
+}
+
+#[test]
+fn regular_multi_ke() {
+    for of in Peer::BOTH {
+        let other = of.other();
+        let mut duo = multi_ke();
+        duo.rekey_child(of, 0);
+        duo.pass(of, ASK);
+        duo.pass(other, GRANT);
+        for _ in 0..2 {
+            assert_eq!(duo.node(other).installed.len(), 1);
+            duo.pass(of, FOLLOW);
+            duo.pass(other, FOLLOWED);
+        }
+        assert_eq!(duo.node(of).child().inbound_spi, duo.node(of).spis.given[1]);
+        duo.pass(of, INFORM);
+        duo.pass(other, CONFIRM);
+        duo.assert_silent(Left);
+        duo.assert_silent(Right);
+        duo.settle();
+        let suite = |of: Peer| duo.node(of).endpoint.status(TUNNEL).and_then(|s| s.esp).map(|suite| suite.to_string());
+        assert_eq!(suite(Left).as_deref(), Some("aes128gcm16-x25519-ke1_ecp256-ke2_ecp384-esn"));
+        assert_eq!(suite(Left), suite(Right));
+    }
+}
+
+/// Whatever comes first of what both ends exchange, the one with the lowest nonce goes.
+#[test]
+fn collision_multi_ke() {
+    for (nonces, stays) in COLLISIONS {
+        for first in Peer::BOTH {
+            for rounds in 0..=3 {
+                let second = first.other();
+                let mut duo = multi_ke();
+                collide(&mut duo, nonces);
+                let behind = duo.hold(first, GRANT);
+                for round in 0..rounds {
+                    duo.pass(second, if round == 0 { GRANT } else { FOLLOWED });
+                    if round < 2 {
+                        duo.pass(first, FOLLOW);
+                    }
+                }
+                duo.deliver(behind);
+                duo.settle();
+                assert_stays(&duo, stays);
+            }
+        }
+    }
+}
+
+/// The other end does not know of a collision: left's request comes when right's has got so far.
+#[test]
+fn collision_delayed_request_multi_ke() {
+    for [left, right, answer] in ONE_SIDED {
+        for rounds in 0..=2 {
+            let mut duo = multi_ke();
+            duo.rekey_child(Left, left);
+            duo.rekey_child(Right, right);
+            let delayed = duo.hold(Left, ASK);
+            duo.nonce(Left, answer);
+            duo.pass(Right, ASK);
+            duo.pass(Left, GRANT);
+            for _ in 0..rounds {
+                duo.pass(Right, FOLLOW);
+                duo.pass(Left, FOLLOWED);
+            }
+            duo.deliver(delayed);
+            duo.settle();
+            assert_ne!(duo.node(Right).child().inbound_spi, duo.node(Right).spis.given[0]);
+        }
+    }
+}
+
+/// The end that asked goes no further: the SPI that was set aside goes back, and the other end replaces the child.
+#[test]
+fn dropped_multi_ke() {
+    for of in Peer::BOTH {
+        let other = of.other();
+        let mut duo = multi_ke();
+        duo.rekey_child(of, 0);
+        duo.pass(of, ASK);
+        duo.pass(other, GRANT);
+        let late = duo.hold(of, FOLLOW);
+        duo.wait_for(other, Duration::from_secs(31));
+        duo.deliver(late);
+        duo.settle();
+        assert_ne!(duo.node(of).child().inbound_spi, duo.node(of).spis.given[0]);
+    }
 }
 
 #[test]

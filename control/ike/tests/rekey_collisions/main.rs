@@ -4,8 +4,8 @@
 //! What these tests assert is RFC 7296's and stronger than what theirs do: at no moment does either end seal with what the
 //! other one cannot open, and in the end there is one IKE SA with one child, the same at both ends, and no SPI left over.
 //!
-//! Of their list are missing those with additional key exchanges for children (RFC 9370), which ours do not have, and
-//! INVALID_KE_PAYLOAD in IKE rekeys: a rekeyed IKE SA keeps its group, so two of ours have no occasion for it. A Delete of a single child comes from a
+//! Of their list is missing INVALID_KE_PAYLOAD in IKE rekeys: a rekeyed IKE SA keeps its group, so two of ours have no
+//! occasion for it. A Delete of a single child comes from a
 //! life that is over; the only child takes its IKE SA along.
 
 mod child_rekey;
