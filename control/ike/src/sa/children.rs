@@ -201,23 +201,18 @@ impl IkeSa {
         let Some(child) = self.child_mut(inbound_spi) else { return };
         child.state = ChildState::Lingering { until };
         child.use_at = None;
-        if std::mem::take(&mut child.sends) {
-            let selectors = child.agreed.selectors.clone();
-            self.send_on_another(inbound_spi, &selectors, env);
-        }
+        self.send_on_another(inbound_spi, env);
     }
 
     /// Takes a child out at once.
     pub(super) fn remove_child(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
+        self.send_on_another(inbound_spi, env);
         let Some(at) = self.children.iter().position(|child| child.inbound_spi == inbound_spi) else { return };
         let child = self.children.remove(at);
         if child.installed {
             env.out.push(Action::RemoveChild { tunnel: self.tunnel, inbound_spi });
         } else {
             env.ctx.spis.release(self.tunnel, inbound_spi);
-        }
-        if child.sends {
-            self.send_on_another(inbound_spi, &child.agreed.selectors, env);
         }
     }
 
@@ -283,8 +278,8 @@ impl IkeSa {
         }
     }
 
-    /// Does what is due for children: the end of those that linger, use, rekeying. The child whose life is over, if any.
-    pub(super) fn tend_children(&mut self, env: &mut Env<'_, '_>) -> Option<u32> {
+    /// Does what is due for children: the end of those that linger, use, rekeying. Those whose life is over.
+    pub(super) fn tend_children(&mut self, env: &mut Env<'_, '_>) -> Vec<u32> {
         let now = env.ctx.now;
         let gone: Vec<u32> = self.spis_where(|c| matches!(c.state, ChildState::Lingering { until } if until <= now));
         for inbound_spi in gone {
@@ -299,7 +294,7 @@ impl IkeSa {
             self.rekey_child(inbound_spi);
         }
         let ends = |c: &Child| !matches!(c.state, ChildState::Lingering { .. } | ChildState::Deleting);
-        self.spis_where(|c| ends(c) && c.expires <= now).first().copied()
+        self.spis_where(|c| ends(c) && c.expires <= now)
     }
 
     /// Wants a child replaced, unless that is under way.
@@ -373,16 +368,31 @@ impl IkeSa {
         self.children.iter().find(|child| child.state == replaced).map(|child| child.inbound_spi)
     }
 
-    /// A child we sent on is gone: another one that is live takes over, best one with the same selectors.
-    fn send_on_another(&mut self, gone: u32, selectors: &Selectors, env: &mut Env<'_, '_>) {
-        let was_first = self.sending.take_if(|spi| *spi == gone).is_some();
-        let live = |child: &&Child| child.state == ChildState::Live && child.installed;
-        let same = |child: &&Child| live(child) && child.agreed.selectors == *selectors;
-        let others = || self.children.iter().rev();
-        let other = others().find(same).or_else(|| others().find(live).filter(|_| was_first));
-        if let Some(inbound_spi) = other.map(|child| child.inbound_spi) {
-            self.use_child(inbound_spi, Some(gone), env);
+    /// A child that we send on is going: another one with the same selectors takes over, if we send on one.
+    pub(super) fn hand_on(&mut self, going: u32, env: &mut Env<'_, '_>) {
+        let Some(child) = self.child(going).filter(|child| child.sends) else { return };
+        let alike = |other: &Child| other.sends && other.agreed.selectors == child.agreed.selectors;
+        if let Some(other) = self.other(going, alike) {
+            self.use_child(other, Some(going), env);
         }
+    }
+
+    /// A child is gone: if we sent on it, another one takes over, best one with the same selectors.
+    fn send_on_another(&mut self, gone: u32, env: &mut Env<'_, '_>) {
+        self.hand_on(gone, env);
+        let Some(child) = self.child_mut(gone).filter(|child| child.sends) else { return };
+        child.sends = false;
+        if self.sending.take_if(|spi| *spi == gone).is_some()
+            && let Some(other) = self.other(gone, |_| true)
+        {
+            self.use_child(other, Some(gone), env);
+        }
+    }
+
+    /// The newest live child besides this one of which this holds.
+    fn other(&self, than: u32, holds: impl Fn(&Child) -> bool) -> Option<u32> {
+        let live = |child: &&Child| child.state == ChildState::Live && child.installed && child.inbound_spi != than;
+        self.children.iter().rev().filter(live).find(|child| holds(child)).map(|child| child.inbound_spi)
     }
 
     /// The child of another IKE SA is sent on from now on: gives those in whose place it stands.

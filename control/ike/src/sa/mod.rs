@@ -320,8 +320,9 @@ impl IkeSa {
             let seconds = env.config.ike_lifetime.as_secs();
             return Verdict::Ended(DownReason::LifetimeExpired { lifetime: Lifetime::Ike, seconds });
         }
-        if let Some(over) = self.tend_children(env) {
-            self.want_child_deleted(over);
+        let over = self.tend_children(env);
+        if !over.is_empty() {
+            over.into_iter().for_each(|inbound_spi| self.want_child_deleted(inbound_spi));
             if !self.has_children() {
                 self.delete(env);
                 let seconds = env.config.child_lifetime.as_secs();
@@ -357,6 +358,7 @@ impl IkeSa {
                 Some(Wanted::CheckPath) => self.check_path(env),
                 Some(Wanted::SendAway) => self.send_away(env),
                 Some(Wanted::DeleteChild(inbound_spi)) => {
+                    self.hand_on(inbound_spi, env);
                     let mut chain = Chain::new();
                     chain.push_delete_esp(inbound_spi);
                     let purpose = Purpose::DeleteChild(inbound_spi);
