@@ -12,6 +12,10 @@
 //!
 //! The machine has no clock, no socket and no random source. Given the same calls it does the same things.
 //!
+//! One thing is an exception: RSA and ECDSA signatures have random numbers in them (salts, nonces, blinding) that AWS-LC
+//! takes from a generator of its own. No decision depends on them. Given the same calls, AUTH of an end with such a key
+//! has other bytes, and with ECDSA in DER one or two more or fewer of them; all else is the same, key exchange included.
+//!
 //! # What is not here yet
 //! EAP, and windows of more than one request.
 

@@ -59,11 +59,11 @@ impl Credential {
         let malformed = |_| CredentialError::Certificates(PemError::Malformed("certificate"));
         let chain: Vec<Certificate> =
             values.iter().map(|der| Certificate::from_der(der).map_err(malformed)).collect::<Result<_, _>>()?;
-        let key = PrivateKey::from_pem(key).map_err(CredentialError::PrivateKey)?;
         let Some(own) = chain.first() else {
             return Err(CredentialError::Certificates(PemError::Missing("certificate")));
         };
         let certified = own.public_key().map_err(CredentialError::UnsupportedKey)?;
+        let key = PrivateKey::from_pem(key).map_err(CredentialError::PrivateKey)?;
         if certified != key.public() {
             return Err(CredentialError::Mismatch(own.subject().to_string()));
         }

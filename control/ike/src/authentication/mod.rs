@@ -4,12 +4,14 @@
 mod certificate;
 mod chain;
 mod credential;
+mod ecdsa;
 mod key;
 mod names;
 mod pem;
 mod ppk;
 mod psk;
 mod revocation;
+mod rsa;
 mod signature;
 
 use std::sync::Arc;

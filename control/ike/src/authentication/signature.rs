@@ -1,8 +1,7 @@
 //! Signatures over AUTH's octets and over certificates: which algorithm, with which hash, and how the wire says so
 //! (RFC 7296 §3.8, RFC 4754, RFC 7427, RFC 8420).
 
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha384, Sha512};
+use aws_lc_rs::digest::{self, Digest};
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
 use x509_cert::der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::spki::AlgorithmIdentifierRef;
@@ -22,17 +21,23 @@ impl Hash {
     pub(super) const SHA2: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
     /// The hash of all parts, one after the other.
-    pub(super) fn digest(self, parts: &[&[u8]]) -> Vec<u8> {
-        fn of<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
-            let mut hash = D::new();
-            parts.iter().for_each(|part| hash.update(part));
-            hash.finalize().to_vec()
-        }
+    pub(super) fn digest(self, parts: &[&[u8]]) -> Digest {
+        let mut hash = digest::Context::new(self.algorithm());
+        parts.iter().for_each(|part| hash.update(part));
+        hash.finish()
+    }
+
+    /// Its length.
+    pub(super) fn bytes(self) -> usize {
+        self.algorithm().output_len
+    }
+
+    pub(super) fn algorithm(self) -> &'static digest::Algorithm {
         match self {
-            Self::Sha1 => of::<Sha1>(parts),
-            Self::Sha256 => of::<Sha256>(parts),
-            Self::Sha384 => of::<Sha384>(parts),
-            Self::Sha512 => of::<Sha512>(parts),
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
         }
     }
 
@@ -93,7 +98,7 @@ impl HashSet {
 pub(crate) enum Scheme {
     RsaPkcs1(Hash),
     /// With the salt's length in bytes; MGF1 with the same hash.
-    RsaPss(Hash, usize),
+    RsaPss(Hash, u8),
     Ecdsa(Hash),
     Ed25519,
 }
@@ -114,7 +119,7 @@ impl Scheme {
     /// The AlgorithmIdentifier as RFC 7427 appendix A writes it.
     fn to_identifier(self) -> Vec<u8> {
         if let Self::RsaPss(hash, salt) = self {
-            return pss_identifier(hash, salt as u8);
+            return pss_identifier(hash, salt);
         }
         let oid = PLAIN.iter().find(|(_, scheme)| *scheme == self).map_or(ED25519, |(oid, _)| *oid);
         let parameters = matches!(self, Self::RsaPkcs1(_)).then_some(AnyRef::NULL);
@@ -184,7 +189,7 @@ fn pss(parameters: AnyRef<'_>) -> Option<Scheme> {
             [0xa2, length, salt @ ..] if usize::from(*length) == salt.len() => u8::from_der(salt).ok()?,
             _ => return None,
         };
-        Some(Scheme::RsaPss(hash, usize::from(salt)))
+        Some(Scheme::RsaPss(hash, salt))
     })
 }
 

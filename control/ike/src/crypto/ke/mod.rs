@@ -9,13 +9,14 @@ mod tests;
 
 use std::fmt;
 
-use ml_kem::{MlKem512, MlKem768, MlKem1024, ml_kem_512, ml_kem_768, ml_kem_1024};
-use p256::elliptic_curve::Generate;
+use ml_kem::{Generate, MlKem512, MlKem768, MlKem1024, ml_kem_512, ml_kem_768, ml_kem_1024};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::Curve;
 use crate::algorithm::KeGroup;
+use ecp::Scalar;
 use modp::{Exponent, Modulus};
 
 /// g^ir, as it enters SKEYSEED.
@@ -24,9 +25,7 @@ pub(crate) type Shared = Zeroizing<Vec<u8>>;
 /// The initiator's half of a key exchange; wiped when dropped.
 pub(crate) enum KeSecret {
     Modp(Modulus, Exponent),
-    Ecp256(p256::SecretKey),
-    Ecp384(p384::SecretKey),
-    Ecp521(p521::SecretKey),
+    Ecp(Curve, Scalar),
     X25519(x25519_dalek::StaticSecret),
     X448(x448::StaticSecret),
     MlKem512(Box<ml_kem_512::DecapsulationKey>),
@@ -46,9 +45,9 @@ impl KeSecret {
             KeGroup::Modp4096 => modp(Modulus::Modp4096),
             KeGroup::Modp6144 => modp(Modulus::Modp6144),
             KeGroup::Modp8192 => modp(Modulus::Modp8192),
-            KeGroup::Ecp256 => Self::Ecp256(p256::SecretKey::generate_from_rng(rng)),
-            KeGroup::Ecp384 => Self::Ecp384(p384::SecretKey::generate_from_rng(rng)),
-            KeGroup::Ecp521 => Self::Ecp521(p521::SecretKey::generate_from_rng(rng)),
+            KeGroup::Ecp256 => Self::Ecp(Curve::P256, Scalar::generate(Curve::P256, rng)),
+            KeGroup::Ecp384 => Self::Ecp(Curve::P384, Scalar::generate(Curve::P384, rng)),
+            KeGroup::Ecp521 => Self::Ecp(Curve::P521, Scalar::generate(Curve::P521, rng)),
             KeGroup::X25519 => Self::X25519(x25519_dalek::StaticSecret::random_from_rng(rng)),
             KeGroup::X448 => Self::X448(x448::StaticSecret::random_from_rng(rng)),
             KeGroup::MlKem512 => Self::MlKem512(Box::new(Generate::generate_from_rng(rng))),
@@ -92,9 +91,9 @@ impl KeSecret {
             Self::Modp(Modulus::Modp4096, _) => KeGroup::Modp4096,
             Self::Modp(Modulus::Modp6144, _) => KeGroup::Modp6144,
             Self::Modp(Modulus::Modp8192, _) => KeGroup::Modp8192,
-            Self::Ecp256(_) => KeGroup::Ecp256,
-            Self::Ecp384(_) => KeGroup::Ecp384,
-            Self::Ecp521(_) => KeGroup::Ecp521,
+            Self::Ecp(Curve::P256, _) => KeGroup::Ecp256,
+            Self::Ecp(Curve::P384, _) => KeGroup::Ecp384,
+            Self::Ecp(Curve::P521, _) => KeGroup::Ecp521,
             Self::X25519(_) => KeGroup::X25519,
             Self::X448(_) => KeGroup::X448,
             Self::MlKem512(_) => KeGroup::MlKem512,
@@ -107,9 +106,7 @@ impl KeSecret {
     pub(crate) fn public(&self) -> Vec<u8> {
         match self {
             Self::Modp(modulus, exponent) => exponent.public(*modulus),
-            Self::Ecp256(secret) => ecp::public(secret),
-            Self::Ecp384(secret) => ecp::public(secret),
-            Self::Ecp521(secret) => ecp::public(secret),
+            Self::Ecp(_, scalar) => scalar.public(),
             Self::X25519(secret) => x25519_dalek::PublicKey::from(secret).as_bytes().to_vec(),
             Self::X448(secret) => x448::PublicKey::from(secret).as_bytes().to_vec(),
             Self::MlKem512(secret) => kem::public(secret.as_ref()),
@@ -122,9 +119,7 @@ impl KeSecret {
     pub(crate) fn agree(&self, peer: &[u8]) -> Option<Shared> {
         match self {
             Self::Modp(modulus, exponent) => exponent.agree(*modulus, peer),
-            Self::Ecp256(secret) => ecp::agree(secret, peer),
-            Self::Ecp384(secret) => ecp::agree(secret, peer),
-            Self::Ecp521(secret) => ecp::agree(secret, peer),
+            Self::Ecp(curve, scalar) => scalar.agree(*curve, peer),
             Self::X25519(secret) => {
                 let peer = <[u8; 32]>::try_from(peer).ok()?;
                 let shared = secret.diffie_hellman(&peer.into());

