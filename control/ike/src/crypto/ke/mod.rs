@@ -6,6 +6,7 @@ mod modp;
 mod primes;
 #[cfg(test)]
 mod tests;
+mod x25519;
 
 use std::fmt;
 
@@ -26,7 +27,7 @@ pub(crate) type Shared = Zeroizing<Vec<u8>>;
 pub(crate) enum KeSecret {
     Modp(Modulus, Exponent),
     Ecp(Curve, Scalar),
-    X25519(x25519_dalek::StaticSecret),
+    X25519(x25519::Scalar),
     X448(x448::StaticSecret),
     MlKem512(Box<ml_kem_512::DecapsulationKey>),
     MlKem768(Box<ml_kem_768::DecapsulationKey>),
@@ -48,7 +49,7 @@ impl KeSecret {
             KeGroup::Ecp256 => Self::Ecp(Curve::P256, Scalar::generate(Curve::P256, rng)),
             KeGroup::Ecp384 => Self::Ecp(Curve::P384, Scalar::generate(Curve::P384, rng)),
             KeGroup::Ecp521 => Self::Ecp(Curve::P521, Scalar::generate(Curve::P521, rng)),
-            KeGroup::X25519 => Self::X25519(x25519_dalek::StaticSecret::random_from_rng(rng)),
+            KeGroup::X25519 => Self::X25519(x25519::Scalar::generate(rng)),
             KeGroup::X448 => Self::X448(x448::StaticSecret::random_from_rng(rng)),
             KeGroup::MlKem512 => Self::MlKem512(Box::new(Generate::generate_from_rng(rng))),
             KeGroup::MlKem768 => Self::MlKem768(Box::new(Generate::generate_from_rng(rng))),
@@ -107,7 +108,7 @@ impl KeSecret {
         match self {
             Self::Modp(modulus, exponent) => exponent.public(*modulus),
             Self::Ecp(_, scalar) => scalar.public(),
-            Self::X25519(secret) => x25519_dalek::PublicKey::from(secret).as_bytes().to_vec(),
+            Self::X25519(scalar) => scalar.public(),
             Self::X448(secret) => x448::PublicKey::from(secret).as_bytes().to_vec(),
             Self::MlKem512(secret) => kem::public(secret.as_ref()),
             Self::MlKem768(secret) => kem::public(secret.as_ref()),
@@ -120,15 +121,10 @@ impl KeSecret {
         match self {
             Self::Modp(modulus, exponent) => exponent.agree(*modulus, peer),
             Self::Ecp(curve, scalar) => scalar.agree(*curve, peer),
-            Self::X25519(secret) => {
-                let peer = <[u8; 32]>::try_from(peer).ok()?;
-                let shared = secret.diffie_hellman(&peer.into());
-                // RFC 7748 §6.1: an all-zero result tells of a point of small order.
-                shared.was_contributory().then(|| Zeroizing::new(shared.as_bytes().to_vec()))
-            }
+            Self::X25519(scalar) => scalar.agree(peer),
             Self::X448(secret) => {
                 let shared = secret.diffie_hellman(&x448::PublicKey::from_bytes_unchecked(peer)?);
-                // RFC 7748 §6.2: as above.
+                // RFC 7748 §6.2: an all-zero result tells of a point of small order.
                 let zero = bool::from(shared.as_bytes().ct_eq(&[0; 56]));
                 (!zero).then(|| Zeroizing::new(shared.as_bytes().to_vec()))
             }

