@@ -2,6 +2,7 @@
 
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -241,6 +242,7 @@ pub fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbo
         longest: 9000,
         segments: [8960, 8940],
         limited: false,
+        alike: NonZeroU8::MIN,
         header: Ok(header(OWN, PEER)),
     })
 }

@@ -1,6 +1,7 @@
 //! The devices under test, each at the same place of the chain.
 
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -245,6 +246,7 @@ fn snapshot(chain: &Chain) -> Snapshot {
         longest: 1446,
         segments: [1406, 1386],
         limited: false,
+        alike: NonZeroU8::MIN,
         header: OuterHeader::new(link.bytes(), own, peer, None, rules).ok_or(peer),
     };
     Snapshot {

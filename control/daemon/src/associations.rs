@@ -174,13 +174,18 @@ impl Associations {
 
     /// The child that a tunnel sends through; where there are several the newest, to which a packet goes first.
     pub fn sending(&self, tunnel: TunnelId) -> Option<&Child> {
-        self.child(*self.sending.get(&tunnel)?.last()?)
+        self.senders(tunnel).next()
     }
 
-    /// The others, by age: packets go to them that the newest one's selectors do not hold.
-    pub fn further(&self, tunnel: TunnelId) -> impl Iterator<Item = &Child> {
-        let others = self.sending.get(&tunnel).and_then(|spis| spis.split_last()).map_or(&[][..], |(_, others)| others);
-        others.iter().rev().filter_map(|spi| self.child(*spi))
+    /// All children that a tunnel sends through, those with the same selectors together and in the order of their numbers:
+    /// each worker has one of them (RFC 9611). Packets go first to those with the newest one's selectors.
+    pub fn groups(&self, tunnel: TunnelId) -> Vec<Vec<&Child>> {
+        grouped(self.senders(tunnel), |child| (&child.selectors, child.sa.resource))
+    }
+
+    /// The children that a tunnel sends through, the newest first.
+    pub fn senders(&self, tunnel: TunnelId) -> impl Iterator<Item = &Child> {
+        self.sending.get(&tunnel).into_iter().flatten().rev().filter_map(|spi| self.child(*spi))
     }
 
     fn child(&self, inbound_spi: u32) -> Option<&Child> {
@@ -212,6 +217,21 @@ impl Associations {
         };
         self.children.iter().flat_map(|child| both(&child.sa)).collect()
     }
+}
+
+/// Those with the same key, in the order of their numbers; of two with the same number only the first is taken.
+fn grouped<T: Copy, K: PartialEq>(all: impl Iterator<Item = T>, of: impl Fn(T) -> (K, u16)) -> Vec<Vec<T>> {
+    let mut groups: Vec<(K, BTreeMap<u16, T>)> = Vec::new();
+    for one in all {
+        let (key, number) = of(one);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) => {
+                group.entry(number).or_insert(one);
+            }
+            None => groups.push((key, BTreeMap::from([(number, one)]))),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group.into_values().collect()).collect()
 }
 
 impl SpiAllocator for Associations {
@@ -270,6 +290,15 @@ mod tests {
         associations.release(tunnel, spis[7]);
         assert!(associations.allocate(tunnel).is_some());
         assert_eq!(associations.allocate(tunnel), None);
+    }
+
+    #[test]
+    fn children_with_the_same_selectors_stand_together_by_number() {
+        let newest_first = [('b', 1, 9), ('a', 2, 8), ('b', 0, 7), ('a', 2, 6), ('a', 0, 5)];
+        let groups = grouped(newest_first.into_iter(), |(selectors, resource, _)| (selectors, resource));
+        let ages: Vec<Vec<u8>> =
+            groups.into_iter().map(|group| group.into_iter().map(|(.., age)| age).collect()).collect();
+        assert_eq!(ages, [vec![7, 9], vec![5, 8]]);
     }
 
     #[test]

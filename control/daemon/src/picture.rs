@@ -37,11 +37,12 @@ pub struct Picture<'a> {
 impl Picture<'_> {
     /// Every part.
     pub fn snapshot(&self) -> Snapshot {
+        let (tunnels, further) = self.sending();
         Snapshot {
             ports: self.ports(),
             inbound: self.inbound(),
-            tunnels: self.tunnels(),
-            further: self.further(),
+            tunnels,
+            further,
             limits: self.limits(),
             gateways: self.gateways(),
             attachments: self.attachments(),
@@ -93,19 +94,30 @@ impl Picture<'_> {
         self.associations.children().iter().filter_map(inbound).collect()
     }
 
-    /// Tunnels: depend on the children and the kernel.
-    pub fn tunnels(&self) -> SlotTable<Outbound> {
-        let outbound = |id: &TunnelId| Some((id.0 as usize, self.outbound(self.associations.sending(*id)?)?));
-        self.ids.all().iter().filter_map(outbound).collect()
+    /// Tunnels, and their further children: depend on the children and the kernel.
+    pub fn sending(&self) -> (SlotTable<Outbound>, SlotTable<Arc<[Outbound]>>) {
+        let (mut tunnels, mut further) = (SlotTable::default(), SlotTable::default());
+        for id in self.ids.all() {
+            let mut made = self.associations.groups(*id).into_iter().flat_map(|group| self.alike(&group));
+            if let Some(first) = made.next() {
+                tunnels.insert(id.0 as usize, first);
+            }
+            let others: Arc<[Outbound]> = made.collect();
+            if !others.is_empty() {
+                further.insert(id.0 as usize, others);
+            }
+        }
+        (tunnels, further)
     }
 
-    /// Further children of tunnels: depend on the children and the kernel.
-    pub fn further(&self) -> SlotTable<Arc<[Outbound]>> {
-        let further = |id: &TunnelId| {
-            let made: Arc<[Outbound]> = self.associations.further(*id).filter_map(|c| self.outbound(c)).collect();
-            (!made.is_empty()).then_some((id.0 as usize, made))
-        };
-        self.ids.all().iter().filter_map(further).collect()
+    /// Children with the same selectors; the first one knows how many they are.
+    fn alike(&self, group: &[&Child]) -> Vec<Outbound> {
+        let mut made: Vec<Outbound> = group.iter().filter_map(|child| self.outbound(child)).collect();
+        let count = NonZeroU8::new(made.len() as u8);
+        if let (Some(first), Some(count)) = (made.first_mut(), count) {
+            first.alike = count;
+        }
+        made
     }
 
     /// Limits of tunnels: depend on the resources. Those made anew are as if nothing had been carried, so they are not made
@@ -278,6 +290,7 @@ impl Picture<'_> {
             longest,
             segments: segments(tunnel, longest),
             limited: tunnel.bandwidth.is_some(),
+            alike: NonZeroU8::MIN,
             slot: child.slots.outbound,
             port: path.port,
             sa: Arc::clone(&child.outbound),

@@ -58,7 +58,7 @@ impl Control {
                     self.with_ike(|endpoint, context| endpoint.rekey_child(tunnel, inbound_spi, context));
                 }
                 // One that another has taken the place of may carry what is still under way.
-                Degree::Hard if self.associations.sending(tunnel).is_none_or(|c| c.sa.inbound_spi != inbound_spi) => {}
+                Degree::Hard if self.associations.senders(tunnel).all(|c| c.sa.inbound_spi != inbound_spi) => {}
                 Degree::Hard => {
                     tracing::info!(
                         tunnel = name_of,
@@ -103,8 +103,7 @@ impl Control {
     /// Makes anew what depends on the ways to the peers, and publishes it.
     pub(crate) fn publish_paths(&mut self) {
         self.snapshot.inbound = self.picture().inbound();
-        self.snapshot.tunnels = self.picture().tunnels();
-        self.snapshot.further = self.picture().further();
+        (self.snapshot.tunnels, self.snapshot.further) = self.picture().sending();
         self.publish();
     }
 
@@ -159,9 +158,7 @@ impl Control {
                 self.endpoint.note_inbound_traffic(tunnel, now);
             }
             let last = |child: &Child| if child.sa.esn { u64::MAX >> 1 } else { u64::from(u32::MAX) };
-            if let Some(child) = self.associations.sending(tunnel)
-                && child.outbound.sealed() >= last(child) - RESERVE
-            {
+            if self.associations.senders(tunnel).any(|child| child.outbound.sealed() >= last(child) - RESERVE) {
                 tracing::info!(tunnel = self.name(tunnel), "sequence numbers are nearly used up: setting it up anew");
                 self.set_up_anew(tunnel);
             }

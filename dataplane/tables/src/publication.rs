@@ -135,6 +135,12 @@ pub struct Reader<T> {
 unsafe impl<T: Send + Sync> Send for Reader<T> {}
 
 impl<T> Reader<T> {
+    /// Its place among the readers.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
     /// The newest value. To be called at the start of a batch: the value before it may be freed from now on.
     pub fn load(&mut self) -> &T {
         self.load_versioned().1

@@ -1,6 +1,7 @@
 //! All that workers read.
 
 use std::net::IpAddr;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::sync::Arc;
 
 use esp::{InboundSa, OutboundSa, OuterHeader};
@@ -20,8 +21,8 @@ pub struct Snapshot {
     pub inbound: SlotTable<Inbound>,
     /// What seals the packets of each tunnel that is up, by [`TunnelIndex`].
     pub tunnels: SlotTable<Outbound>,
-    /// The other associations of those tunnels that have more than one, each for selectors of its own (RFC 7296 §2.9), by
-    /// [`TunnelIndex`].
+    /// The other associations of those tunnels that have more than one, by [`TunnelIndex`]: first those with the selectors of
+    /// the tunnel's first one, then those for others (RFC 7296 §2.9), each behind the first one with its selectors.
     pub further: SlotTable<Arc<[Outbound]>>,
     /// How much each tunnel that is limited may carry, by [`TunnelIndex`].
     pub limits: SlotTable<Arc<TunnelLimits>>,
@@ -105,6 +106,8 @@ pub struct Outbound {
     pub segments: [u16; 2],
     /// Whether there is a limit to what it carries. A paused tunnel is in no route.
     pub limited: bool,
+    /// Of the first one with these selectors: how many there are, so that each worker has its own (RFC 9611).
+    pub alike: NonZeroU8,
     /// Where it is counted.
     pub slot: SaSlot,
     /// The port that leads to the peer.
@@ -132,6 +135,13 @@ impl Inbound {
     }
 }
 
+impl Outbound {
+    /// Which one of those with the same selectors is a worker's: this one is the first, number 0.
+    fn of(&self, worker: usize) -> usize {
+        worker % NonZeroUsize::from(self.alike)
+    }
+}
+
 impl Snapshot {
     /// The inbound association with this index, all of its bits compared.
     #[must_use]
@@ -142,11 +152,28 @@ impl Snapshot {
         (inbound.spi == spi).then_some((slot, inbound))
     }
 
-    /// Another association of a tunnel, whose selectors hold a packet that those of its first one do not.
+    /// A worker's association of a tunnel.
+    #[must_use]
+    #[inline(always)]
+    pub fn outbound(&self, tunnel: TunnelIndex, worker: usize) -> Option<&Outbound> {
+        let first = self.tunnels.get(tunnel.position())?;
+        Some(if first.alike == NonZeroU8::MIN { first } else { self.own(first, tunnel, worker) })
+    }
+
+    #[inline(never)]
+    fn own<'a>(&'a self, first: &'a Outbound, tunnel: TunnelIndex, worker: usize) -> &'a Outbound {
+        let others = self.further.get(tunnel.position());
+        let own = first.of(worker).checked_sub(1).and_then(|number| others?.get(number));
+        own.unwrap_or(first)
+    }
+
+    /// A worker's other association of a tunnel, whose selectors hold a packet that those of its first one do not.
     #[must_use]
     #[cold]
-    pub fn further(&self, tunnel: TunnelIndex, packet: &Packet<'_>) -> Option<&Outbound> {
-        self.further.get(tunnel.position())?.iter().find(|outbound| outbound.selectors.allow_outbound(packet))
+    pub fn further(&self, tunnel: TunnelIndex, packet: &Packet<'_>, worker: usize) -> Option<&Outbound> {
+        let others = self.further.get(tunnel.position())?;
+        let first = others.iter().position(|outbound| outbound.selectors.allow_outbound(packet))?;
+        others.get(first + others[first].of(worker))
     }
 
     /// Has brought near what [`Snapshot::inbound`] reads, and does not wait for it.

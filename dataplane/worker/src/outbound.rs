@@ -135,10 +135,10 @@ fn way<'a, W: Stopwatch>(
     if inner.hops <= 1 && origin != Origin::Host {
         return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
     }
-    let mut outbound = before.outbound.find(tunnel, || turn.snapshot.tunnels.get(tunnel.position()).ok_or(down))?;
+    let mut outbound = before.outbound.find(tunnel, || turn.snapshot.outbound(tunnel, turn.worker).ok_or(down))?;
     if !outbound.selectors.allow_outbound(&inner) {
         let outside = DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited);
-        outbound = turn.snapshot.further(tunnel, &inner).ok_or(outside)?;
+        outbound = turn.snapshot.further(tunnel, &inner, turn.worker).ok_or(outside)?;
     }
     let fits = inner.bytes.len() <= usize::from(outbound.longest);
     if !fits && inner.dont_fragment {

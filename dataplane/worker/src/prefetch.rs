@@ -62,7 +62,7 @@ pub(crate) fn ways<'f, W: Stopwatch>(
         }
     }
     for tunnel in tunnels {
-        if let Some(outbound) = snapshot.tunnels.get(tunnel.position()) {
+        if let Some(outbound) = snapshot.outbound(tunnel, turn.worker) {
             outbound.sa.prefetch();
             turn.tally.prefetch(outbound.slot);
         }

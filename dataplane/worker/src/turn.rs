@@ -33,6 +33,8 @@ pub(crate) struct Turn<'a, W> {
     /// Ways found lately, of packets from peers.
     pub(crate) ways: &'a mut Recent<OutOf>,
     pub(crate) hand_over: &'a mut HandOver,
+    /// The worker's place among all of them.
+    pub(crate) worker: usize,
     watch: &'a mut W,
 }
 
@@ -41,11 +43,13 @@ pub(crate) struct Memory {
     pub(crate) routes: Recent<Leads>,
     pub(crate) ways: Recent<OutOf>,
     pub(crate) hand_over: HandOver,
+    worker: usize,
 }
 
 impl Memory {
-    pub(crate) fn new() -> Self {
-        Self { routes: Recent::new(), ways: Recent::new(), hand_over: HandOver::none() }
+    /// Of the worker with this place among all of them.
+    pub(crate) fn new(worker: usize) -> Self {
+        Self { routes: Recent::new(), ways: Recent::new(), hand_over: HandOver::none(), worker }
     }
 
     #[inline(always)]
@@ -92,9 +96,9 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
         watch: &'a mut W,
     ) -> Self {
         watch.ended(Stage::Receive);
-        let Memory { routes, ways, hand_over } = memory;
+        let Memory { routes, ways, hand_over, worker } = memory;
         let (tally, clock) = (Tally::new(&shared.counters, received), Cell::new(None));
-        Self { snapshot, shared, tally, clock, routes, ways, hand_over, watch }
+        Self { snapshot, shared, tally, clock, routes, ways, hand_over, worker: *worker, watch }
     }
 
     #[inline]

@@ -78,7 +78,7 @@ pub fn worker<P: Port>(ports: Vec<P>, snapshot: Reader<Snapshot>, options: Optio
     }
     let handle = Handle::new(options.slots)?;
     let shared = Arc::clone(&handle.0);
-    let (room, memory) = (vec![0; outbound::MOST_PIECES].into_boxed_slice(), Memory::new());
+    let (room, memory) = (vec![0; outbound::MOST_PIECES].into_boxed_slice(), Memory::new(snapshot.index()));
     let (reassembly, frame) = (Reassembly::new(), Box::default());
     // The first reading of this clock takes up to 200 ms.
     let turn_began = quanta::Instant::now();

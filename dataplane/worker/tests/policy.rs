@@ -4,7 +4,7 @@
 mod house;
 
 use bordergate_worker::DropReason;
-use house::{House, Plan, VPC, WAN, clear, frame, ipv4, returning, sealed};
+use house::{House, Plan, VPC, WAN, clear, frame, ipv4, outer, returning, sealed, spi_of};
 use tables::{SaSlot, Traffic, TunnelGroup};
 use wire::Packet;
 
@@ -65,6 +65,30 @@ fn of_several_associations_a_packet_takes_the_one_whose_selectors_hold_it() {
     let outside = frame(&ipv4([10, 1, 1, 0], [10, 2, 0, 2], 17, &[0; 8]));
     let [wan, ..] = house.pass(VPC, &[outside]);
     assert_eq!((wan.len(), house.drops()), (0, vec![(DropReason::OutsideSelectors, 1)]));
+}
+
+/// RFC 9611: of the associations with the same selectors each worker has its own, or shares one with another worker.
+#[test]
+fn each_worker_seals_with_an_association_of_its_own() {
+    let from = |last: u8| frame(&ipv4([10, 1, 0, last], [10, 2, 0, 2], 17, &[0; 8]));
+    for place in 0..4 {
+        for alike in 1..=3 {
+            for divided in [false, true] {
+                let mut house = House::new(Plan { place, alike, divided, ..Plan::default() });
+                let [wan, ..] = house.pass(VPC, &[from(2), from(200), from(3)]);
+                let own = place as u32 % u32::from(alike);
+                let sealed_with = |frame: &Vec<u8>| u32::from_be_bytes(frame[outer(None)..][..4].try_into().unwrap());
+                assert!(wan.iter().map(sealed_with).eq([spi_of(own); 3]), "worker {place} of {alike}");
+                // Those for the other network, too, are counted apart.
+                let slots = if divided { [(6, 2), (7, 1)] } else { [(6, 3), (7, 0)] };
+                for (slot, packets) in slots {
+                    let counted = house.handle.sa_counters(SaSlot::of(slot + 3 * own)).unwrap().packets;
+                    assert_eq!(counted, packets, "worker {place} of {alike}, divided: {divided}");
+                }
+                assert_eq!(house.drops(), []);
+            }
+        }
+    }
 }
 
 /// By one hash or by the other, as the gateway has it: of two tunnels only the first is up.

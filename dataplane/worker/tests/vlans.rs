@@ -1,6 +1,7 @@
 //! Two tenants with the same inner addresses share one interface by VLAN, and never mix.
 
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use aead::Suite;
@@ -66,7 +67,17 @@ fn outbound(tenant: usize) -> (usize, Outbound) {
     let selectors = selectors();
     (
         tenant,
-        Outbound { header: Ok(header), longest: 1400, segments: [0; 2], limited: false, slot, port, sa, selectors },
+        Outbound {
+            header: Ok(header),
+            longest: 1400,
+            segments: [0; 2],
+            limited: false,
+            alike: NonZeroU8::MIN,
+            slot,
+            port,
+            sa,
+            selectors,
+        },
     )
 }
 

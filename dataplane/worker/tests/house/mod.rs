@@ -24,6 +24,10 @@ pub const VPC: usize = 1;
 pub const SPI: u32 = 0x1230_0005;
 /// Two tunnels with equal shares; the second is never up.
 pub const PAIR: [(TunnelIndex, NonZeroU8); 2] = [(TunnelIndex(0), NonZeroU8::MIN), (TunnelIndex(1), NonZeroU8::MIN)];
+/// The outbound index of the association with this number among those with the same selectors.
+pub const fn spi_of(number: u32) -> u32 {
+    SPI + (number << 8)
+}
 pub const KEY: [u8; 16] = [7; 16];
 
 /// How the house differs from the ordinary.
@@ -39,6 +43,10 @@ pub struct Plan {
     pub symmetric: Option<bool>,
     /// Whether the tunnel has an association of its own for each of two networks of ours.
     pub divided: bool,
+    /// How many associations with the same selectors there are.
+    pub alike: u8,
+    /// The worker's place among four.
+    pub place: usize,
     pub wan_mtu: u16,
     /// What SYN segments are held to; what fits the tunnel if `None`.
     pub segments: Option<[u16; 2]>,
@@ -60,6 +68,8 @@ impl Default for Plan {
             traffic: Traffic::Free,
             symmetric: None,
             divided: false,
+            alike: 1,
+            place: 0,
             wan_mtu: 1500,
             segments: None,
             rules: HeaderRules::default(),
@@ -120,17 +130,36 @@ impl House {
             longest,
             segments: plan.segments.unwrap_or([longest - 40, longest - 60]),
             limited: plan.traffic == Traffic::Limited,
+            alike: NonZeroU8::MIN,
             header: if plan.resolved { Ok(header) } else { Err(next_hop) },
         });
-        let further = up.as_mut().filter(|_| plan.divided).map(|first| -> Arc<[Outbound]> {
+        let further = up.as_mut().map(|first| -> Arc<[Outbound]> {
             let of = |first_address, last_address, slot| {
                 let peers = side(&[("10.2.0.0", "10.2.255.255")]);
                 let selectors = Selectors::new(side(&[(first_address, last_address)]), peers);
                 Outbound { selectors, slot: SaSlot::of(slot), ..first.clone() }
             };
-            let others = [of("10.3.0.0", "10.3.0.0", 8), of("10.1.0.128", "10.1.0.255", 7)];
-            *first = of("10.1.0.0", "10.1.0.127", 6);
-            Arc::new(others)
+            let firsts = if plan.divided {
+                let others = [of("10.3.0.0", "10.3.0.0", 8), of("10.1.0.128", "10.1.0.255", 7)];
+                [&[of("10.1.0.0", "10.1.0.127", 6)][..], &others].concat()
+            } else {
+                vec![first.clone()]
+            };
+            let alike = |one: &Outbound| {
+                let (one, slot) = (one.clone(), one.slot.position() as u32);
+                let next = (1..u32::from(plan.alike)).map(move |number| (number, slot + 3 * number));
+                let next: Vec<_> = next
+                    .map(|(number, slot)| {
+                        let sa = sealing(&plan, Spi::new(spi_of(number)).unwrap());
+                        Outbound { sa, slot: SaSlot::of(slot), ..one.clone() }
+                    })
+                    .collect();
+                let leader = Outbound { alike: NonZeroU8::new(plan.alike).unwrap(), ..one };
+                [vec![leader], next].concat()
+            };
+            let mut all: Vec<Outbound> = firsts.iter().flat_map(alike).collect();
+            *first = all.remove(0);
+            all.into()
         });
         let prefixes = [
             ("10.1.0.0/16", 0),
@@ -185,10 +214,10 @@ impl House {
             ]),
             capture: plan.capture,
         };
-        let (publisher, mut readers) = publication(snapshot, 1);
+        let (publisher, mut readers) = publication(snapshot, 4);
         let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
         let options = Options { batch: 64, sleep: plan.sleep, slots: 16 };
-        let (worker, handle) = worker(ports, readers.pop().unwrap(), options).unwrap();
+        let (worker, handle) = worker(ports, readers.swap_remove(plan.place), options).unwrap();
         Self { worker, handle, outbound, _publisher: publisher }
     }
 
