@@ -189,6 +189,9 @@ pub struct Esp {
     /// Hexadecimal.
     pub spi_out: String,
     pub esn: bool,
+    /// How many child SAs the tunnel sends through, those for other traffic among them. These are the newest one's SPIs.
+    #[serde(default)]
+    pub child_sas: usize,
     /// `udp` or `none`.
     pub encapsulation: String,
     pub lifetime_seconds: u64,

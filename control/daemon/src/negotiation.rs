@@ -41,6 +41,7 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         },
         local_selectors: offered(&tunnel.local_prefixes),
         remote_selectors: offered(&tunnel.remote_prefixes),
+        resources: tunnel.esp.child_sas.count(),
         force_encapsulation: match tunnel.udp_encapsulation {
             UdpEncapsulation::Auto => false,
             UdpEncapsulation::Always => true,
@@ -49,7 +50,6 @@ pub fn configuration(tunnel: &VpnTunnel) -> Option<ike::TunnelConfig> {
         redirects: Vec::new(),
         liveness: tunnel.ike.liveness.interval(),
         ike_lifetime: tunnel.ike.lifetime.duration(),
-        resources: 1,
         child_lifetime: tunnel.esp.lifetime.duration(),
         retry: Retry::default(),
     })

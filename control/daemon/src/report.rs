@@ -107,6 +107,7 @@ impl Control {
                 spi_in: format!("{:08x}", child.sa.inbound_spi),
                 spi_out: format!("{:08x}", child.sa.outbound_spi),
                 esn: child.sa.esn,
+                child_sas: self.associations.groups(id).iter().map(Vec::len).sum(),
                 encapsulation: if child.sa.encapsulation.is_some() { "udp" } else { "none" }.to_owned(),
                 lifetime_seconds: child.sa.lifetime.as_secs(),
             }),

@@ -15,7 +15,8 @@ pub fn render(status: &Status) -> String {
         let esp = tunnel.esp.as_ref().map_or("-".to_owned(), |esp| {
             let esn = if esp.esn { "-esn" } else { "" };
             let over = if esp.encapsulation == "udp" { " in UDP" } else { "" };
-            format!("{}{esn}{over}", esp.suite)
+            let times = if esp.child_sas > 1 { format!(" x{}", esp.child_sas) } else { String::new() };
+            format!("{}{esn}{over}{times}", esp.suite)
         });
         let counters = &tunnel.counters;
         rows.push(vec![

@@ -56,7 +56,7 @@ pub use kernel_name::{InterfaceName, KernelNameError, KernelNameProblem, Namespa
 pub use keyword::{Keyword, UnknownKeyword};
 pub use name::{Name, NameError};
 pub use outer::{DontFragment, Dscp, HopLimit, Mss, MssClamp, OuterDscp, OuterParameters, PathMtu};
-pub use parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
+pub use parameters::{ChildSas, EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
 pub use ppk::{PostQuantumKey, PpkId};
 pub use prefix::{Prefix, PrefixError};
 pub use psk::{Psk, PskError, PskSource};

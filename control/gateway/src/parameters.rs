@@ -58,6 +58,8 @@ pub struct EspParameters {
     pub additional_key_exchange: Vec<Vec<KeyExchange>>,
     /// Whether 64-bit sequence numbers are offered (RFC 4303 §2.2.1).
     pub esn: bool,
+    /// How many SAs for the same traffic are wanted, so that each core has one of its own (RFC 9611).
+    pub child_sas: ChildSas,
     /// How far behind the newest packet an older one is still taken.
     pub replay_window: ReplayWindow,
     /// How long an SA may live before it is replaced. Of this and the next two the first that is reached counts.
@@ -76,6 +78,7 @@ impl Default for EspParameters {
             key_exchange: Vec::new(),
             additional_key_exchange: Vec::new(),
             esn: true,
+            child_sas: ChildSas(1),
             replay_window: ReplayWindow(1024),
             lifetime: Lifetime(3600),
             lifetime_packets: Volume(0),
@@ -94,6 +97,9 @@ numbers! {
 
     /// After how much silence the peer is probed (RFC 7296 §2.4): 0 (never) to 3600 seconds.
     Liveness(u32): 0..=3600, from_seconds, seconds;
+
+    /// How many SAs carry the same traffic (RFC 9611): 1 to 16.
+    ChildSas(u16): 1..=16, from_count, count;
 
     /// The size of the anti-replay window (RFC 4303 §3.4.3): 64 to 4096 packets.
     ReplayWindow(u32): 64..=4096, from_packets, packets;

@@ -64,6 +64,7 @@ fn every_tunnel_field_has_its_cost() {
         ("lifetime_seconds = 14400", "lifetime_seconds = 86400", TunnelField::IkeLifetime, Hot),
         ("encryption = [\"aes128gcm16\"]", "encryption = [\"aes256gcm16\"]", TunnelField::EspEncryption, Reestablish),
         ("esn = true", "esn = false", TunnelField::Esn, Reestablish),
+        ("esn = true", "esn = true\nchild_sas = 4", TunnelField::ChildSas, Reestablish),
         ("replay_window = 1024", "replay_window = 64", TunnelField::ReplayWindow, Reestablish),
         ("lifetime_seconds = 3600", "lifetime_seconds = 60", TunnelField::EspLifetime, Hot),
         ("esn = true", "esn = true\nlifetime_packets = 9", TunnelField::LifetimePackets, Hot),

@@ -198,6 +198,11 @@ fn values() {
             "f:{}: vpn_tunnel \"tun-1\": esn = \"yes\" is a string; allowed: true or false",
         ),
         (
+            "esn = true",
+            "esn = true\nchild_sas = 17",
+            "f:{}: vpn_tunnel \"tun-1\": child_sas = 17 is out of range; allowed: 1 to 16",
+        ),
+        (
             "replay_window = 1024",
             "replay_window = 32",
             "f:{}: vpn_tunnel \"tun-1\": replay_window = 32 is out of range; allowed: 64 to 4096",
@@ -347,7 +352,7 @@ fn fields() {
         (
             "replay_window = 1024",
             "bandwidth = 1024",
-            "f:{}: vpn_tunnel \"tun-1\": bandwidth is not a field here; allowed: encryption, integrity, key_exchange, additional_key_exchange, esn, replay_window, lifetime_seconds, lifetime_packets, lifetime_bytes",
+            "f:{}: vpn_tunnel \"tun-1\": bandwidth is not a field here; allowed: encryption, integrity, key_exchange, additional_key_exchange, esn, child_sas, replay_window, lifetime_seconds, lifetime_packets, lifetime_bytes",
         ),
         (
             "liveness_seconds = 10",

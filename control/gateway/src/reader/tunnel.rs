@@ -14,7 +14,7 @@ use crate::interface_address::InterfaceAddress;
 use crate::keyword::Keyword;
 use crate::names::Names;
 use crate::outer::{Dscp, HopLimit, Mss, MssClamp, OuterDscp, OuterParameters, PathMtu};
-use crate::parameters::{EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
+use crate::parameters::{ChildSas, EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
 use crate::prefix::Prefix;
 use crate::report::{At, Complaint};
 use crate::resource::{AdminState, Bandwidth, Startup, UdpEncapsulation, Weight};
@@ -144,6 +144,7 @@ fn esp(mut section: Section<'_, '_>) -> Option<EspParameters> {
     let has_first = key_exchange.as_ref().is_none_or(|methods| !methods.is_empty());
     let additional_key_exchange = additional_key_exchange(&mut section, has_first);
     let esn = section.defaulted("esn", default.esn, scalar::boolean);
+    let child_sas = section.defaulted("child_sas", default.child_sas, scalar::number(ChildSas::from_count));
     let replay_window =
         section.defaulted("replay_window", default.replay_window, scalar::number(ReplayWindow::from_packets));
     let lifetime = section.defaulted("lifetime_seconds", default.lifetime, scalar::number(Lifetime::from_seconds));
@@ -158,6 +159,7 @@ fn esp(mut section: Section<'_, '_>) -> Option<EspParameters> {
         key_exchange: key_exchange?,
         additional_key_exchange: additional_key_exchange?,
         esn: esn?,
+        child_sas: child_sas?,
         replay_window: replay_window?,
         lifetime: lifetime?,
         lifetime_packets: lifetime_packets?,

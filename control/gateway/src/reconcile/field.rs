@@ -94,6 +94,7 @@ fields! {
         EspKeyExchange = "esp.key_exchange",
         EspAdditionalKeyExchange = "esp.additional_key_exchange",
         Esn = "esp.esn",
+        ChildSas = "esp.child_sas",
         ReplayWindow = "esp.replay_window",
         EspLifetime = "esp.lifetime_seconds",
         LifetimePackets = "esp.lifetime_packets",
@@ -153,6 +154,7 @@ impl TunnelField {
             | Self::EspKeyExchange
             | Self::EspAdditionalKeyExchange
             | Self::Esn
+            | Self::ChildSas
             | Self::ReplayWindow => Effect::Reestablish,
         }
     }
@@ -238,6 +240,7 @@ pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resource
         (TunnelField::EspKeyExchange, a.esp.key_exchange == b.esp.key_exchange),
         (TunnelField::EspAdditionalKeyExchange, a.esp.additional_key_exchange == b.esp.additional_key_exchange),
         (TunnelField::Esn, a.esp.esn == b.esp.esn),
+        (TunnelField::ChildSas, a.esp.child_sas == b.esp.child_sas),
         (TunnelField::ReplayWindow, a.esp.replay_window == b.esp.replay_window),
         (TunnelField::EspLifetime, a.esp.lifetime == b.esp.lifetime),
         (TunnelField::LifetimePackets, a.esp.lifetime_packets == b.esp.lifetime_packets),
