@@ -58,6 +58,7 @@ class Tunnel:
     esp_key_exchange: tuple[str, ...] = ()
     """For perfect forward secrecy; left out if there is none."""
     esn: bool = True
+    child_sas: int = 1
     replay_window: int = 1024
     inner: str | None = None
     """Our end inside the tunnel with its prefix length; the selectors hold it, too."""
@@ -106,6 +107,7 @@ lifetime_seconds = {self.ike_lifetime_seconds}
 [vpn_tunnel.esp]
 encryption = {_list(self.esp_encryption)}
 {further}esn = {str(self.esn).lower()}
+child_sas = {self.child_sas}
 replay_window = {self.replay_window}
 lifetime_packets = {self.lifetime_packets}
 

@@ -31,6 +31,7 @@ ORDER = (
     "wan_vlan",
     "generic_mode",
     "many_cores",
+    "child_sas",
     "two_tenants",
     "ping_gateway",
     "traceroute",
