@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use ike::*;
+use ike::{
+    Action, Admin, ChildSa, Context, DownReason, Endpoint, EspCipher, EspProposal, Identity, IkeCipher, IkeProposal,
+    Integrity, KeGroup, PrfAlgorithm, Psk, Retry, SpiAllocator, Startup, TrafficSelector, TunnelConfig, TunnelId,
+    TunnelState,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 

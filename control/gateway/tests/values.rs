@@ -199,7 +199,7 @@ fn values() {
         ),
         (
             "esn = true",
-            "esn = true\nchild_sas = 17",
+            "child_sas = 17",
             "f:{}: vpn_tunnel \"tun-1\": child_sas = 17 is out of range; allowed: 1 to 16",
         ),
         (
