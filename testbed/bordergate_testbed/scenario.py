@@ -140,9 +140,11 @@ class Bed:
             customer.wait_up(tunnel.name)
         return cloud, customer
 
-    def capture(self, name: str, namespace: Namespace, interface: str, *, incoming_only: bool = False) -> Capture:
+    def capture(self, name: str, namespace: Namespace, interface: str, *, incoming_only: bool = False,
+                may_lose: bool = False) -> Capture:
         """Capture a link from now until the scenario's end."""
-        capture = Capture(namespace, interface, self.directory / f"{name}.pcap", incoming_only=incoming_only)
+        path = self.directory / f"{name}.pcap"
+        capture = Capture(namespace, interface, path, incoming_only=incoming_only, may_lose=may_lose)
         self._cleanup.callback(capture.stop)
         return capture
 

@@ -40,7 +40,9 @@ def run(bed: Bed) -> None:
                              p[IP].src == BORDERGATE_WAN)
         inner = EspSa(exported, esn=True, encapsulated=False).open(outer[IP])
         expect(len(inner) == JUMBO and inner.haslayer(ICMP) and inner[IP].dst == IDC_HOST, inner.summary())
+        wan.stop()
         bed.step(f"run iperf3 both ways, {mode}")
+        wan = bed.capture(f"wan-{mode}-tcp", topology.internet, "bordergate0", may_lose=True)
         both = iperf_both_ways(topology.idc_host, topology.vpc_host, bed.directory / "iperf3.log")
         for name, throughput in (("to the VPC", both.to_vpc), ("to the IDC", both.to_idc)):
             expect(throughput.retransmits < 500, f"{throughput.retransmits} retransmits {name}")

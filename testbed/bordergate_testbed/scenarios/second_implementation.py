@@ -75,7 +75,7 @@ def measure(bed: Bed, gateway: Gateway, peer: OpenIked, what: str, act: Callable
         time.sleep(0.2)
         reading = meter.stop()
         dropped = unknown_spis(peer) - before
-        if what.startswith("child by us"):
+        if what.startswith(("child by us", "child by both")):
             # RFC 7296 §2.8: a responder does not know whether its answer has come. OpenIKED sends on the new child at once.
             dropped += gateway.worker_drops()["unknown_spi"] - drops["unknown_spi"]
     bed.note(f"{line}: {reading}" + (f"; {dropped} dropped by OpenIKED" if dropped else ""))
