@@ -360,3 +360,18 @@ fn a_changed_configuration_starts_anew_and_an_unchanged_one_does_not() {
     pair.assert_joined();
     assert!(!pair.a.child().esn);
 }
+
+/// The end that does not begin cannot set up another IKE SA instead: it asks once more.
+#[test]
+fn a_rekey_that_was_refused_is_tried_again_in_time() {
+    let mut b = config(B, A, Startup::Respond);
+    b.child_lifetime = Duration::from_secs(1000);
+    let mut pair = Pair::configured(11, config(A, B, Startup::Initiate), b);
+    pair.run(10);
+    pair.a.spis.exhausted = true;
+    pair.run(895);
+    assert_eq!((pair.b.installed.len(), pair.b.ups()), (1, 1), "the peer has had no room");
+    pair.a.spis.exhausted = false;
+    pair.run(200);
+    assert!(pair.both_up() && pair.b.downs().is_empty(), "{:?}", pair.b.downs());
+}

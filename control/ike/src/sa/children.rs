@@ -42,6 +42,9 @@ pub(crate) struct Child {
     expires: Instant,
     /// The peer began it, and has not yet shown that it has our answer: then at the latest we send on it.
     use_at: Option<Instant>,
+    /// The peer began it and, until then, may not have our answer: it would say that it knows no such child. After that it
+    /// has given up.
+    unsure_until: Option<Instant>,
 }
 
 /// What is to become of a child.
@@ -146,6 +149,7 @@ impl IkeSa {
             rekey_at: Some(env.ctx.now + env.rekey_after(lifetime)),
             expires: env.ctx.now + lifetime,
             use_at: None,
+            unsure_until: None,
         };
         (child, sa)
     }
@@ -169,20 +173,37 @@ impl IkeSa {
         }
     }
 
+    /// The answer that tells the peer of a child that it began is sent.
+    pub(super) fn await_confirmation(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
+        if let Some(child) = self.child_mut(inbound_spi) {
+            child.unsure_until = Some(env.ctx.now + env.config.retry.give_up);
+        }
+    }
+
     /// The peer has asked once more what was answered already.
-    pub(super) fn postpone_use(&mut self, now: Instant) {
-        for use_at in self.children.iter_mut().filter_map(|child| child.use_at.as_mut()) {
-            *use_at = now + PATIENCE;
+    pub(super) fn postpone_use(&mut self, env: &mut Env<'_, '_>) {
+        let now = env.ctx.now;
+        for child in &mut self.children {
+            child.use_at = child.use_at.map(|_| now + PATIENCE);
+            child.unsure_until = child.unsure_until.map(|_| now + env.config.retry.give_up);
         }
     }
 
     /// Children that wait for the peer to show that it has our last answer.
     pub(super) fn waiting(&self) -> Vec<u32> {
-        self.children.iter().filter(|child| child.use_at.is_some()).map(|child| child.inbound_spi).collect()
+        self.spis_where(|child| child.use_at.is_some() || child.unsure_until.is_some())
     }
 
-    /// The peer has shown it: sends on those of them that are still wanted.
-    pub(super) fn use_waiting(&mut self, waiting: &[u32], env: &mut Env<'_, '_>) {
+    /// The peer has shown it.
+    pub(super) fn confirm(&mut self, waiting: &[u32], env: &mut Env<'_, '_>) {
+        for child in self.children.iter_mut().filter(|child| waiting.contains(&child.inbound_spi)) {
+            child.unsure_until = None;
+        }
+        self.use_waiting(waiting, env);
+    }
+
+    /// Sends on those of them that are still wanted.
+    fn use_waiting(&mut self, waiting: &[u32], env: &mut Env<'_, '_>) {
         // RFC 7296 §2.8.1: of two that a collision makes, which one stays is known when ours is answered.
         let rival = self.creation().and_then(|ours| ours.rival.as_ref()).map(|rival| rival.inbound_spi);
         for inbound_spi in waiting {
@@ -288,6 +309,9 @@ impl IkeSa {
         for inbound_spi in self.spis_where(|c| matches!(c.state, ChildState::Redundant { until } if until <= now)) {
             self.want_child_deleted(inbound_spi);
         }
+        for child in &mut self.children {
+            child.unsure_until.take_if(|until| *until <= now);
+        }
         let due = self.spis_where(|c| c.use_at.is_some_and(|at| at <= now));
         self.use_waiting(&due, env);
         for inbound_spi in self.spis_where(|c| c.state == ChildState::Live && c.rekey_at.is_some_and(|at| at <= now)) {
@@ -300,13 +324,19 @@ impl IkeSa {
     /// Wants a child replaced, unless that is under way.
     pub(crate) fn rekey_child(&mut self, inbound_spi: u32) {
         let Some(child) = self.child_mut(inbound_spi).filter(|child| child.state == ChildState::Live) else { return };
-        // The peer may not have our answer yet, and would say that it knows no such child.
-        child.rekey_at = child.use_at;
+        child.rekey_at = child.unsure_until;
         if child.rekey_at.is_some() {
             return;
         }
         if self.creation().is_none_or(|creation| creation.replaces != Some(inbound_spi)) {
             self.want(Wanted::RekeyChild(inbound_spi), None);
+        }
+    }
+
+    /// The peer did not replace a child: perhaps it will, halfway to the end of its life.
+    pub(super) fn rekey_child_later(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
+        if let Some(child) = self.child_mut(inbound_spi) {
+            child.rekey_at = env.halfway(child.expires);
         }
     }
 

@@ -288,7 +288,10 @@ impl IkeSa {
                 Verdict::Continue
             }
             // A peer that does not rekey: NO_ADDITIONAL_SAS, or that no longer accepts what it did.
-            _ => Verdict::Renew(refused),
+            _ => {
+                self.rekey_child_later(old, env);
+                Verdict::Renew(refused)
+            }
         }
     }
 
@@ -362,6 +365,7 @@ impl IkeSa {
             // As in IKE_AUTH: until now there is none to send on.
             None => self.use_child(inbound_spi, None, env),
         }
+        self.await_confirmation(inbound_spi, env);
         Verdict::Continue
     }
 

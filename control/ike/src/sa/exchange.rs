@@ -88,7 +88,7 @@ impl IkeSa {
                 env.trace.sent_again(&answered.datagrams, path, env.ctx.now);
                 env.out.extend(answered.datagrams.iter().map(|datagram| path.transmit(datagram)));
                 // The peer has not had our answer, so it cannot open yet what was agreed in it.
-                self.postpone_use(env.ctx.now);
+                self.postpone_use(env);
             }
             Some(_) | None => env.unexpected(),
         }

@@ -53,7 +53,7 @@ impl IkeSa {
                 Verdict::Continue
             }
         };
-        self.use_waiting(&waiting, env);
+        self.confirm(&waiting, env);
         verdict
     }
 

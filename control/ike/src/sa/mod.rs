@@ -261,6 +261,12 @@ impl Env<'_, '_> {
         interval + self.part_of(interval)
     }
 
+    /// When to try once more what was refused and has to be done before this: `None` if there is no time for it.
+    fn halfway(&self, end: Instant) -> Option<Instant> {
+        let half = end.saturating_duration_since(self.ctx.now) / 2;
+        (half > self.config.retry.give_up).then(|| self.ctx.now + half)
+    }
+
     /// A random part of it.
     fn part_of(&mut self, time: Duration) -> Duration {
         time.mul_f64(f64::from(self.ctx.rng.next_u32()) / f64::from(u32::MAX))

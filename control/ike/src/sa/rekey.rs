@@ -124,7 +124,10 @@ impl IkeSa {
                 self.want(Wanted::RekeyIke, Some(env.ctx.now + env.retry_after()));
                 Verdict::Continue
             }
-            notify => Verdict::Renew(DownReason::PeerRefused { exchange: rekey.exchange(), notify }),
+            notify => {
+                self.rekey_at = self.lives_until.and_then(|end| env.halfway(end));
+                Verdict::Renew(DownReason::PeerRefused { exchange: rekey.exchange(), notify })
+            }
         }
     }
 

@@ -385,6 +385,29 @@ fn collision_ike_delete() {
     }
 }
 
+/// An end has waited for so long that it sends on what the other one began. But that one has no answer yet: it would say
+/// that it knows no such child, and have it for itself alone once the answer comes.
+#[test]
+fn a_child_is_not_replaced_before_the_other_end_has_it() {
+    for of in Peer::BOTH {
+        let other = of.other();
+        let mut duo = Duo::configured(Left, |left, right| (left.liveness, right.liveness) = (None, None));
+        duo.strict = false;
+        duo.rekey_child(of, 0);
+        let ask = duo.hold(of, ASK);
+        duo.deliver(ask.clone());
+        duo.hold(other, GRANT);
+        duo.wait(Duration::from_secs(11));
+        assert_eq!(duo.node(other).child().inbound_spi, duo.node(other).spis.given[1]);
+        duo.on(other, |e, ctx| e.rekey_children(TUNNEL, ctx));
+        duo.assert_silent(other);
+        duo.deliver(ask);
+        duo.run(100);
+        duo.assert_joined();
+        assert_eq!(duo.node(other).spis.given.len(), 3, "what was asked for is done later");
+    }
+}
+
 #[test]
 fn a_lost_answer_loses_no_packet() {
     for of in Peer::BOTH {
