@@ -215,9 +215,11 @@ impl Plan {
     /// How many children a tunnel has. What was refused, or has been lost, because of what went wrong is not asked for again.
     pub(crate) fn children(&self) -> RangeInclusive<usize> {
         let wanted = usize::from(self.resources);
+        // Of several in each of many tunnels there is always one that is being replaced.
+        let most = if wanted > 1 { wanted * 2 } else { wanted };
         match self.weather {
-            Weather::Fair => wanted..=wanted,
-            Weather::Rough | Weather::Hell => 1..=wanted,
+            Weather::Fair => wanted..=most,
+            Weather::Rough | Weather::Hell => 1..=most,
         }
     }
 
