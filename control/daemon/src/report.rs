@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
-use ike::{TunnelId, TunnelState};
+use ike::{KeGroup, TunnelId, TunnelState};
 use steer::Side;
 
 use crate::api;
@@ -90,7 +90,7 @@ impl Control {
                 integrity: ike.integrity.map(|integrity| integrity.to_string()),
                 prf: ike.prf.to_string(),
                 key_exchange: ike.key_exchange.to_string(),
-                additional_key_exchange: ike.additional.iter().flatten().map(ToString::to_string).collect(),
+                additional_key_exchange: names(&ike.additional),
                 weak: ike.weak(),
             }),
             esp: self.associations.sending(id).filter(|_| up).map(|child| api::Esp {
@@ -99,10 +99,7 @@ impl Control {
                     Some(integrity) => format!("{}-{integrity}", child.sa.cipher),
                 },
                 key_exchange: status.esp.and_then(|esp| esp.key_exchange).map(|group| group.to_string()),
-                additional_key_exchange: (status.esp.iter())
-                    .flat_map(|esp| esp.additional.iter().flatten())
-                    .map(ToString::to_string)
-                    .collect(),
+                additional_key_exchange: status.esp.map_or_else(Vec::new, |esp| names(&esp.additional)),
                 weak: status.esp.map_or_else(Vec::new, |esp| esp.weak()),
                 spi_in: format!("{:08x}", child.sa.inbound_spi),
                 spi_out: format!("{:08x}", child.sa.outbound_spi),
@@ -207,6 +204,11 @@ impl Control {
             ("keepalives", counters.keepalives),
         ])
     }
+}
+
+/// Additional key exchanges by name, in the order in which they were made.
+fn names(additional: &[Option<KeGroup>]) -> Vec<String> {
+    additional.iter().flatten().map(ToString::to_string).collect()
 }
 
 fn hand_over(counters: &worker::HandedOver) -> api::HandOver {

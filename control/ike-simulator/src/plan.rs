@@ -120,21 +120,16 @@ impl Plan {
             3..5 => (vec![KeGroup::X25519, KeGroup::Ecp256], vec![KeGroup::Ecp256, KeGroup::X25519]),
             _ => (x25519(), x25519()),
         };
-        let additional = match dice.below(100) {
-            0..10 => vec![vec![KeGroup::MlKem512]],
-            10..12 => vec![vec![KeGroup::MlKem512], vec![KeGroup::X448]],
-            _ => Vec::new(),
-        };
+        let additional = further(dice, 10, 2);
         let secrecy = match dice.below(100) {
             0..50 => (Vec::new(), Vec::new()),
             50..53 => (vec![KeGroup::Ecp256, KeGroup::X25519], x25519()),
             _ => (x25519(), x25519()),
         };
-        let more_secrecy = match dice.below(100) {
-            0..20 if !secrecy.0.is_empty() => vec![vec![KeGroup::MlKem512]],
-            20..23 if !secrecy.0.is_empty() => vec![vec![KeGroup::MlKem512], vec![KeGroup::X448]],
-            _ => Vec::new(),
-        };
+        let mut more_secrecy = further(dice, 20, 3);
+        if secrecy.0.is_empty() {
+            more_secrecy.clear();
+        }
         let retry = Retry {
             retransmit: dice.millis(300, 1000),
             retransmit_cap: dice.millis(1000, if fair { 2000 } else { 4000 }),
@@ -278,6 +273,16 @@ impl Plan {
 /// A node's own address.
 pub(crate) fn inside(node: usize) -> IpAddr {
     IpAddr::from([192, 0, 2, node as u8 + 1])
+}
+
+/// Rounds of key exchange behind the first one (RFC 9370): in so many of a hundred cases one, in so many two.
+fn further(dice: &mut Dice, one: u64, two: u64) -> Vec<Vec<KeGroup>> {
+    let rounds = match dice.below(100) {
+        drawn if drawn < one => 1,
+        drawn if drawn < one + two => 2,
+        _ => 0,
+    };
+    [KeGroup::MlKem512, KeGroup::X448].into_iter().take(rounds).map(|group| vec![group]).collect()
 }
 
 /// What the NAT before node 0 turns its address into.

@@ -442,7 +442,7 @@ impl Endpoint {
                         // The peer has deleted that one, too.
                         sa.inherit(estate);
                         self.store(sa);
-                        self.end_sa(spi, ctx);
+                        self.close_sa(spi, ctx);
                         self.on_ended(tunnel, spi, DownReason::PeerDeleted(Protocol::Ike), ctx);
                     }
                 }
@@ -503,6 +503,11 @@ impl Endpoint {
             }
         }
         self.store(successor);
+        self.pursue(spi, ctx);
+    }
+
+    /// Has an SA ask for what it wants, now that it is in use.
+    fn pursue(&mut self, spi: u64, ctx: &mut Context<'_>) {
         self.with_sa(spi, ctx, |sa, env| {
             sa.pursue(env);
             Verdict::Continue
@@ -576,9 +581,9 @@ impl Endpoint {
         self.actions.extend(out);
         // After our answer, so that the peer is ready for what follows it.
         if let Some(inbound_spi) = inbound_spi {
-            let mut replaced = replaced.into_iter();
-            let each = std::iter::once(replaced.next()).chain(replaced.map(Some));
-            self.actions.extend(each.map(|instead_of| Action::UseChild { tunnel, inbound_spi, instead_of }));
+            let each = if replaced.is_empty() { vec![None] } else { replaced.into_iter().map(Some).collect() };
+            let uses = each.into_iter().map(|instead_of| Action::UseChild { tunnel, inbound_spi, instead_of });
+            self.actions.extend(uses);
         }
         self.note_child(tunnel, now);
         if let Some(attempt) = attempt.filter(|a| self.sas.get(a).is_some_and(IkeSa::is_opening)) {
@@ -608,10 +613,7 @@ impl Endpoint {
             }),
             None => {}
         }
-        self.with_sa(spi, ctx, |sa, env| {
-            sa.pursue(env);
-            Verdict::Continue
-        });
+        self.pursue(spi, ctx);
     }
 
     /// An SA is over: if it was the one in use the tunnel is down, and is tried again.
@@ -661,25 +663,15 @@ impl Endpoint {
         }
     }
 
-    /// Ends an SA that has lost its place to one that is gone.
-    fn end_sa(&mut self, spi: u64, ctx: &mut Context<'_>) {
-        self.with_sa(spi, ctx, |sa, env| {
-            if sa.is_established() {
-                sa.delete(env);
-            } else {
-                sa.drop_children(env);
-            }
-            Verdict::Continue
-        });
-    }
-
-    /// Deletes an established SA, forgets one that is still being set up.
+    /// Deletes an established SA, forgets one that is still being set up. One that is over already keeps no children.
     fn close_sa(&mut self, spi: u64, ctx: &mut Context<'_>) {
         self.with_sa(spi, ctx, |sa, env| {
             if sa.is_established() {
                 sa.delete(env);
             } else if sa.is_pending() {
                 sa.discard(env);
+            } else {
+                sa.drop_children(env);
             }
             Verdict::Continue
         });

@@ -66,6 +66,21 @@ impl End {
     }
 }
 
+/// All messages from A's first one on, each of which brings forth the next one.
+fn converse(a: &mut End, b: &mut End, now: Instant, mut next: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut sent = Vec::new();
+    while let Some(message) = next.pop() {
+        assert!(next.is_empty(), "a window of one");
+        next = if sent.len() % 2 == 0 {
+            b.on(now, |e, ctx| e.handle_datagram(socket(B), socket(A), &message, ctx))
+        } else {
+            a.on(now, |e, ctx| e.handle_datagram(socket(A), socket(B), &message, ctx))
+        };
+        sent.push(message);
+    }
+    sent
+}
+
 /// The child's SPIs and keys, as both ends together have them.
 fn fields_of(a: &mut End, b: &mut End) -> Vec<Vec<u8>> {
     let (a, b) = (a.child.take().unwrap(), b.child.take().unwrap());
@@ -139,31 +154,15 @@ fn recorded_handshakes() {
             config
         };
         b.on(now, |e, ctx| e.configure(TUNNEL, of(B, A, Startup::Respond), ctx).unwrap());
-        let mut sent = a.on(now, |e, ctx| e.configure(TUNNEL, of(A, B, Startup::Initiate), ctx).unwrap());
-        for step in 0..if name == "intermediate" { 6 } else { 4 } {
-            let message = sent[step].clone();
-            let next = if step % 2 == 0 {
-                b.on(now, |e, ctx| e.handle_datagram(socket(B), socket(A), &message, ctx))
-            } else {
-                a.on(now, |e, ctx| e.handle_datagram(socket(A), socket(B), &message, ctx))
-            };
-            sent.extend(next);
-        }
+        let first = a.on(now, |e, ctx| e.configure(TUNNEL, of(A, B, Startup::Initiate), ctx).unwrap());
+        let mut sent = converse(&mut a, &mut b, now, first);
+        assert_eq!(sent.len(), if name == "intermediate" { 6 } else { 4 });
 
         let mut fields = fields_of(&mut a, &mut b);
         if name == "intermediate" {
             for what in [Endpoint::rekey_ike, Endpoint::rekey_children] {
-                let mut next = a.on(now, |e, ctx| what(e, TUNNEL, ctx));
-                for step in 0.. {
-                    let Some(message) = next.pop() else { break };
-                    assert!(next.is_empty(), "a window of one");
-                    sent.push(message.clone());
-                    next = if step % 2 == 0 {
-                        b.on(now, |e, ctx| e.handle_datagram(socket(B), socket(A), &message, ctx))
-                    } else {
-                        a.on(now, |e, ctx| e.handle_datagram(socket(A), socket(B), &message, ctx))
-                    };
-                }
+                let first = a.on(now, |e, ctx| what(e, TUNNEL, ctx));
+                sent.extend(converse(&mut a, &mut b, now, first));
             }
             fields.extend(fields_of(&mut a, &mut b));
         }

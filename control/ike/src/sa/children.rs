@@ -225,6 +225,13 @@ impl IkeSa {
         self.send_on_another(inbound_spi, env);
     }
 
+    /// A child has lost a collision: the peer is to delete it, unless it has done so already.
+    pub(super) fn make_redundant(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
+        if let Some(child) = self.child_mut(inbound_spi).filter(|child| !child.lingers()) {
+            child.state = ChildState::Redundant { until: env.ctx.now + REDUNDANT };
+        }
+    }
+
     /// Takes a child out at once.
     pub(super) fn remove_child(&mut self, inbound_spi: u32, env: &mut Env<'_, '_>) {
         self.send_on_another(inbound_spi, env);
@@ -317,8 +324,7 @@ impl IkeSa {
         for inbound_spi in self.spis_where(|c| c.state == ChildState::Live && c.rekey_at.is_some_and(|at| at <= now)) {
             self.rekey_child(inbound_spi);
         }
-        let ends = |c: &Child| !matches!(c.state, ChildState::Lingering { .. } | ChildState::Deleting);
-        self.spis_where(|c| ends(c) && c.expires <= now)
+        self.spis_where(|c| !c.lingers() && c.state != ChildState::Deleting && c.expires <= now)
     }
 
     /// Wants a child replaced, unless that is under way.
@@ -378,8 +384,7 @@ impl IkeSa {
 
     /// The child with this SPI of the peer's; one that lingers is gone for both ends.
     pub(super) fn child_of_peer(&self, outbound_spi: u32) -> Option<&Child> {
-        let there = |child: &&Child| !matches!(child.state, ChildState::Lingering { .. });
-        self.children.iter().filter(there).find(|child| child.agreed.outbound_spi == outbound_spi)
+        self.children.iter().find(|child| !child.lingers() && child.agreed.outbound_spi == outbound_spi)
     }
 
     /// The inbound SPI of the child we send on.
@@ -444,6 +449,11 @@ impl IkeSa {
 }
 
 impl Child {
+    /// It is gone for both ends, but for what is on its way.
+    pub(super) fn lingers(&self) -> bool {
+        matches!(self.state, ChildState::Lingering { .. })
+    }
+
     /// The suite and, over UDP, the ports.
     pub(crate) fn suite(&self) -> EspSuite {
         self.agreed.suite
@@ -461,4 +471,4 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How long the peer is given to show that it has our answer. It repeats its request until it does.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the peer is given to delete what lost a collision.
-pub(super) const REDUNDANT: Duration = Duration::from_secs(30);
+const REDUNDANT: Duration = Duration::from_secs(30);

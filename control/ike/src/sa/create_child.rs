@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::children::{Agreed, ChildState, MAX_CHILDREN, REDUNDANT, Selectors, Wanted};
+use super::children::{Agreed, ChildState, MAX_CHILDREN, Selectors, Wanted};
 use super::exchange::Purpose;
 use super::followup::{Grant, Secrets};
 use super::initiator::violation;
@@ -182,7 +182,7 @@ impl IkeSa {
             return self.on_creation_refused(&creation, error.kind, env);
         }
         let (exchange, inbound_spi) = (creation.exchange(), creation.inbound_spi);
-        let broken = match creation.advance(payloads) {
+        let sent = match creation.advance(payloads) {
             Ok((agreed, secrets)) => match secrets.next() {
                 None => return self.complete_creation(&creation, agreed, &secrets, env),
                 Some(group) => {
@@ -195,14 +195,10 @@ impl IkeSa {
             },
             Err(broken) => Err(broken),
         };
-        broken.map_or_else(
-            |broken| {
-                env.ctx.spis.release(self.tunnel, inbound_spi);
-                // The peer has installed what we cannot use.
-                Verdict::Renew(violation(exchange, broken))
-            },
-            |()| Verdict::Continue,
-        )
+        let Err(broken) = sent else { return Verdict::Continue };
+        env.ctx.spis.release(self.tunnel, inbound_spi);
+        // The peer has installed what we cannot use.
+        Verdict::Renew(violation(exchange, broken))
     }
 
     fn complete_creation(
@@ -224,11 +220,8 @@ impl IkeSa {
         // Of others than were asked for there would never be enough.
         self.asks_for_resources &= creation.resource == 0 || agreed.selectors == creation.selectors;
         self.install_child(ours, agreed, (from_peer, to_peer), env);
-        // The peer may have deleted it already.
-        if let Some(rival) = creation.rival.as_ref().and_then(|rival| self.child_mut(rival.inbound_spi))
-            && !matches!(rival.state, ChildState::Lingering { .. })
-        {
-            rival.state = ChildState::Redundant { until: env.ctx.now + REDUNDANT };
+        if let Some(rival) = &creation.rival {
+            self.make_redundant(rival.inbound_spi, env);
         }
         if let Some(Grant::Child(grant)) = self.pending.as_mut().map(|pending| &mut pending.grant)
             && creation.replaces.is_some()
@@ -238,7 +231,7 @@ impl IkeSa {
         // The peer has installed it before it answered.
         self.use_child(ours, creation.replaces, env);
         if let Some(old) = creation.replaces
-            && self.child(old).is_some_and(|old| !matches!(old.state, ChildState::Lingering { .. }))
+            && self.child(old).is_some_and(|old| !old.lingers())
         {
             self.want_child_deleted(old);
         }
@@ -270,7 +263,7 @@ impl IkeSa {
             // The peer's own replacement is the one that stays.
             return Verdict::Continue;
         }
-        let there = self.child(old).is_some_and(|child| !matches!(child.state, ChildState::Lingering { .. }));
+        let there = self.child(old).is_some_and(|child| !child.lingers());
         match notify {
             // RFC 7296 §2.25: the peer is at something that ours would disturb.
             notify_kind::TEMPORARY_FAILURE | notify_kind::STATE_NOT_FOUND if there => {
@@ -348,13 +341,14 @@ impl IkeSa {
         env: &mut Env<'_, '_>,
     ) -> Verdict {
         let ChildGrant { replaces, inbound_spi, agreed, secrets, lost } = grant;
-        let Some((from_peer, to_peer)) = self.keys_of_child(&secrets, agreed.suite) else { return Verdict::Continue };
+        let Some((from_peer, to_peer)) = self.keys_of_child(&secrets, agreed.suite) else {
+            env.ctx.spis.release(self.tunnel, inbound_spi);
+            return Verdict::Continue;
+        };
         self.install_child(inbound_spi, agreed, (from_peer, to_peer), env);
         self.answer(header, digest, chain, path, env);
         if lost {
-            if let Some(child) = self.child_mut(inbound_spi) {
-                child.state = ChildState::Redundant { until: env.ctx.now + REDUNDANT };
-            }
+            self.make_redundant(inbound_spi, env);
             return Verdict::Continue;
         }
         if let Some(old) = replaces.and_then(|old| self.child_mut(old)).filter(|old| old.state == ChildState::Live) {

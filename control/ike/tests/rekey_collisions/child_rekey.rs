@@ -17,16 +17,6 @@ fn assert_stays(duo: &Duo, of: Peer) {
     }
 }
 
-/// Both ends ask, and both requests arrive before either answer.
-fn collide(duo: &mut Duo, nonces: [u8; 4]) {
-    duo.rekey_child(Left, nonces[0]);
-    duo.rekey_child(Right, nonces[1]);
-    duo.nonce(Right, nonces[2]);
-    duo.pass(Left, ASK);
-    duo.nonce(Left, nonces[3]);
-    duo.pass(Right, ASK);
-}
-
 /// The groups that each end asks for first are unknown to the other one.
 fn wrong_guesses() -> Duo {
     Duo::configured(Left, |left, right| {
@@ -78,7 +68,7 @@ fn collision_multi_ke() {
             for rounds in 0..=3 {
                 let second = first.other();
                 let mut duo = multi_ke();
-                collide(&mut duo, nonces);
+                duo.collide(Duo::rekey_child, nonces);
                 let behind = duo.hold(first, GRANT);
                 for round in 0..rounds {
                     duo.pass(second, if round == 0 { GRANT } else { FOLLOWED });
@@ -97,15 +87,10 @@ fn collision_multi_ke() {
 /// The other end does not know of a collision: left's request comes when right's has got so far.
 #[test]
 fn collision_delayed_request_multi_ke() {
-    for [left, right, answer] in ONE_SIDED {
+    for nonces in ONE_SIDED {
         for rounds in 0..=2 {
             let mut duo = multi_ke();
-            duo.rekey_child(Left, left);
-            duo.rekey_child(Right, right);
-            let delayed = duo.hold(Left, ASK);
-            duo.nonce(Left, answer);
-            duo.pass(Right, ASK);
-            duo.pass(Left, GRANT);
+            let delayed = duo.miss(Duo::rekey_child, nonces);
             for _ in 0..rounds {
                 duo.pass(Right, FOLLOW);
                 duo.pass(Left, FOLLOWED);
@@ -211,7 +196,7 @@ fn regular_responder_handle_hard_expire() {
 fn collision() {
     for (nonces, stays) in COLLISIONS {
         let mut duo = Duo::up(Left);
-        collide(&mut duo, nonces);
+        duo.collide(Duo::rekey_child, nonces);
         duo.pass(Right, GRANT);
         duo.pass(Left, GRANT);
         duo.settle();
@@ -223,7 +208,7 @@ fn collision() {
 fn collision_delayed_response() {
     for (nonces, stays) in COLLISIONS {
         let mut duo = Duo::up(Left);
-        collide(&mut duo, nonces);
+        duo.collide(Duo::rekey_child, nonces);
         let delayed = duo.hold(Right, GRANT);
         duo.pass(Left, GRANT);
         // Right knows all four nonces: it deletes either what its own exchange made or the replaced child.
@@ -243,7 +228,7 @@ fn collision_delayed_response() {
 #[test]
 fn collision_then_another_request() {
     let mut duo = Duo::up(Left);
-    collide(&mut duo, [0x00, 0xff, 0xff, 0xff]);
+    duo.collide(Duo::rekey_child, [0x00, 0xff, 0xff, 0xff]);
     duo.on(Left, |e, ctx| e.rekey_ike(TUNNEL, ctx));
     let delayed = duo.hold(Left, GRANT);
     duo.pass(Right, GRANT);
@@ -256,15 +241,10 @@ fn collision_then_another_request() {
 
 #[test]
 fn collision_delayed_request() {
-    for [left, right, answer] in ONE_SIDED {
+    for nonces in ONE_SIDED {
         let mut duo = Duo::up(Left);
-        duo.rekey_child(Left, left);
-        duo.rekey_child(Right, right);
-        let delayed = duo.hold(Left, ASK);
-        duo.nonce(Left, answer);
-        duo.pass(Right, ASK);
         // Right does not know of a collision.
-        duo.pass(Left, GRANT);
+        let delayed = duo.miss(Duo::rekey_child, nonces);
         let delete = duo.hold(Right, INFORM);
         // RFC 7296 §2.25.1: the child is being deleted, so TEMPORARY_FAILURE.
         duo.deliver(delayed);
@@ -281,14 +261,9 @@ fn collision_delayed_request() {
 
 #[test]
 fn collision_delayed_request_more() {
-    for [left, right, answer] in ONE_SIDED {
+    for nonces in ONE_SIDED {
         let mut duo = Duo::up(Left);
-        duo.rekey_child(Left, left);
-        duo.rekey_child(Right, right);
-        let delayed = duo.hold(Left, ASK);
-        duo.nonce(Left, answer);
-        duo.pass(Right, ASK);
-        duo.pass(Left, GRANT);
+        let delayed = duo.miss(Duo::rekey_child, nonces);
         duo.pass(Right, INFORM);
         duo.pass(Left, CONFIRM);
         // RFC 7296 §2.25.1: the child is gone, so CHILD_SA_NOT_FOUND; left knows why and does nothing about it.
@@ -305,7 +280,7 @@ fn collision_delayed_request_more() {
 fn collision_ke_invalid() {
     for (nonces, stays) in COLLISIONS {
         let mut duo = wrong_guesses();
-        collide(&mut duo, nonces);
+        duo.collide(Duo::rekey_child, nonces);
         duo.pass(Right, GRANT);
         duo.pass(Left, GRANT);
         duo.nonce(Right, nonces[2]);
@@ -323,7 +298,7 @@ fn collision_ke_invalid() {
 fn collision_ke_invalid_delayed_retry() {
     for [left, right, answer] in ONE_SIDED {
         let mut duo = wrong_guesses();
-        collide(&mut duo, [left, right, 0xff, 0xff]);
+        duo.collide(Duo::rekey_child, [left, right, 0xff, 0xff]);
         duo.pass(Right, GRANT);
         duo.pass(Left, GRANT);
         let delayed = duo.hold(Left, ASK);

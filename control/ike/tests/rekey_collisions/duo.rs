@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng, TryCryptoRng, TryRng};
 
 use crate::pair::{A, B, TUNNEL, config};
+use crate::{ASK, GRANT};
 
 pub use Peer::{Left, Right};
 
@@ -176,6 +177,27 @@ impl Duo {
         assert_eq!(self.waiting(of).last().map(String::as_str), Some("CREATE_CHILD_SA request"));
     }
 
+    /// Both ends ask for another of a kind, and both requests arrive before either answer.
+    pub fn collide(&mut self, rekey: fn(&mut Self, Peer, u8), nonces: [u8; 4]) {
+        rekey(self, Left, nonces[0]);
+        rekey(self, Right, nonces[1]);
+        self.nonce(Right, nonces[2]);
+        self.pass(Left, ASK);
+        self.nonce(Left, nonces[3]);
+        self.pass(Right, ASK);
+    }
+
+    /// Both ends ask; left's request is held back, and right's is answered.
+    pub fn miss(&mut self, rekey: fn(&mut Self, Peer, u8), [left, right, answer]: [u8; 3]) -> Message {
+        rekey(self, Left, left);
+        rekey(self, Right, right);
+        let held = self.hold(Left, ASK);
+        self.nonce(Left, answer);
+        self.pass(Right, ASK);
+        self.pass(Left, GRANT);
+        held
+    }
+
     /// Delivers this end's oldest message, which has to be of this kind.
     pub fn pass(&mut self, from: Peer, kind: &str) {
         let message = self.hold(from, kind);
@@ -225,12 +247,7 @@ impl Duo {
         let end = self.now + time;
         let held: Vec<VecDeque<Message>> = Peer::BOTH.iter().map(|of| self.node(*of).sent.clone()).collect();
         for of in Peer::BOTH {
-            for turn in 0.. {
-                let Some(at) = self.node(of).endpoint.next_timeout().filter(|at| *at <= end) else { break };
-                self.now = self.now.max(at);
-                self.on(of, |e, ctx| e.handle_timeout(ctx));
-                assert!(turn < 1000, "the machine spins");
-            }
+            self.let_time_out(of, end);
         }
         self.now = end;
         for (of, held) in Peer::BOTH.into_iter().zip(held) {
@@ -241,12 +258,18 @@ impl Duo {
     /// Time passes for this end alone, as if the other one's timers were late; nothing is delivered.
     pub fn wait_for(&mut self, of: Peer, time: Duration) {
         let end = self.now + time;
-        while let Some(at) = self.node(of).endpoint.next_timeout().filter(|at| *at <= end) {
-            self.now = self.now.max(at);
-            self.on(of, |e, ctx| e.handle_timeout(ctx));
-        }
+        self.let_time_out(of, end);
         self.now = end;
         self.node_mut(of).sent.clear();
+    }
+
+    fn let_time_out(&mut self, of: Peer, end: Instant) {
+        for turn in 0.. {
+            let Some(at) = self.node(of).endpoint.next_timeout().filter(|at| *at <= end) else { break };
+            self.now = self.now.max(at);
+            self.on(of, |e, ctx| e.handle_timeout(ctx));
+            assert!(turn < 1000, "the machine spins");
+        }
     }
 
     /// Whatever is still on its way arrives, and some time later there is one child and one IKE SA, the same at both ends.

@@ -16,27 +16,6 @@ fn assert_stays(duo: &mut Duo, of: Peer, before: [u8; 16]) {
     assert_ne!(after, before);
 }
 
-/// Both ends ask, and both requests arrive before either answer.
-fn collide(duo: &mut Duo, nonces: [u8; 4]) {
-    duo.rekey_ike(Left, nonces[0]);
-    duo.rekey_ike(Right, nonces[1]);
-    duo.nonce(Right, nonces[2]);
-    duo.pass(Left, ASK);
-    duo.nonce(Left, nonces[3]);
-    duo.pass(Right, ASK);
-}
-
-/// Both ends ask; left's request is held back, and right's is answered.
-fn miss(duo: &mut Duo, [left, right, answer]: [u8; 3]) -> crate::duo::Message {
-    duo.rekey_ike(Left, left);
-    duo.rekey_ike(Right, right);
-    let held = duo.hold(Left, ASK);
-    duo.nonce(Left, answer);
-    duo.pass(Right, ASK);
-    duo.pass(Left, GRANT);
-    held
-}
-
 #[test]
 fn regular() {
     for initiator in Peer::BOTH {
@@ -104,7 +83,7 @@ fn collision_multi_ke() {
                 let second = first.other();
                 let mut duo = multi_ke();
                 let (_, before) = duo.ike_sa();
-                collide(&mut duo, nonces);
+                duo.collide(Duo::rekey_ike, nonces);
                 // So far one of them gets ahead of the other.
                 let behind = duo.hold(first, GRANT);
                 for round in 0..rounds {
@@ -126,7 +105,7 @@ fn collision_delayed_request_multi_ke() {
         for rounds in 0..=2 {
             let mut duo = multi_ke();
             let (_, before) = duo.ike_sa();
-            let delayed = miss(&mut duo, nonces);
+            let delayed = duo.miss(Duo::rekey_ike, nonces);
             for _ in 0..rounds {
                 duo.pass(Right, FOLLOW);
                 duo.pass(Left, FOLLOWED);
@@ -186,7 +165,7 @@ fn collision() {
     for (nonces, stays) in COLLISIONS {
         let mut duo = Duo::up(Left);
         let (_, before) = duo.ike_sa();
-        collide(&mut duo, nonces);
+        duo.collide(Duo::rekey_ike, nonces);
         duo.pass(Right, GRANT);
         duo.pass(Left, GRANT);
         duo.settle();
@@ -199,7 +178,7 @@ fn collision_delayed_response() {
     for (nonces, stays) in COLLISIONS {
         let mut duo = Duo::up(Left);
         let (_, before) = duo.ike_sa();
-        collide(&mut duo, nonces);
+        duo.collide(Duo::rekey_ike, nonces);
         let delayed = duo.hold(Right, GRANT);
         duo.pass(Left, GRANT);
         // Right knows all four nonces: it deletes either what its own exchange made or the replaced SA.
@@ -216,7 +195,7 @@ fn collision_dropped_request() {
     for nonces in ONE_SIDED {
         let mut duo = Duo::up(Left);
         let (_, before) = duo.ike_sa();
-        miss(&mut duo, nonces);
+        duo.miss(Duo::rekey_ike, nonces);
         duo.pass(Right, INFORM);
         duo.pass(Left, CONFIRM);
         duo.settle();
@@ -229,7 +208,7 @@ fn collision_delayed_request() {
     for nonces in ONE_SIDED {
         let mut duo = Duo::up(Left);
         let (_, before) = duo.ike_sa();
-        let delayed = miss(&mut duo, nonces);
+        let delayed = duo.miss(Duo::rekey_ike, nonces);
         let delete = duo.hold(Right, INFORM);
         // RFC 7296 §2.25.2: the SA is being closed, so TEMPORARY_FAILURE.
         duo.deliver(delayed);
@@ -245,7 +224,7 @@ fn collision_delayed_request_and_delete() {
     for nonces in ONE_SIDED {
         let mut duo = Duo::up(Left);
         let (_, before) = duo.ike_sa();
-        let delayed = miss(&mut duo, nonces);
+        let delayed = duo.miss(Duo::rekey_ike, nonces);
         let delete = duo.hold(Right, INFORM);
         duo.deliver(delayed);
         // The refusal comes before the Delete.
