@@ -35,6 +35,7 @@ from scapy.all import (
     Raw,
     raw,
 )
+from scapy.contrib.bfd import BFD
 
 HERE = pathlib.Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
@@ -201,6 +202,30 @@ def programs() -> dict[str, bytes]:
             for how, more in ((0, 0), (0x13 + 0x20 * (number % 2), 2 - number % 2), (0xCC, number % 2))}
 
 
+def bfd_sessions() -> dict[str, bytes]:
+    """A peer that comes up, asks, is held down, and comes back; the same with a password; one that wants no packets."""
+
+    def step(wait: int, known: int, section: bytes = b"", **fields: object) -> bytes:
+        packet = raw(BFD(len=24 + len(section), my_discriminator=7, **{"your_discriminator": 0} | fields)) + section
+        return bytes([wait, len(packet), known]) + packet
+
+    password = b"\x01\x07\x01hush"
+    fast = {"min_tx_interval": 20000, "min_rx_interval": 10000}
+    found = {}
+    for name, how, section in (("plain", 0, b""), ("password", 1, password)):
+        flags = "A" if section else ""
+        found[name] = bytes([how]) + b"".join(
+            step(wait, int(state != "Down"), section, sta=state, flags=flags + more, diag=diag, **fast)
+            for wait, state, more, diag in (
+                (0, "Down", "", 0), (1, "Init", "", 0), (1, "Up", "P", 0), (2, "Up", "F", 0), (1, "Up", "D", 0),
+                (1, "AdminDown", "", 7), (1, "Down", "", 3), (30, "Down", "", 0), (1, "Init", "", 0), (200, "Up", "", 0),
+            )
+        )
+    found["unwanted"] = bytes([2]) + step(1, 0, sta="Down", min_rx_interval=0) + step(1, 1, sta="Init", min_rx_interval=0)
+    found["held"] = bytes([4]) + step(1, 0, sta="Down", flags="P") + step(1, 1, sta="Up", flags="P")
+    return found
+
+
 def main() -> None:
     for pattern in ("*/scapy-*", "*/example-*", "*/openssl-*", "*/program-*"):
         for old in (HERE / "corpus").glob(pattern):
@@ -226,6 +251,8 @@ def main() -> None:
         (folder / f"program-{name}").write_bytes(program)
     for name, message in messages().items():
         seed("icmp", name, message)
+    for name, session in bfd_sessions().items():
+        seed("bfd", name, session)
     header = raw(packets()["udp"])[:20]
     seed("checksum", "header", bytes([4, 63, 17]) + header)
     seed("checksum", "odd", bytes([1, 1, 2]) + header + b"123")

@@ -4,6 +4,7 @@
 //! panic; `tests/corpus.rs` gives every target all inputs of its corpus, in every test run.
 #![forbid(unsafe_code)]
 
+mod bfd;
 mod checksum;
 mod esp;
 mod exchanges;
@@ -30,6 +31,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "bfd", holds: bfd::holds },
     Target { name: "certificate", holds: ike::fuzz::certificate_holds },
     Target { name: "checksum", holds: checksum::holds },
     Target { name: "esp", holds: esp::holds },
