@@ -1,6 +1,7 @@
 """Makes the first inputs of the corpora with scapy, so that hunts start from what the network really sends.
 
-It writes corpus/TARGET/scapy-*, of resource files example-*, of certificates openssl-*, and of exchanges program-*. What an input is made of stands in src/, at each target.
+It writes corpus/TARGET/scapy-*, of resource files example-*, of certificates openssl-*,
+of exchanges program-*, and of bgp session-*. What an input is made of stands in src/, at each target.
 
 Run it with a Python that has scapy: /usr/bin/python3 fuzz/make_seeds.py
 """
@@ -40,6 +41,7 @@ from scapy.contrib.bfd import BFD
 HERE = pathlib.Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
 VECTORS = HERE.parent / "control/ike/tests/vectors"
+BGP_VECTORS = HERE.parent / "control/bgp/tests/vectors"
 CERTIFICATES = HERE.parent / "control/ike/tests/certificates"
 VPC4, IDC4, OWN4, PEER4 = "10.1.0.2", "10.2.0.2", "203.0.113.1", "198.51.100.2"
 VPC6, IDC6 = "2001:db8:1::2", "2001:db8:2::2"
@@ -226,8 +228,32 @@ def bfd_sessions() -> dict[str, bytes]:
     return found
 
 
+def bgp_sessions() -> dict[str, bytes]:
+    """What BIRD and FRR have said, and one of each attribute; an AS number of ours stands in for theirs."""
+
+    def step(message: bytes, pieces: int = 1) -> bytes:
+        return bytes([1, message[18], len(message) - 19, pieces]) + message[19:]
+
+    found = {}
+    for name in ("bird", "frr"):
+        lines = (BGP_VECTORS / f"{name}.txt").read_text().splitlines()[1:]
+        messages = [bytes.fromhex(line) for line in lines]
+        found[name] = bytes([6, 3]) + b"".join(step(message, 1 + len(message) % 3) for message in messages[2:])
+        found[f"{name}-open"] = bytes([6, 0]) + b"".join(step(message) for message in messages[:3])
+    marker = b"\xff" * 16 + b"\0\0"
+    refreshes = b"".join(step(marker + bytes([5, 0, 2, kind, 1])) for kind in (0, 1, 2))
+    found["refresh"] = bytes([6, 3]) + refreshes + step(marker + bytes([3, 6, 2, 4]) + b"bye!")
+    attributes = bytes([0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xFD, 0xF2, 0x40, 3, 4, 169, 254, 9, 2, 0x80, 4, 4, 0, 0, 0, 1])
+    attributes += bytes([0x40, 5, 4, 0, 0, 0, 9, 0x40, 6, 0, 0xC0, 7, 8, 0, 0, 0xFD, 0xF2, 10, 0, 0, 2])
+    attributes += bytes([0x80, 9, 4, 10, 0, 0, 3, 0x80, 10, 4, 10, 0, 0, 4, 0xC0, 99, 1, 0])
+    body = struct.pack("!H", 3) + bytes([16, 10, 9]) + struct.pack("!H", len(attributes)) + attributes + bytes([8, 10, 0])
+    for how in (6, 7):
+        found[f"attributes-{how}"] = bytes([how, 3]) + step(marker + b"\2" + body)
+    return found
+
+
 def main() -> None:
-    for pattern in ("*/scapy-*", "*/example-*", "*/openssl-*", "*/program-*"):
+    for pattern in ("*/scapy-*", "*/example-*", "*/openssl-*", "*/program-*", "*/session-*"):
         for old in (HERE / "corpus").glob(pattern):
             old.unlink()
     for name, packet in packets().items():
@@ -253,6 +279,10 @@ def main() -> None:
         seed("icmp", name, message)
     for name, session in bfd_sessions().items():
         seed("bfd", name, session)
+    for name, session in bgp_sessions().items():
+        folder = HERE / "corpus" / "bgp"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"session-{name}").write_bytes(session)
     header = raw(packets()["udp"])[:20]
     seed("checksum", "header", bytes([4, 63, 17]) + header)
     seed("checksum", "odd", bytes([1, 1, 2]) + header + b"123")

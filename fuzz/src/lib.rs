@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bfd;
+mod bgp;
 mod checksum;
 mod esp;
 mod exchanges;
@@ -32,6 +33,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "bfd", holds: bfd::holds },
+    Target { name: "bgp", holds: bgp::holds },
     Target { name: "certificate", holds: ike::fuzz::certificate_holds },
     Target { name: "checksum", holds: checksum::holds },
     Target { name: "esp", holds: esp::holds },

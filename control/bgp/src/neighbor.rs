@@ -1,0 +1,620 @@
+//! One configured peer: when to connect, which connection stays, and what comes of it.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rand_core::CryptoRng;
+use rustbgpd_fsm::{NegotiatedSession, SessionState};
+use rustbgpd_wire::RouteRefreshSubtype;
+use rustbgpd_wire::notification::{cease_subcode, encode_shutdown_communication};
+
+use crate::config::{ConfigError, NeighborConfig};
+use crate::connection::{Connection, ConnectionId, Opener, Outcome};
+use crate::family::{Families, Family};
+use crate::reason::DownReason;
+use crate::update::Update;
+
+/// What every event brings along.
+pub struct Context<'a> {
+    /// The current time; it never runs backwards.
+    pub now: Instant,
+    /// The random source.
+    pub rng: &'a mut dyn CryptoRng,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Open a TCP connection from the local address to port 179 of the remote one, and say what came of it by
+    /// [`Neighbor::connected`] or [`Neighbor::connect_failed`].
+    Connect(ConnectionId),
+    /// Write to a connection.
+    Transmit {
+        /// Which.
+        connection: ConnectionId,
+        /// One or more messages.
+        bytes: Bytes,
+    },
+    /// Close a connection once all that was transmitted on it is written, or give up opening it. Nothing of it is to be
+    /// reported any more.
+    Close(ConnectionId),
+    /// The session is up.
+    Up(Arc<Negotiated>),
+    /// The peer announces or withdraws routes.
+    Update(Update),
+    /// The peer wants all routes of a family again (RFC 2918).
+    Refresh(Family),
+    /// The peer sends all its routes of a family again from here on (RFC 7313 §4); until it does not, the others stay.
+    RefreshBegins(Family),
+    /// It has sent them all.
+    RefreshEnds(Family),
+    /// The session is down.
+    Down {
+        /// Why.
+        reason: DownReason,
+        /// The families whose routes may outlive it, for as long as the peer has asked (RFC 4724 §4.2); the others go with it.
+        retain: Families,
+    },
+}
+
+/// What both ends have agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The peer's AS number.
+    pub peer_as: u32,
+    /// The peer's BGP identifier.
+    pub peer_identifier: Ipv4Addr,
+    /// For how long either end may be silent, in seconds; 0 for ever.
+    pub hold_time: u16,
+    /// What is exchanged.
+    pub families: Families,
+    /// AS paths have four octets a number (RFC 6793).
+    pub four_octet_as: bool,
+    /// The peer can be asked for its routes again (RFC 2918).
+    pub route_refresh: bool,
+    /// It says when it begins and ends to send them (RFC 7313).
+    pub enhanced_route_refresh: bool,
+    /// The longest message that both take (RFC 8654).
+    pub longest_message: u16,
+    /// IPv4 routes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
+    /// Whether, and how, our routes at the peer and its routes here outlive a session.
+    pub restart: Option<PeerRestart>,
+}
+
+/// What the peer says of restarts (RFC 4724 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerRestart {
+    /// It has just restarted.
+    pub restarting: bool,
+    /// For how long its routes may be kept, in seconds.
+    pub time: u16,
+    /// Whose routes may be kept.
+    pub families: Families,
+    /// Of which it still forwards.
+    pub forwarding: Families,
+    /// A NOTIFICATION that is no Hard Reset leaves them, too (RFC 8538).
+    pub notification: bool,
+    /// For how long after that they may serve as a last resort, in seconds, by family (RFC 9494).
+    pub long_lived: Vec<(Family, u32)>,
+}
+
+/// The states of RFC 4271 §8.2.2, of that connection which is furthest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Stopped, or waiting after a failure.
+    Idle,
+    /// A TCP connection is being opened.
+    Connect,
+    /// Waiting for the peer to open one.
+    Active,
+    /// Our OPEN is out.
+    OpenSent,
+    /// The peer's has come.
+    OpenConfirm,
+    /// Up.
+    Established,
+}
+
+/// What can be seen of a neighbour.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NeighborStatus {
+    /// How far it is.
+    pub state: State,
+    /// Since when it has been up, or down.
+    pub since: Instant,
+    /// What was agreed on, while it is up.
+    pub negotiated: Option<Arc<Negotiated>>,
+    /// Why it last ended or did not come up, and when.
+    pub last_reason: Option<(Instant, DownReason)>,
+    /// How many times it came up.
+    pub times_up: u64,
+}
+
+/// A session that has been up for so long has not failed.
+const STABLE: Duration = Duration::from_secs(30);
+/// The time to the second attempt to connect; it doubles from one to the next.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// One configured peer.
+///
+/// After each method that takes a [`Context`], [`Neighbor::poll_action`] gives what is to be done, until it returns `None`;
+/// then [`Neighbor::next_timeout`] says when to call [`Neighbor::handle_timeout`].
+#[derive(Debug)]
+pub struct Neighbor {
+    config: NeighborConfig,
+    started: bool,
+    path_up: bool,
+    connections: Vec<Connection>,
+    /// A TCP connection that is being opened.
+    attempt: Option<ConnectionId>,
+    /// When to open the next one.
+    retry_at: Option<Instant>,
+    /// Until when the peer's connections are refused.
+    refuse_until: Option<Instant>,
+    /// How often in a row it has failed.
+    failures: u32,
+    up: Option<(ConnectionId, Arc<Negotiated>)>,
+    since: Instant,
+    last_reason: Option<(Instant, DownReason)>,
+    times_up: u64,
+    connections_made: u64,
+    actions: VecDeque<Action>,
+}
+
+impl Neighbor {
+    /// A neighbour that is not started.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names what is not acceptable.
+    pub fn new(config: NeighborConfig, now: Instant) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            config,
+            started: false,
+            path_up: true,
+            connections: Vec::new(),
+            attempt: None,
+            retry_at: None,
+            refuse_until: None,
+            failures: 0,
+            up: None,
+            since: now,
+            last_reason: None,
+            times_up: 0,
+            connections_made: 0,
+            actions: VecDeque::new(),
+        })
+    }
+
+    /// Has it come up.
+    pub fn start(&mut self, ctx: &mut Context<'_>) {
+        if !self.started {
+            self.started = true;
+            self.begin_now(ctx);
+        }
+    }
+
+    /// Ends the session until it is started again. The peer is told with these words, 128 bytes of them (RFC 9003), and that our
+    /// routes go with it.
+    pub fn stop(&mut self, words: &str, ctx: &mut Context<'_>) {
+        self.started = false;
+        let data = encode_shutdown_communication(words);
+        self.end_all(cease_subcode::ADMINISTRATIVE_SHUTDOWN, &data, DownReason::Stopped(words.to_owned()), ctx);
+    }
+
+    /// Ends the session and begins anew.
+    pub fn reset(&mut self, words: &str, ctx: &mut Context<'_>) {
+        let data = encode_shutdown_communication(words);
+        self.end_all(cease_subcode::ADMINISTRATIVE_RESET, &data, DownReason::Reset(words.to_owned()), ctx);
+        self.begin_now(ctx);
+    }
+
+    /// Another configuration. What an OPEN says begins the session anew; how often to connect does not.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names what is not acceptable; nothing has changed then.
+    pub fn reconfigure(&mut self, config: NeighborConfig, ctx: &mut Context<'_>) -> Result<(), ConfigError> {
+        config.check()?;
+        let NeighborConfig { connect_retry, passive, .. } = config;
+        let same = NeighborConfig { connect_retry, passive, ..self.config.clone() } == config;
+        self.config = config;
+        if !same {
+            let subcode = cease_subcode::OTHER_CONFIGURATION_CHANGE;
+            self.end_all(subcode, &Bytes::new(), DownReason::ConfigurationChanged, ctx);
+        }
+        if !same || self.up.is_none() {
+            self.begin_now(ctx);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a way to the peer, as BFD or the tunnel has it. Without one the session ends at once, and is not tried.
+    pub fn set_path(&mut self, up: bool, ctx: &mut Context<'_>) {
+        if up == self.path_up {
+            return;
+        }
+        self.path_up = up;
+        if up {
+            self.begin_now(ctx);
+        } else {
+            // RFC 9384 §2.
+            self.end_all(cease_subcode::BFD_DOWN, &Bytes::new(), DownReason::PathLost, ctx);
+        }
+    }
+
+    /// The peer announces more prefixes of a family than it may (RFC 4486 §4). The session ends, and begins anew after a while, or
+    /// when it is started again.
+    pub fn exceed_prefix_limit(
+        &mut self,
+        family: Family,
+        limit: u32,
+        restart_after: Option<Duration>,
+        ctx: &mut Context<'_>,
+    ) {
+        let (afi, safi) = family.code();
+        let mut data = BytesMut::new();
+        data.put_u16(afi as u16);
+        data.put_u8(safi as u8);
+        data.put_u32(limit);
+        self.end_all(cease_subcode::MAX_PREFIXES, &data.freeze(), DownReason::PrefixLimit(limit), ctx);
+        match restart_after {
+            Some(time) => {
+                self.refuse_until = Some(ctx.now + time);
+                self.retry_at = Some(ctx.now + time);
+            }
+            None => self.started = false,
+        }
+    }
+
+    /// TCP is up, as [`Action::Connect`] has asked.
+    pub fn connected(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
+        if self.attempt == Some(id) {
+            self.attempt = None;
+            self.open(id, Opener::Us, ctx);
+        }
+    }
+
+    /// TCP has not come up.
+    pub fn connect_failed(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
+        if self.attempt == Some(id) {
+            self.attempt = None;
+            if self.connections.is_empty() {
+                self.last_reason = Some((ctx.now, DownReason::Unreachable));
+            }
+            self.retry_later(ctx);
+        }
+    }
+
+    /// The peer has opened a TCP connection. `None` if it is not wanted and to be closed.
+    pub fn accepted(&mut self, ctx: &mut Context<'_>) -> Option<ConnectionId> {
+        if !self.started || !self.path_up || self.refuse_until.is_some_and(|until| ctx.now < until) {
+            return None;
+        }
+        // One that it has opened before and left is of no use to it.
+        let left = |known: &Connection| known.opener == Opener::Peer && known.state() != SessionState::Established;
+        let left: Vec<_> = self.connections.iter().filter(|known| left(known)).map(|known| known.id).collect();
+        for id in left {
+            self.close_collided(id);
+        }
+        let id = self.next_id();
+        self.open(id, Opener::Peer, ctx);
+        Some(id)
+    }
+
+    /// Bytes have arrived on a connection.
+    pub fn received(&mut self, id: ConnectionId, bytes: &[u8], ctx: &mut Context<'_>) {
+        let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { return };
+        let outcomes = connection.receive(bytes, ctx);
+        self.follow(id, outcomes, ctx);
+    }
+
+    /// A connection is closed or broken.
+    pub fn closed(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
+        let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { return };
+        connection.closed();
+        self.follow(id, vec![Outcome::Ended(DownReason::ConnectionClosed)], ctx);
+    }
+
+    /// Sends messages, encoded by the caller, to the peer; nothing if the session is not up.
+    pub fn transmit(&mut self, messages: Bytes) {
+        if let Some(connection) = self.current() {
+            connection.transmit(messages);
+            let id = connection.id;
+            self.flush(id);
+        }
+    }
+
+    /// Asks the peer for all its routes of a family (RFC 2918). False if it cannot be asked.
+    pub fn ask_refresh(&mut self, family: Family) -> bool {
+        let Some(connection) = self.current() else { return false };
+        let asked = connection.ask_refresh(family, RouteRefreshSubtype::Normal);
+        let id = connection.id;
+        self.flush(id);
+        asked
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
+        let due = |connection: &&Connection| connection.deadline().is_some_and(|at| at <= ctx.now);
+        let due: Vec<_> = self.connections.iter().filter(due).map(|connection| connection.id).collect();
+        for id in due {
+            let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { continue };
+            let outcomes = connection.handle_timeout(ctx);
+            self.follow(id, outcomes, ctx);
+        }
+        if self.retry_at.is_some_and(|at| at <= ctx.now) {
+            self.begin_now(ctx);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When something is due next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.connections.iter().filter_map(Connection::deadline).chain(self.retry_at).min()
+    }
+
+    /// What it is configured to be.
+    pub fn config(&self) -> &NeighborConfig {
+        &self.config
+    }
+
+    /// What can be seen of it.
+    pub fn status(&self) -> NeighborStatus {
+        let furthest = self.connections.iter().map(|connection| match connection.state() {
+            SessionState::Established => State::Established,
+            SessionState::OpenConfirm => State::OpenConfirm,
+            SessionState::OpenSent | SessionState::Connect | SessionState::Active | SessionState::Idle => {
+                State::OpenSent
+            }
+        });
+        let waiting = match (self.started && self.path_up, self.attempt) {
+            (false, _) => State::Idle,
+            (true, Some(_)) => State::Connect,
+            (true, None) if self.refuse_until.is_some() && self.retry_at.is_some() => State::Idle,
+            (true, None) => State::Active,
+        };
+        NeighborStatus {
+            state: furthest.max().unwrap_or(waiting),
+            since: self.since,
+            negotiated: self.up.as_ref().map(|(_, negotiated)| negotiated.clone()),
+            last_reason: self.last_reason.clone(),
+            times_up: self.times_up,
+        }
+    }
+
+    fn current(&mut self) -> Option<&mut Connection> {
+        let (id, _) = self.up.as_ref()?;
+        self.connections.iter_mut().find(|known| known.id == *id)
+    }
+
+    fn open(&mut self, id: ConnectionId, opener: Opener, ctx: &mut Context<'_>) {
+        self.connections.push(Connection::new(id, opener, &self.config, ctx));
+        self.flush(id);
+    }
+
+    fn follow(&mut self, id: ConnectionId, outcomes: Vec<Outcome>, ctx: &mut Context<'_>) {
+        self.flush(id);
+        for outcome in outcomes {
+            // What came before it may have ended it.
+            if self.connections.iter().all(|known| known.id != id) {
+                return;
+            }
+            let is_up = self.up.as_ref().is_some_and(|(up, _)| *up == id);
+            match outcome {
+                Outcome::Opened => self.settle_collision(id, ctx),
+                Outcome::Established => self.on_established(id, ctx),
+                Outcome::Update(update) if is_up => self.actions.push_back(Action::Update(update)),
+                Outcome::Refresh(family, subtype) if is_up => self.actions.extend(match subtype {
+                    RouteRefreshSubtype::Normal => Some(Action::Refresh(family)),
+                    RouteRefreshSubtype::BoRR => Some(Action::RefreshBegins(family)),
+                    RouteRefreshSubtype::EoRR => Some(Action::RefreshEnds(family)),
+                    // RFC 7313 §5: any other is ignored.
+                    _ => None,
+                }),
+                Outcome::Update(_) | Outcome::Refresh(..) => {}
+                Outcome::Ended(reason) => self.on_ended(id, reason, ctx),
+            }
+        }
+    }
+
+    /// RFC 4271 §6.8: the peer has said on a connection who it is; only one may stay.
+    fn settle_collision(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
+        if let Some((up, negotiated)) = self.up.clone() {
+            if negotiated.restart.is_some() {
+                // RFC 4724 §4.2: the peer has lost the one that is up, and is not to be told.
+                self.forget(up);
+                self.go_down(DownReason::Restarted, ctx.now);
+            } else {
+                self.close_collided(id);
+            }
+            return;
+        }
+        let Some(this) = self.connections.iter().find(|known| known.id == id) else { return };
+        let (opener, Some(theirs)) = (this.opener, this.peer_identifier) else { return };
+        let confirmed = |known: &&Connection| known.id != id && known.state() == SessionState::OpenConfirm;
+        let Some(other) = self.connections.iter().find(confirmed) else { return };
+        // RFC 6286 §2.3: where identifiers are the same, AS numbers decide.
+        let ours = (u32::from(self.config.router_id), self.config.local_as);
+        let stays = if ours < (u32::from(theirs), self.config.remote_as) { Opener::Peer } else { Opener::Us };
+        let loser = if opener == stays { other.id } else { id };
+        self.close_collided(loser);
+    }
+
+    fn on_established(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
+        let Some(agreed) = self.connections.iter().find(|known| known.id == id).and_then(Connection::negotiated) else {
+            return;
+        };
+        let others: Vec<_> = self.connections.iter().map(|known| known.id).filter(|other| *other != id).collect();
+        others.into_iter().for_each(|other| self.close_collided(other));
+        self.actions.extend(self.attempt.take().map(Action::Close));
+        (self.retry_at, self.refuse_until) = (None, None);
+        let negotiated = Arc::new(negotiated(&agreed));
+        self.up = Some((id, negotiated.clone()));
+        self.since = ctx.now;
+        self.times_up += 1;
+        self.actions.push_back(Action::Up(negotiated));
+    }
+
+    fn on_ended(&mut self, id: ConnectionId, reason: DownReason, ctx: &mut Context<'_>) {
+        let was_up = self.up.as_ref().is_some_and(|(up, _)| *up == id);
+        self.forget(id);
+        // What is wrong with the peer is so again at once; a connection that is lost may be back at once.
+        let complaint = match reason {
+            DownReason::PeerAs { .. }
+            | DownReason::PeerIdentifier(_)
+            | DownReason::PeerHoldTime(_)
+            | DownReason::NoCommonFamily
+            | DownReason::Malformed(_)
+            | DownReason::Unexpected { .. } => true,
+            DownReason::Stopped(_)
+            | DownReason::Reset(_)
+            | DownReason::ConfigurationChanged
+            | DownReason::PathLost
+            | DownReason::PrefixLimit(_)
+            | DownReason::Unreachable
+            | DownReason::ConnectionClosed
+            | DownReason::Restarted
+            | DownReason::HoldTimerExpired(_)
+            | DownReason::Notified { .. } => false,
+        };
+        if was_up {
+            if ctx.now - self.since >= STABLE {
+                self.failures = 0;
+            }
+            self.go_down(reason, ctx.now);
+        } else if self.up.is_none() {
+            self.last_reason = Some((ctx.now, reason));
+        }
+        if self.up.is_none() && self.connections.is_empty() && self.attempt.is_none() {
+            self.retry_later(ctx);
+            self.refuse_until = self.retry_at.filter(|_| complaint);
+        }
+    }
+
+    /// Ends all connections with a Cease.
+    fn end_all(&mut self, subcode: u8, data: &Bytes, reason: DownReason, ctx: &mut Context<'_>) {
+        while let Some(connection) = self.connections.first_mut() {
+            connection.cease(subcode, data.clone(), true);
+            let id = connection.id;
+            self.flush(id);
+            self.forget(id);
+        }
+        self.actions.extend(self.attempt.take().map(Action::Close));
+        (self.retry_at, self.refuse_until, self.failures) = (None, None, 0);
+        if self.up.is_some() {
+            self.go_down(reason, ctx.now);
+        } else {
+            self.last_reason = Some((ctx.now, reason));
+        }
+    }
+
+    fn go_down(&mut self, reason: DownReason, now: Instant) {
+        let Some((_, negotiated)) = self.up.take() else { return };
+        let retain = negotiated.restart.as_ref().filter(|restart| match &reason {
+            DownReason::ConnectionClosed | DownReason::Restarted => true,
+            // RFC 8538 §4: what ends it with a NOTIFICATION that is no Hard Reset leaves the routes, if both ends say so.
+            DownReason::HoldTimerExpired(_) | DownReason::Malformed(_) | DownReason::Unexpected { .. } => {
+                restart.notification
+            }
+            DownReason::Notified { hard, .. } => restart.notification && !hard,
+            _ => false,
+        });
+        let retain = retain.map(|restart| restart.families).unwrap_or_default();
+        self.since = now;
+        self.last_reason = Some((now, reason.clone()));
+        self.actions.push_back(Action::Down { reason, retain });
+    }
+
+    fn close_collided(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) {
+            connection.cease(cease_subcode::CONNECTION_COLLISION_RESOLUTION, Bytes::new(), false);
+            self.flush(id);
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        self.connections.retain(|known| known.id != id);
+        self.actions.push_back(Action::Close(id));
+    }
+
+    fn begin_now(&mut self, ctx: &mut Context<'_>) {
+        self.retry_at = None;
+        self.refuse_until = self.refuse_until.filter(|until| ctx.now < *until);
+        let wanted = self.started && self.path_up && !self.config.passive;
+        if wanted && self.connections.is_empty() && self.attempt.is_none() {
+            let id = self.next_id();
+            self.attempt = Some(id);
+            self.actions.push_back(Action::Connect(id));
+        }
+    }
+
+    fn retry_later(&mut self, ctx: &mut Context<'_>) {
+        if !self.started || !self.path_up || !self.connections.is_empty() {
+            return;
+        }
+        let doubled = FIRST_RETRY * 2u32.pow(self.failures.min(11));
+        let most = doubled.min(self.config.connect_retry);
+        self.failures = self.failures.saturating_add(1);
+        // RFC 4271 §10: up to a quarter earlier.
+        self.retry_at = Some(ctx.now + most * (750 + ctx.rng.next_u32() % 251) / 1000);
+    }
+
+    fn next_id(&mut self) -> ConnectionId {
+        self.connections_made += 1;
+        ConnectionId(self.connections_made)
+    }
+
+    /// Takes what a connection has to say.
+    fn flush(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) {
+            let output = connection.output.drain(..).map(|bytes| Action::Transmit { connection: id, bytes });
+            self.actions.extend(output);
+        }
+    }
+}
+
+fn negotiated(agreed: &NegotiatedSession) -> Negotiated {
+    let family = |code| Family::from_code(code);
+    let restart = agreed.peer_gr_capable.then(|| PeerRestart {
+        restarting: agreed.peer_restart_state,
+        time: agreed.peer_restart_time,
+        families: agreed.peer_gr_families.iter().filter_map(|entry| family((entry.afi, entry.safi))).collect(),
+        forwarding: agreed
+            .peer_gr_families
+            .iter()
+            .filter(|entry| entry.forwarding_preserved)
+            .filter_map(|entry| family((entry.afi, entry.safi)))
+            .collect(),
+        notification: agreed.peer_notification_gr,
+        long_lived: agreed
+            .peer_llgr_families
+            .iter()
+            .filter_map(|entry| Some((family((entry.afi, entry.safi))?, entry.stale_time)))
+            .collect(),
+    });
+    Negotiated {
+        peer_as: agreed.peer_asn,
+        peer_identifier: agreed.peer_router_id,
+        hold_time: agreed.hold_time,
+        families: agreed.negotiated_families.iter().filter_map(|code| family(*code)).collect(),
+        four_octet_as: agreed.four_octet_as,
+        route_refresh: agreed.peer_route_refresh,
+        enhanced_route_refresh: agreed.peer_enhanced_route_refresh,
+        longest_message: if agreed.peer_extended_message {
+            rustbgpd_wire::EXTENDED_MAX_MESSAGE_LEN
+        } else {
+            rustbgpd_wire::MAX_MESSAGE_LEN
+        },
+        extended_next_hop: agreed.extended_nexthop_families.contains_key(&Family::Ipv4.code()),
+        restart,
+    }
+}
