@@ -7,26 +7,37 @@
 //! The states of one connection and the codec are those of `rustbgpd-fsm` and `rustbgpd-wire`. Of them only plain values are
 //! seen from outside: prefixes and path attributes.
 //!
-//! # What is not here yet
-//! Routing information bases, policy, and what is sent of them.
+//! [`Rib`] holds the routes of one border gateway: what each peer announces, what of it [`Filter`]s take, which routes are best,
+//! and what each peer is told.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
 
+mod attributes;
 mod config;
 mod connection;
 mod family;
+mod negotiated;
 mod neighbor;
+mod policy;
 mod reason;
+mod rib;
 mod update;
 
+pub use attributes::{Attributes, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, NO_LLGR};
 pub use config::{ConfigError, GracefulRestart, NeighborConfig};
 pub use connection::ConnectionId;
 pub use family::{Families, Family};
-pub use neighbor::{Action, Context, Negotiated, Neighbor, NeighborStatus, PeerRestart, State};
+pub use negotiated::{Negotiated, PeerRestart};
+pub use neighbor::{Action, Context, Neighbor, NeighborStatus, State};
+pub use policy::{Change as AttributeChange, Condition, Filter, PrefixRange, Rule, Verdict};
 pub use rand_core::CryptoRng;
 pub use reason::DownReason;
+pub use rib::{
+    Candidate, Change, Drain, Excess, NextHops, Notice, PeerConfig, PrefixLimit, Refusal, Rib, RibCounters,
+    SelectionId, SourceId, Worth,
+};
 pub use rustbgpd_wire::{
     AsPath, AsPathSegment, ExtendedCommunity, Ipv4Prefix, Ipv6Prefix, LargeCommunity, Origin, PathAttribute, Prefix,
 };

@@ -1,19 +1,19 @@
 //! One configured peer: when to connect, which connection stays, and what comes of it.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rand_core::CryptoRng;
-use rustbgpd_fsm::{NegotiatedSession, SessionState};
+use rustbgpd_fsm::SessionState;
 use rustbgpd_wire::RouteRefreshSubtype;
 use rustbgpd_wire::notification::{cease_subcode, encode_shutdown_communication};
 
 use crate::config::{ConfigError, NeighborConfig};
 use crate::connection::{Connection, ConnectionId, Opener, Outcome};
 use crate::family::{Families, Family};
+use crate::negotiated::Negotiated;
 use crate::reason::DownReason;
 use crate::update::Update;
 
@@ -58,48 +58,6 @@ pub enum Action {
         /// The families whose routes may outlive it, for as long as the peer has asked (RFC 4724 §4.2); the others go with it.
         retain: Families,
     },
-}
-
-/// What both ends have agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Negotiated {
-    /// The peer's AS number.
-    pub peer_as: u32,
-    /// The peer's BGP identifier.
-    pub peer_identifier: Ipv4Addr,
-    /// For how long either end may be silent, in seconds; 0 for ever.
-    pub hold_time: u16,
-    /// What is exchanged.
-    pub families: Families,
-    /// AS paths have four octets a number (RFC 6793).
-    pub four_octet_as: bool,
-    /// The peer can be asked for its routes again (RFC 2918).
-    pub route_refresh: bool,
-    /// It says when it begins and ends to send them (RFC 7313).
-    pub enhanced_route_refresh: bool,
-    /// The longest message that both take (RFC 8654).
-    pub longest_message: u16,
-    /// IPv4 routes may have IPv6 next hops (RFC 8950).
-    pub extended_next_hop: bool,
-    /// Whether, and how, our routes at the peer and its routes here outlive a session.
-    pub restart: Option<PeerRestart>,
-}
-
-/// What the peer says of restarts (RFC 4724 §3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerRestart {
-    /// It has just restarted.
-    pub restarting: bool,
-    /// For how long its routes may be kept, in seconds.
-    pub time: u16,
-    /// Whose routes may be kept.
-    pub families: Families,
-    /// Of which it still forwards.
-    pub forwarding: Families,
-    /// A NOTIFICATION that is no Hard Reset leaves them, too (RFC 8538).
-    pub notification: bool,
-    /// For how long after that they may serve as a last resort, in seconds, by family (RFC 9494).
-    pub long_lived: Vec<(Family, u32)>,
 }
 
 /// The states of RFC 4271 §8.2.2, of that connection which is furthest.
@@ -456,7 +414,7 @@ impl Neighbor {
         others.into_iter().for_each(|other| self.close_collided(other));
         self.actions.extend(self.attempt.take().map(Action::Close));
         (self.retry_at, self.refuse_until) = (None, None);
-        let negotiated = Arc::new(negotiated(&agreed));
+        let negotiated = Arc::new(Negotiated::of(&agreed));
         self.up = Some((id, negotiated.clone()));
         self.since = ctx.now;
         self.times_up += 1;
@@ -579,42 +537,5 @@ impl Neighbor {
             let output = connection.output.drain(..).map(|bytes| Action::Transmit { connection: id, bytes });
             self.actions.extend(output);
         }
-    }
-}
-
-fn negotiated(agreed: &NegotiatedSession) -> Negotiated {
-    let family = |code| Family::from_code(code);
-    let restart = agreed.peer_gr_capable.then(|| PeerRestart {
-        restarting: agreed.peer_restart_state,
-        time: agreed.peer_restart_time,
-        families: agreed.peer_gr_families.iter().filter_map(|entry| family((entry.afi, entry.safi))).collect(),
-        forwarding: agreed
-            .peer_gr_families
-            .iter()
-            .filter(|entry| entry.forwarding_preserved)
-            .filter_map(|entry| family((entry.afi, entry.safi)))
-            .collect(),
-        notification: agreed.peer_notification_gr,
-        long_lived: agreed
-            .peer_llgr_families
-            .iter()
-            .filter_map(|entry| Some((family((entry.afi, entry.safi))?, entry.stale_time)))
-            .collect(),
-    });
-    Negotiated {
-        peer_as: agreed.peer_asn,
-        peer_identifier: agreed.peer_router_id,
-        hold_time: agreed.hold_time,
-        families: agreed.negotiated_families.iter().filter_map(|code| family(*code)).collect(),
-        four_octet_as: agreed.four_octet_as,
-        route_refresh: agreed.peer_route_refresh,
-        enhanced_route_refresh: agreed.peer_enhanced_route_refresh,
-        longest_message: if agreed.peer_extended_message {
-            rustbgpd_wire::EXTENDED_MAX_MESSAGE_LEN
-        } else {
-            rustbgpd_wire::MAX_MESSAGE_LEN
-        },
-        extended_next_hop: agreed.extended_nexthop_families.contains_key(&Family::Ipv4.code()),
-        restart,
     }
 }
