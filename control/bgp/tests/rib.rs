@@ -779,3 +779,85 @@ proptest! {
         prop_assert_eq!(rib.counters(), Default::default());
     }
 }
+
+/// A table with something of everything, as peer 2 is told it.
+fn everything() -> (Rib, Vec<u8>) {
+    let mut rib = rib(2);
+    let large = bordergate_bgp::LargeCommunity { global_admin: 65010, local_data1: 2, local_data2: 3 };
+    let more = [
+        PathAttribute::Communities(vec![65010 << 16 | 1, 65010 << 16 | 2]),
+        PathAttribute::LargeCommunities(vec![large]),
+        PathAttribute::ExtendedCommunities(vec![bordergate_bgp::ExtendedCommunity::new(0x0002_fdf2_0000_0007)]),
+    ];
+    // The peer's AS may not stand in what it is told, so it is replaced.
+    let config = PeerConfig { override_as: true, drain: Some(Drain { med: Some(40), prepend: 1 }), ..peer_config(2) };
+    rib.reconfigure(SourceId(2), config);
+    let prefixes = [v4("10.1.0.0/16"), v4("10.2.3.0/24"), v4("192.0.2.128/25"), v4("198.51.100.7/32"), v4("0.0.0.0/0")];
+    rib.update(SourceId(1), announce(1, &prefixes[..2], &[65010, 4_200_000_010], &more));
+    rib.update(SourceId(1), announce(1, &prefixes[2..], &[65010], &[]));
+    let six = [v6("2001:db8:1::/48"), v6("2001:db8:2:8000::/49"), v6("2001:db8:3::1/128"), v6("::/0")];
+    rib.update(SourceId(1), announce(1, &six, &[65010, 65011], &more));
+    let mut told = rib.messages(SourceId(2), usize::MAX).to_vec();
+    // Some go again, and one changes.
+    rib.update(SourceId(1), withdraw(&[prefixes[3], six[2]]));
+    rib.update(SourceId(1), announce(1, &prefixes[..1], &[65010, 65012], &more[..1]));
+    told.extend(rib.messages(SourceId(2), usize::MAX));
+    (rib, told)
+}
+
+/// BIRD has read our messages (tests/oracle/replay.py): prefix, next hop, and its words for each attribute.
+#[test]
+fn what_we_say_is_what_bird_reads() {
+    let vectors = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let (rib, told) = everything();
+    let hex: String = told.iter().map(|byte| format!("{byte:02x}")).collect();
+    // A line for each message.
+    let hex = hex.replace(&"ff".repeat(16), &format!("\n{}", "ff".repeat(16)));
+    let hex = format!("{}\n", hex.trim_start());
+    if std::env::var_os("BORDERGATE_RECORD").is_some() {
+        std::fs::write(vectors.join("told.txt"), &hex).unwrap();
+        return;
+    }
+    let recorded = std::fs::read_to_string(vectors.join("told.txt")).unwrap();
+    assert_eq!(hex, recorded, "what BIRD has read is not what we say now: record it again");
+    let read = std::fs::read_to_string(vectors.join("bird-reads.txt")).unwrap();
+    let mut routes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut prefix = String::new();
+    for line in read.lines().filter(|line| !line.starts_with('#') && !line.starts_with("Table ")) {
+        if line.starts_with(|first: char| first.is_ascii_hexdigit() || first == ':') {
+            prefix = line.split_whitespace().next().unwrap().to_owned();
+        }
+        routes.entry(prefix.clone()).or_default().push(line.trim().to_owned());
+    }
+    let prefixes = [
+        "10.1.0.0/16",
+        "10.2.3.0/24",
+        "192.0.2.128/25",
+        "0.0.0.0/0",
+        "2001:db8:1::/48",
+        "2001:db8:2:8000::/49",
+        "::/0",
+    ];
+    assert_eq!(routes.keys().map(String::as_str).collect::<BTreeSet<_>>(), prefixes.into_iter().collect());
+    for text in prefixes {
+        let told = rib.told(SourceId(2), &if text.contains(':') { v6(text) } else { v4(text) }).unwrap();
+        let line = |name: &str| {
+            let value = routes[text].iter().find_map(|line| line.strip_prefix(name));
+            value.map(|value| value.trim_start_matches(':').trim().to_owned()).unwrap_or_default()
+        };
+        let path: Vec<_> = told.as_numbers().map(|number| number.to_string()).collect();
+        assert_eq!(line("BGP.as_path"), path.join(" "));
+        assert_eq!((line("BGP.origin"), line("BGP.med")), ("IGP".to_owned(), "40".to_owned()));
+        assert_eq!(line("BGP.next_hop"), told.next_hop().to_string());
+        let communities: Vec<_> = told.communities().iter().map(|c| format!("({},{})", c >> 16, c & 0xffff)).collect();
+        assert_eq!(line("BGP.community"), communities.join(" "));
+        let large: Vec<_> = told
+            .large_communities()
+            .iter()
+            .map(|large| format!("({}, {}, {})", large.global_admin, large.local_data1, large.local_data2))
+            .collect();
+        assert_eq!(line("BGP.large_community"), large.join(" "));
+        let target = if large.is_empty() { "" } else { "(rt, 65010, 7)" };
+        assert_eq!(line("BGP.ext_community"), target);
+    }
+}
