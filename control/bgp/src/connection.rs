@@ -142,11 +142,6 @@ impl Connection {
         self.notify(NotificationMessage::new(NotificationCode::Cease, subcode, data));
     }
 
-    /// A message of the caller's, in Established.
-    pub(crate) fn transmit(&mut self, message: Bytes) {
-        self.output.push(message);
-    }
-
     /// Asks for all routes of a family again, if the peer can be asked (RFC 2918).
     pub(crate) fn ask_refresh(&mut self, family: Family, subtype: RouteRefreshSubtype) -> bool {
         let (afi, safi) = family.code();

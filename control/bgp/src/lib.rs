@@ -7,6 +7,7 @@
 //! The states of one connection and the codec are those of `rustbgpd-fsm` and `rustbgpd-wire`. Of them only plain values are
 //! seen from outside: prefixes and path attributes.
 //!
+//! [`Speaker`] is all of it for one border gateway: its neighbours, its routes, and how long what outlives a session stays.
 //! [`Rib`] holds the routes of one border gateway: what each peer announces, what of it [`Filter`]s take, which routes are best,
 //! and what each peer is told.
 
@@ -23,6 +24,7 @@ mod neighbor;
 mod policy;
 mod reason;
 mod rib;
+mod speaker;
 mod update;
 
 pub use attributes::{Attributes, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, NO_LLGR};
@@ -41,4 +43,5 @@ pub use rib::{
 pub use rustbgpd_wire::{
     AsPath, AsPathSegment, ExtendedCommunity, Ipv4Prefix, Ipv6Prefix, LargeCommunity, Origin, PathAttribute, Prefix,
 };
+pub use speaker::{Action as SpeakerAction, Event, Speaker};
 pub use update::{Announcement, Fault, Update};

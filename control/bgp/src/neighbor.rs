@@ -190,6 +190,11 @@ impl Neighbor {
         Ok(())
     }
 
+    /// We have restarted, and it is over: what is said in an OPEN from now on.
+    pub fn end_restart(&mut self) {
+        self.config.graceful_restart.iter_mut().for_each(|restart| restart.restarting = false);
+    }
+
     /// Whether there is a way to the peer, as BFD or the tunnel has it. Without one the session ends at once, and is not tried.
     pub fn set_path(&mut self, up: bool, ctx: &mut Context<'_>) {
         if up == self.path_up {
@@ -277,15 +282,6 @@ impl Neighbor {
         self.follow(id, vec![Outcome::Ended(DownReason::ConnectionClosed)], ctx);
     }
 
-    /// Sends messages, encoded by the caller, to the peer; nothing if the session is not up.
-    pub fn transmit(&mut self, messages: Bytes) {
-        if let Some(connection) = self.current() {
-            connection.transmit(messages);
-            let id = connection.id;
-            self.flush(id);
-        }
-    }
-
     /// Asks the peer for all its routes of a family (RFC 2918). False if it cannot be asked.
     pub fn ask_refresh(&mut self, family: Family) -> bool {
         let Some(connection) = self.current() else { return false };
@@ -317,6 +313,11 @@ impl Neighbor {
     /// When something is due next.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.connections.iter().filter_map(Connection::deadline).chain(self.retry_at).min()
+    }
+
+    /// The connection of the session, while it is up.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.up.as_ref().map(|(id, _)| *id)
     }
 
     /// What it is configured to be.

@@ -234,9 +234,9 @@ impl Rib {
         peer.six.clear(&mut self.attributes);
     }
 
-    /// The time for which a peer's routes of a family outlive its session is over.
-    pub fn drop_stale(&mut self, id: SourceId, family: Family) {
-        self.forget(id, family, |path| path.stale);
+    /// The time for which a peer's routes of a family outlive its session is over. Gives how many are gone.
+    pub fn drop_stale(&mut self, id: SourceId, family: Family) -> usize {
+        self.forget(id, family, |path| path.stale)
     }
 
     /// The same, but they are kept as a last resort (RFC 9494 §4.2), until [`Rib::drop_stale`].
@@ -534,15 +534,16 @@ impl Rib {
         self.follow(*prefix, effect);
     }
 
-    fn forget(&mut self, source: SourceId, family: Family, holds: impl Fn(&Path) -> bool) {
+    fn forget(&mut self, source: SourceId, family: Family, holds: impl Fn(&Path) -> bool) -> usize {
         if peer(&mut self.sources, source).is_some_and(|peer| peer.announced.get(place(family)) == Some(&0)) {
-            return;
+            return 0;
         }
         let prefixes: Vec<_> = match family {
             Family::Ipv4 => self.four.keys_of(source, holds).into_iter().map(Key::prefix).collect(),
             Family::Ipv6 => self.six.keys_of(source, holds).into_iter().map(Key::prefix).collect(),
         };
         prefixes.iter().for_each(|prefix| self.withdraw(source, prefix));
+        prefixes.len()
     }
 
     /// Marks paths as the last resort, but for those that are not to be kept.
@@ -606,7 +607,7 @@ impl Rib {
         }
         match limit.excess {
             Excess::Warn => true,
-            Excess::Discard | Excess::Restart => false,
+            Excess::Discard | Excess::Restart(_) => false,
         }
     }
 

@@ -433,7 +433,7 @@ fn a_peer_is_drained_by_med_and_path_and_shown_another_as() {
 #[test]
 fn limits_are_said_once_and_kept() {
     let prefixes: Vec<_> = (0..10u8).map(|n| v4(&format!("10.{n}.0.0/16"))).collect();
-    for (excess, kept) in [(Excess::Discard, 5), (Excess::Warn, 10), (Excess::Restart, 5)] {
+    for (excess, kept) in [(Excess::Discard, 5), (Excess::Warn, 10), (Excess::Restart(Duration::from_secs(60)), 5)] {
         let mut rib = rib(1);
         let limit = PrefixLimit { most: 5, excess };
         rib.reconfigure(SourceId(1), PeerConfig { prefix_limit: Some(limit), ..peer_config(1) });

@@ -1,6 +1,7 @@
 //! What a peer's routes are worth, which of them are taken, and what it is told.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::policy::Filter;
 
@@ -74,8 +75,8 @@ pub enum Excess {
     Discard,
     /// They are taken.
     Warn,
-    /// The session ends: [`Notice::PrefixLimit`] is the caller's to act on.
-    Restart,
+    /// The session ends, and begins anew after so long.
+    Restart(Duration),
 }
 
 impl PeerConfig {
