@@ -22,7 +22,7 @@ use crate::negotiated::Negotiated;
 use crate::policy::Filter;
 use crate::update::Update;
 use decision::Standing;
-use export::export;
+use export::Exporter;
 use import::refusal;
 use output::{Output, Writing};
 use table::{Choice, Effect, Key, Key4, Key6, Path, Selections, Surroundings, Table};
@@ -320,31 +320,36 @@ impl Rib {
     /// The next messages for a peer, some `budget` bytes of them; empty if it knows everything.
     pub fn messages(&mut self, id: SourceId, budget: usize) -> Bytes {
         let mut messages = BytesMut::new();
+        if !self.has_messages(id) {
+            return messages.freeze();
+        }
+        // Out of the table while it is written for, so that the others can be looked at.
         let Some(Some(Source::Peer(mut peer))) = self.sources.get_mut(usize::from(id.0)).map(Option::take) else {
-            return Bytes::new();
+            return messages.freeze();
         };
         if let Some(negotiated) = &peer.up {
-            let writing = |family| Writing {
-                family,
-                longest_message: usize::from(negotiated.longest_message),
-                four_octet_as: negotiated.four_octet_as,
-            };
-            let sources = &self.sources;
-            let told = |prefix, choice: Choice, attributes: &mut AttributeTable| {
-                let internal = is_internal(sources, choice.source);
-                export(id, &peer.config, negotiated, internal, prefix, choice, attributes)
-            };
             for family in negotiated.families.iter() {
+                let writing = Writing {
+                    family,
+                    longest_message: usize::from(negotiated.longest_message),
+                    four_octet_as: negotiated.four_octet_as,
+                };
                 let left = budget.saturating_sub(messages.len());
                 let attributes = &mut self.attributes;
+                let mut exporter = Exporter::new(id, &peer.config, negotiated, self.seed);
+                let mut export = |prefix, choice: Choice, attributes: &mut AttributeTable| {
+                    let internal = is_internal(&self.sources, choice.source);
+                    exporter.export(prefix, choice, internal, attributes)
+                };
                 messages.unsplit(match family {
-                    Family::Ipv4 => peer.four.messages(left, writing(family), attributes, |key, attributes| {
-                        told(key.prefix(), self.four.choice(key)?, attributes)
+                    Family::Ipv4 => peer.four.messages(left, writing, attributes, |key, attributes| {
+                        export(key.prefix(), self.four.choice(key)?, attributes)
                     }),
-                    Family::Ipv6 => peer.six.messages(left, writing(family), attributes, |key, attributes| {
-                        told(key.prefix(), self.six.choice(key)?, attributes)
+                    Family::Ipv6 => peer.six.messages(left, writing, attributes, |key, attributes| {
+                        export(key.prefix(), self.six.choice(key)?, attributes)
                     }),
                 });
+                exporter.finish(attributes);
             }
         }
         if let Some(place) = self.sources.get_mut(usize::from(id.0)) {

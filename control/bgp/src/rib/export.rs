@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use rustbgpd_wire::{PathAttribute, Prefix};
 
 use crate::attributes::{
@@ -14,9 +16,53 @@ use crate::rib::SourceId;
 use crate::rib::config::{Drain, NextHops, PeerConfig};
 use crate::rib::table::Choice;
 
-/// What a peer is told of a prefix: one more user of the attributes, or nothing. `from_internal` says that it comes from a
-/// peer of our AS.
-pub(crate) fn export(
+/// What one peer is told of one family, while messages are made for it: prefixes that were chosen with the same attributes are
+/// told with the same ones, unless the export filter looks at prefixes.
+pub(crate) struct Exporter<'a> {
+    id: SourceId,
+    config: &'a PeerConfig,
+    negotiated: &'a Negotiated,
+    by_prefix: bool,
+    /// By what was chosen; a user of each.
+    known: HashMap<(SourceId, AttributeId), Option<AttributeId>, FixedState>,
+}
+
+impl<'a> Exporter<'a> {
+    pub(crate) fn new(id: SourceId, config: &'a PeerConfig, negotiated: &'a Negotiated, seed: u64) -> Self {
+        let by_prefix = config.export.as_ref().is_some_and(Filter::looks_at_prefixes);
+        let known = HashMap::with_hasher(FixedState::with_seed(seed));
+        Self { id, config, negotiated, by_prefix, known }
+    }
+
+    /// What the peer is told of a prefix: one more user of the attributes, or nothing. `from_internal` says that the route comes
+    /// from a peer of our AS.
+    pub(crate) fn export(
+        &mut self,
+        prefix: Prefix,
+        choice: Choice,
+        from_internal: bool,
+        table: &mut AttributeTable,
+    ) -> Option<AttributeId> {
+        let chosen = (choice.source, choice.attributes);
+        if let Some(known) = self.known.get(&chosen) {
+            known.iter().for_each(|id| table.hold(*id));
+            return *known;
+        }
+        let told = export(self.id, self.config, self.negotiated, from_internal, prefix, choice, table);
+        if !self.by_prefix {
+            told.iter().for_each(|id| table.hold(*id));
+            self.known.insert(chosen, told);
+        }
+        told
+    }
+
+    /// Gives back its users.
+    pub(crate) fn finish(self, table: &mut AttributeTable) {
+        self.known.into_values().flatten().for_each(|id| table.release(id));
+    }
+}
+
+fn export(
     id: SourceId,
     config: &PeerConfig,
     negotiated: &Negotiated,
