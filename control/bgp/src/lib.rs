@@ -38,7 +38,7 @@ pub use rand_core::CryptoRng;
 pub use reason::DownReason;
 pub use rib::{
     Candidate, Change, Drain, Excess, NextHops, Notice, PeerConfig, PrefixLimit, Refusal, Rib, RibCounters,
-    SelectionId, SourceId, Worth,
+    SelectionId, SourceId, Step, Worth,
 };
 pub use rustbgpd_wire::{
     AsPath, AsPathSegment, ExtendedCommunity, Ipv4Prefix, Ipv6Prefix, LargeCommunity, Origin, PathAttribute, Prefix,

@@ -28,6 +28,7 @@ use output::{Output, Writing};
 use table::{Choice, Effect, Key, Key4, Key6, Path, Selections, Surroundings, Table};
 
 pub use config::{Drain, Excess, NextHops, PeerConfig, PrefixLimit, Worth};
+pub use decision::Step;
 pub use import::Refusal;
 pub use table::SelectionId;
 
@@ -80,6 +81,8 @@ pub struct Candidate {
     pub accepted: Result<Attributes, Refusal>,
     /// Traffic takes it.
     pub chosen: bool,
+    /// Why traffic does not take it although it was taken.
+    pub lost_by: Option<Step>,
     /// It is the one that peers are told.
     pub told: bool,
 }
@@ -375,20 +378,29 @@ impl Rib {
     pub fn candidates(&self, prefix: &Prefix) -> Vec<Candidate> {
         let choice = self.choice(prefix);
         let chosen = choice.map(|choice| self.selections.get(choice.selection)).unwrap_or_default();
+        let compared = |path: &Path| {
+            let standing = self.standings.get(usize::from(path.source.0))?;
+            Some((*standing, self.attributes.merit(path.accepted.ok()?)?))
+        };
         let paths = self.paths(prefix).iter();
+        let winner = paths.clone().find(|path| choice.is_some_and(|choice| choice.source == path.source));
+        let winner = winner.and_then(compared);
         paths
             .filter_map(|path| {
                 let accepted = match path.accepted {
                     Ok(id) => Ok(self.attributes.get(id)?.clone()),
                     Err(refusal) => Err(refusal),
                 };
+                let chosen = accepted.is_ok() && chosen.contains(&path.source);
+                let lost_by = compared(path).zip(winner).filter(|_| !chosen);
                 Some(Candidate {
                     source: path.source,
                     stale: path.stale,
                     received: self.attributes.get(path.received)?.clone(),
-                    chosen: accepted.is_ok() && chosen.contains(&path.source),
-                    told: choice.is_some_and(|choice| choice.source == path.source),
                     accepted,
+                    chosen,
+                    lost_by: lost_by.map(|(loser, winner)| decision::lost_by(loser, winner)),
+                    told: choice.is_some_and(|choice| choice.source == path.source),
                 })
             })
             .collect()

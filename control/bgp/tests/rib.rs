@@ -211,6 +211,9 @@ fn the_best_route_is_chosen_and_equal_ones_share() {
     rib.update(SourceId(3), announce(3, &[ten], &[65010], &[]));
     forwarding.follow(&mut rib);
     assert_eq!(forwarding.0[&ten], [3]);
+    let shorter = Some(bordergate_bgp::Step::PathLength);
+    let lost: Vec<_> = rib.candidates(&ten).iter().map(|candidate| candidate.lost_by).collect();
+    assert_eq!(lost, [shorter, shorter, None]);
     // A route of our own of a better kind goes before, however long.
     let mut own = Attributes::originated(address(254));
     own.prepend(64999, 9);

@@ -1,7 +1,10 @@
 //! Which of several routes to one prefix are the best.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+
+use rustbgpd_wire::Origin;
 
 use crate::attributes::Merit;
 
@@ -16,17 +19,68 @@ pub(crate) struct Standing {
     pub(crate) peer: Option<(Ipv4Addr, IpAddr)>,
 }
 
+/// Where a route loses against the ones that are chosen, in the order in which that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// It is kept as a last resort.
+    Stale,
+    /// The kind of its next hop.
+    NextHopKind,
+    /// How it came about.
+    RouteKind,
+    /// LOCAL_PREF.
+    LocalPref,
+    /// The length of its AS path.
+    PathLength,
+    /// ORIGIN.
+    Origin,
+    /// MULTI_EXIT_DISC, against a route from the same AS.
+    Med,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stale => "it is kept as a last resort only",
+            Self::NextHopKind => "another one leads through a better kind of next hop",
+            Self::RouteKind => "another one came about in a better way",
+            Self::LocalPref => "another one has a higher LOCAL_PREF",
+            Self::PathLength => "another one has a shorter AS path",
+            Self::Origin => "another one has a better ORIGIN",
+            Self::Med => "another one from the same AS has a lower MULTI_EXIT_DISC",
+        })
+    }
+}
+
+type Rank = (bool, u8, u8, Reverse<u32>, u32, Origin);
+
+fn rank(standing: Standing, merit: Merit) -> Rank {
+    let Standing { preference, distance, .. } = standing;
+    let Merit { stale, local_pref, path_length, origin, .. } = merit;
+    (stale, preference, distance, Reverse(local_pref), path_length, origin)
+}
+
+/// Where a route loses that is not chosen, against one that is.
+pub(crate) fn lost_by(loser: (Standing, Merit), winner: (Standing, Merit)) -> Step {
+    let (loser, winner) = (rank(loser.0, loser.1), rank(winner.0, winner.1));
+    let steps = [
+        (loser.0 != winner.0, Step::Stale),
+        (loser.1 != winner.1, Step::NextHopKind),
+        (loser.2 != winner.2, Step::RouteKind),
+        (loser.3 != winner.3, Step::LocalPref),
+        (loser.4 != winner.4, Step::PathLength),
+        (loser.5 != winner.5, Step::Origin),
+    ];
+    steps.into_iter().find(|(differs, _)| *differs).map_or(Step::Med, |(_, step)| step)
+}
+
 /// Leaves the best of the candidates, which are all that packets are spread over, the one that is told to others first.
 ///
 /// The product's order goes before BGP's: kind of next hop, kind of route; then LOCAL_PREF, and the length of the AS path, which is
 /// the product's metric; then ORIGIN, and among routes from one AS MULTI_EXIT_DISC (RFC 4271 §9.1.2.2). What is kept for a
 /// peer that is long gone comes after everything else (RFC 9494 §4.3).
 pub(crate) fn best<T: Copy>(candidates: &mut Vec<(T, Standing, Merit)>) {
-    let rank = |(_, standing, merit): &(T, Standing, Merit)| {
-        let Standing { preference, distance, .. } = *standing;
-        let Merit { stale, local_pref, path_length, origin, .. } = *merit;
-        (stale, preference, distance, Reverse(local_pref), path_length, origin)
-    };
+    let rank = |(_, standing, merit): &(T, Standing, Merit)| rank(*standing, *merit);
     let Some(least) = candidates.iter().map(rank).min() else { return };
     candidates.retain(|candidate| rank(candidate) == least);
     if candidates.len() > 1 {
@@ -41,8 +95,6 @@ pub(crate) fn best<T: Copy>(candidates: &mut Vec<(T, Standing, Merit)>) {
 
 #[cfg(test)]
 mod tests {
-    use rustbgpd_wire::Origin;
-
     use super::*;
 
     const MERIT: Merit =
@@ -80,12 +132,20 @@ mod tests {
             ("internal", internal, MERIT),
             ("stale", peer(1), Merit { stale: true, local_pref: 900, path_length: 0, ..MERIT }),
         ];
+        let mut steps = Vec::new();
         for (place, winner) in ladder.iter().enumerate() {
             for loser in ladder.iter().skip(place + 1) {
                 let both = vec![(1, winner.1, winner.2), (2, loser.1, loser.2)];
                 assert_eq!(chosen(both), [1], "{} against {}", winner.0, loser.0);
             }
+            let next = ladder.get(place + 1);
+            steps.extend(next.map(|next| lost_by((next.1, next.2), (winner.1, winner.2))));
         }
+        use Step::{LocalPref, Med, NextHopKind, PathLength, RouteKind, Stale};
+        // Each against the one before it; what tells them apart last is named by the step at which it does.
+        let expected =
+            [NextHopKind, RouteKind, LocalPref, PathLength, Step::Origin, Step::Origin, Med, RouteKind, Stale];
+        assert_eq!(steps, expected);
     }
 
     #[test]

@@ -295,3 +295,25 @@ fn release(path: &Path, attributes: &mut AttributeTable) {
         attributes.release(accepted);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_prefixes_are_a_million_times_these() {
+        assert_eq!((size_of::<Path>(), size_of::<(Key4, Entry)>(), size_of::<(Key6, Entry)>()), (16, 48, 64));
+    }
+
+    #[test]
+    fn keys_are_prefixes() {
+        for (address, length) in [([10, 1, 2, 0], 24), ([0; 4], 0), ([255; 4], 32)] {
+            let prefix = Prefix::V4(Ipv4Prefix::new(address.into(), length));
+            assert_eq!((Key4::of(&prefix).map(Key::prefix), Key6::of(&prefix)), (Some(prefix), None));
+        }
+        for (address, length) in [("2001:db8:1::", 48), ("::", 0), ("ffff::1", 128)] {
+            let prefix = Prefix::V6(Ipv6Prefix::new(address.parse().unwrap(), length));
+            assert_eq!((Key6::of(&prefix).map(Key::prefix), Key4::of(&prefix)), (Some(prefix), None));
+        }
+    }
+}
