@@ -484,7 +484,17 @@ impl Neighbor {
                 restart.notification
             }
             DownReason::Notified { hard, .. } => restart.notification && !hard,
-            _ => false,
+            // Whoever ends it here wants its routes gone, or it never was up.
+            DownReason::Stopped(_)
+            | DownReason::Reset(_)
+            | DownReason::ConfigurationChanged
+            | DownReason::PathLost
+            | DownReason::PrefixLimit(_)
+            | DownReason::Unreachable
+            | DownReason::PeerAs { .. }
+            | DownReason::PeerIdentifier(_)
+            | DownReason::PeerHoldTime(_)
+            | DownReason::NoCommonFamily => false,
         });
         let retain = retain.map(|restart| restart.families).unwrap_or_default();
         self.since = now;

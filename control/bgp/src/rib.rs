@@ -223,10 +223,9 @@ impl Rib {
     pub fn peer_down(&mut self, id: SourceId, retain: Families) {
         for family in Family::ALL {
             if retain.contains(family) {
-                match family {
-                    Family::Ipv4 => self.four.mark_stale(id),
-                    Family::Ipv6 => self.six.mark_stale(id),
-                }
+                // RFC 4724 §4.2: what has not come again since the session before goes now.
+                self.drop_stale(id, family);
+                self.mark_stale(id, family);
             } else {
                 self.forget(id, family, |_| true);
             }
@@ -252,10 +251,7 @@ impl Rib {
 
     /// A peer announces all its routes of a family again (RFC 7313 §4).
     pub fn refresh_begins(&mut self, id: SourceId, family: Family) {
-        match family {
-            Family::Ipv4 => self.four.mark_stale(id),
-            Family::Ipv6 => self.six.mark_stale(id),
-        }
+        self.mark_stale(id, family);
     }
 
     /// It has announced them: what it did not is gone.
@@ -365,7 +361,7 @@ impl Rib {
     pub fn has_messages(&self, id: SourceId) -> bool {
         match self.sources.get(usize::from(id.0)) {
             Some(Some(Source::Peer(peer))) => peer.up.is_some() && (peer.four.is_waiting() || peer.six.is_waiting()),
-            _ => false,
+            Some(Some(Source::Own) | None) | None => false,
         }
     }
 
@@ -420,7 +416,7 @@ impl Rib {
     pub fn peer_prefixes(&self, id: SourceId) -> ([u32; 2], [usize; 2]) {
         match self.sources.get(usize::from(id.0)) {
             Some(Some(Source::Peer(peer))) => (peer.announced, [peer.four.len(), peer.six.len()]),
-            _ => ([0; 2], [0; 2]),
+            Some(Some(Source::Own) | None) | None => ([0; 2], [0; 2]),
         }
     }
 
@@ -551,6 +547,13 @@ impl Rib {
         self.follow(*prefix, effect);
     }
 
+    fn mark_stale(&mut self, source: SourceId, family: Family) {
+        match family {
+            Family::Ipv4 => self.four.mark_stale(source),
+            Family::Ipv6 => self.six.mark_stale(source),
+        }
+    }
+
     fn forget(&mut self, source: SourceId, family: Family, holds: impl Fn(&Path) -> bool) -> usize {
         if peer(&mut self.sources, source).is_some_and(|peer| peer.announced.get(place(family)) == Some(&0)) {
             return 0;
@@ -670,7 +673,7 @@ fn peer(sources: &mut [Option<Source>], id: SourceId) -> Option<&mut Peer> {
 fn is_internal(sources: &[Option<Source>], id: SourceId) -> bool {
     match sources.get(usize::from(id.0)) {
         Some(Some(Source::Peer(peer))) => peer.config.is_internal(),
-        _ => false,
+        Some(Some(Source::Own) | None) | None => false,
     }
 }
 

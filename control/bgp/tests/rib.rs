@@ -482,6 +482,15 @@ fn routes_outlive_a_session_until_the_peer_has_said_all_again() {
     rib.update(SourceId(1), Update { end_of_rib: Some(Family::Ipv4), ..Update::default() });
     forwarding.follow(&mut rib);
     assert_eq!(forwarding.0.keys().collect::<Vec<_>>(), [&four]);
+    // What has not come again when the session ends once more is not kept a second time.
+    rib.update(SourceId(1), announce(1, &[gone], &[65010], &[]));
+    rib.peer_down(SourceId(1), BOTH);
+    rib.peer_up(SourceId(1), &with_restart(1, BOTH));
+    rib.update(SourceId(1), announce(1, &[four], &[65010], &[]));
+    rib.peer_down(SourceId(1), BOTH);
+    forwarding.follow(&mut rib);
+    assert_eq!(forwarding.0.keys().collect::<Vec<_>>(), [&four]);
+    rib.peer_up(SourceId(1), &with_restart(1, BOTH));
     // A peer that comes back without its forwarding state has lost them at once.
     rib.peer_down(SourceId(1), BOTH);
     rib.peer_up(SourceId(1), &with_restart(1, NONE));
@@ -728,6 +737,7 @@ proptest! {
                     model.up.remove(&peer);
                     readers.remove(&peer);
                     if retain {
+                        model.routes.retain(|(_, of), (_, stale)| *of != peer || !*stale);
                         model.routes.iter_mut().filter(|((_, of), _)| *of == peer).for_each(|(_, (_, stale))| *stale = true);
                     } else {
                         model.routes.retain(|(_, of), _| *of != peer);

@@ -182,13 +182,16 @@ impl<K: Key> Output<K> {
     fn take_round(&mut self) -> bool {
         let mut keys: Vec<_> = self.writing.by_ref().collect();
         keys.extend(std::mem::replace(&mut self.changed, with_seed(self.seed)));
+        // So that what is said does not depend on a hash, and a person finds a prefix in a capture.
+        keys.sort_unstable();
         self.writing = keys.into_iter();
         self.writing.len() > 0
     }
 }
 
+/// A set in another order than that in which the map of what was told has its keys: what comes out of one fills the other evenly.
 fn with_seed<K>(seed: u64) -> HashSet<K, FixedState> {
-    HashSet::with_hasher(FixedState::with_seed(seed))
+    HashSet::with_hasher(FixedState::with_seed(!seed))
 }
 
 /// RFC 4724 §2.
