@@ -88,6 +88,8 @@ pub struct NeighborStatus {
     pub negotiated: Option<Arc<Negotiated>>,
     /// Why it last ended or did not come up, and when.
     pub last_reason: Option<(Instant, DownReason)>,
+    /// Why it last ended after it was up, and when, whatever was tried in vain since.
+    pub last_down: Option<(Instant, DownReason)>,
     /// How many times it came up.
     pub times_up: u64,
 }
@@ -118,6 +120,7 @@ pub struct Neighbor {
     up: Option<(ConnectionId, Arc<Negotiated>)>,
     since: Instant,
     last_reason: Option<(Instant, DownReason)>,
+    last_down: Option<(Instant, DownReason)>,
     times_up: u64,
     connections_made: u64,
     actions: VecDeque<Action>,
@@ -142,6 +145,7 @@ impl Neighbor {
             up: None,
             since: now,
             last_reason: None,
+            last_down: None,
             times_up: 0,
             connections_made: 0,
             actions: VecDeque::new(),
@@ -175,8 +179,12 @@ impl Neighbor {
     ///
     /// # Errors
     /// [`ConfigError`] names what is not acceptable; nothing has changed then.
-    pub fn reconfigure(&mut self, config: NeighborConfig, ctx: &mut Context<'_>) -> Result<(), ConfigError> {
+    pub fn reconfigure(&mut self, mut config: NeighborConfig, ctx: &mut Context<'_>) -> Result<(), ConfigError> {
         config.check()?;
+        // Whether we have restarted is known since we began, and over when it is over.
+        if let (Some(restart), Some(known)) = (&mut config.graceful_restart, self.config.graceful_restart) {
+            restart.restarting = known.restarting;
+        }
         let NeighborConfig { connect_retry, passive, .. } = config;
         let same = NeighborConfig { connect_retry, passive, ..self.config.clone() } == config;
         self.config = config;
@@ -345,6 +353,7 @@ impl Neighbor {
             since: self.since,
             negotiated: self.up.as_ref().map(|(_, negotiated)| negotiated.clone()),
             last_reason: self.last_reason.clone(),
+            last_down: self.last_down.clone(),
             times_up: self.times_up,
         }
     }
@@ -499,6 +508,7 @@ impl Neighbor {
         let retain = retain.map(|restart| restart.families).unwrap_or_default();
         self.since = now;
         self.last_reason = Some((now, reason.clone()));
+        self.last_down = self.last_reason.clone();
         self.actions.push_back(Action::Down { reason, retain });
     }
 

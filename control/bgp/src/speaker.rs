@@ -174,7 +174,6 @@ impl Speaker {
         self.stop(id, words, ctx);
         self.rib.remove(id);
         self.peers.remove(&id);
-        self.pump();
     }
 
     /// Has a peer that was stopped come up.
@@ -207,13 +206,11 @@ impl Speaker {
     /// A route of our own begins, or changes.
     pub fn originate(&mut self, source: SourceId, prefix: Prefix, attributes: Attributes) {
         self.rib.originate(source, prefix, attributes);
-        self.pump();
     }
 
     /// A route of our own ends.
     pub fn retract(&mut self, source: SourceId, prefix: &Prefix) {
         self.rib.retract(source, prefix);
-        self.pump();
     }
 
     /// TCP to a peer is up, as [`Action::Connect`] has asked.
@@ -252,7 +249,6 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.under_way = peer.under_way.saturating_sub(bytes);
         }
-        self.tell(id);
     }
 
     /// Does what is due.
@@ -278,6 +274,10 @@ impl Speaker {
             && let Some(change) = self.rib.poll_change()
         {
             return Some(Action::Route(change));
+        }
+        if self.actions.is_empty() {
+            // Last, so that what has changed since it was asked for last is told in as few messages as hold it.
+            self.tell();
         }
         self.actions.pop_front()
     }
@@ -342,7 +342,6 @@ impl Speaker {
                 Step::RefreshEnds(family) => self.rib.refresh_ends(id, family),
             }
         }
-        self.pump();
     }
 
     fn on_up(&mut self, id: SourceId, negotiated: Arc<Negotiated>, ctx: &mut Context<'_>) {
@@ -395,7 +394,6 @@ impl Speaker {
     fn end_deferral(&mut self) {
         self.deferred_until = None;
         self.peers.values_mut().for_each(|peer| peer.neighbor.end_restart());
-        self.pump();
     }
 
     fn expire_stale(&mut self, id: SourceId, family: Family, ctx: &mut Context<'_>) {
@@ -418,7 +416,6 @@ impl Speaker {
                 }
             }
         }
-        self.pump();
     }
 
     fn act_on_notices(&mut self, ctx: &mut Context<'_>) {
@@ -437,21 +434,19 @@ impl Speaker {
         }
     }
 
-    /// Tells every peer what it does not know yet.
-    fn pump(&mut self) {
+    /// Tells every peer what it does not know yet, as much as may be under way.
+    fn tell(&mut self) {
+        if self.deferred_until.is_some() {
+            return;
+        }
         let ids: Vec<_> = self.peers.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.tell(id));
-    }
-
-    /// Tells a peer as much as may be under way.
-    fn tell(&mut self, id: SourceId) {
-        while self.deferred_until.is_none()
-            && let Some(peer) = self.peers.get(&id)
-            && peer.under_way < WINDOW
-            && self.rib.has_messages(id)
-        {
-            let messages = self.rib.messages(id, WINDOW - peer.under_way);
-            self.say(id, messages);
+        for id in ids {
+            while let Some(peer) = self.peers.get(&id).filter(|peer| peer.under_way < WINDOW)
+                && self.rib.has_messages(id)
+            {
+                let messages = self.rib.messages(id, WINDOW - peer.under_way);
+                self.say(id, messages);
+            }
         }
     }
 

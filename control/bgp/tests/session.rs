@@ -393,6 +393,13 @@ fn silence_ends_a_session_after_the_hold_time_and_keepalives_prevent_it() {
     alone.wait(SECOND);
     assert_eq!((alone.now - begun, alone.notified()), (90 * SECOND, Some((4, 0))));
     assert_eq!(alone.reason(), Some(DownReason::HoldTimerExpired(90)));
+    // What is tried in vain since does not hide it.
+    alone.wait(SECOND);
+    let id = alone.id;
+    alone.on(|neighbor, ctx| neighbor.connect_failed(id, ctx));
+    let status = alone.neighbor.status();
+    assert_eq!(status.last_reason.map(|(_, reason)| reason), Some(DownReason::Unreachable));
+    assert_eq!(status.last_down, Some((begun + 90 * SECOND, DownReason::HoldTimerExpired(90))));
     // Every message counts: UPDATE and ROUTE-REFRESH as well.
     for heard in [keepalive(), update(&[], &[], &[]), message(5, &[0, 1, 0, 1])] {
         let mut alone = Alone::in_state(State::Established);

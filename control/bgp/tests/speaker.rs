@@ -475,6 +475,11 @@ fn a_restarted_speaker_tells_and_moves_nothing_until_it_knows_everything() {
     net.on(0, |speaker, ctx| speaker.reset(SourceId(1), "", ctx));
     net.run_for(5 * SECOND);
     assert!(!restarting(&net));
+    // Nor does a configuration that says so still begin anything anew.
+    let since = net.elapsed();
+    net.configure_end(0, 0, true);
+    net.run_for(5 * SECOND);
+    assert_eq!((net.events(0, since), restarting(&net)), (vec![], false));
     // Peers that know nothing of restarts are not waited for once they are up.
     net.restart = None;
     net.configure(false);
@@ -538,7 +543,7 @@ fn a_peer_that_reads_slowly_is_told_only_what_still_holds() {
     for round in 0..20u32 {
         for number in 0..20_000 {
             let mut attributes = Attributes::originated(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-            attributes.set_med(Some(round));
+            attributes.add_community(round);
             net.nodes[0].speaker.originate(OWN, prefix(number), attributes);
         }
         let mut ctx = Context { now: net.now, rng: &mut ctx_rng };
