@@ -32,7 +32,8 @@ pub(crate) enum Opener {
 /// What comes of a connection's events.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The peer has said who it is: now it can be settled whether this connection is one too many.
+    /// The peer has said who it is: now it is to be settled whether this connection is one too many, before anything is
+    /// answered. If it is not, [`Connection::confirm`] goes on.
     Opened,
     Established,
     Update(Update),
@@ -48,6 +49,8 @@ pub(crate) struct Connection {
     pub(crate) opener: Opener,
     /// From the peer's OPEN.
     pub(crate) peer_identifier: Option<Ipv4Addr>,
+    /// That OPEN, until it is settled whether the connection stays.
+    opened: Option<OpenMessage>,
     /// What is to be written, in order.
     pub(crate) output: Vec<Bytes>,
     session: Session,
@@ -65,6 +68,7 @@ impl Connection {
             id,
             opener,
             peer_identifier: None,
+            opened: None,
             output: Vec::new(),
             session: Session::new(peer_config(config)),
             config: config.clone(),
@@ -86,9 +90,24 @@ impl Connection {
 
     /// Bytes have arrived.
     pub(crate) fn receive(&mut self, bytes: &[u8], ctx: &mut Context<'_>) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
         self.input.extend_from_slice(bytes);
-        while !self.ended {
+        self.advance(ctx)
+    }
+
+    /// The connection stays: the peer's OPEN is answered, and what has come behind it is read.
+    pub(crate) fn confirm(&mut self, ctx: &mut Context<'_>) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        if let Some(open) = self.opened.take() {
+            self.step(Event::OpenReceived(open), &mut outcomes, ctx);
+            outcomes.append(&mut self.advance(ctx));
+        }
+        outcomes
+    }
+
+    /// Reads what has come, up to an OPEN that is to be confirmed.
+    fn advance(&mut self, ctx: &mut Context<'_>) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        while !self.ended && self.opened.is_none() {
             let message = match peek_message_length(&self.input, self.longest()) {
                 Ok(Some(length)) if usize::from(length) <= self.input.len() => {
                     let mut message = self.input.split_to(usize::from(length)).freeze();
@@ -181,12 +200,13 @@ impl Connection {
         let unexpected = DownReason::Unexpected { message: name, state: state_name(state) };
         match message {
             Message::Open(open) => {
-                let refused = Some(&open).filter(|_| state == SessionState::OpenSent);
-                let refused = refused.and_then(|open| refusal(open, &self.config)).unwrap_or(unexpected);
                 self.peer_identifier = Some(open.bgp_identifier);
-                self.end_by(Event::OpenReceived(open), refused, outcomes, ctx);
-                if !self.ended {
-                    outcomes.push(Outcome::Opened);
+                match refusal(&open, &self.config).filter(|_| state == SessionState::OpenSent) {
+                    None if state == SessionState::OpenSent => {
+                        self.opened = Some(open);
+                        outcomes.push(Outcome::Opened);
+                    }
+                    refused => self.end_by(Event::OpenReceived(open), refused.unwrap_or(unexpected), outcomes, ctx),
                 }
             }
             Message::Keepalive => self.end_by(Event::KeepaliveReceived, unexpected, outcomes, ctx),

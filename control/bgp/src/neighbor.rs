@@ -377,7 +377,10 @@ impl Neighbor {
             }
             let is_up = self.up.as_ref().is_some_and(|(up, _)| *up == id);
             match outcome {
-                Outcome::Opened => self.settle_collision(id, ctx),
+                Outcome::Opened => {
+                    self.settle_collision(id, ctx);
+                    self.confirm(id, ctx);
+                }
                 Outcome::Established => self.on_established(id, ctx),
                 Outcome::Update(update) if is_up => self.actions.push_back(Action::Update(update)),
                 Outcome::Refresh(family, subtype) if is_up => self.actions.extend(match subtype {
@@ -407,13 +410,21 @@ impl Neighbor {
         }
         let Some(this) = self.connections.iter().find(|known| known.id == id) else { return };
         let (opener, Some(theirs)) = (this.opener, this.peer_identifier) else { return };
-        let confirmed = |known: &&Connection| known.id != id && known.state() == SessionState::OpenConfirm;
-        let Some(other) = self.connections.iter().find(confirmed) else { return };
+        // The other may not have said who is at its end, but it is the same peer, of whom that is known now.
+        let Some(other) = self.connections.iter().find(|known| known.id != id) else { return };
         // RFC 6286 §2.3: where identifiers are the same, AS numbers decide.
         let ours = (u32::from(self.config.router_id), self.config.local_as);
         let stays = if ours < (u32::from(theirs), self.config.remote_as) { Opener::Peer } else { Opener::Us };
         let loser = if opener == stays { other.id } else { id };
         self.close_collided(loser);
+    }
+
+    /// A connection that stays goes on, and no other is opened.
+    fn confirm(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
+        let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { return };
+        let outcomes = connection.confirm(ctx);
+        self.actions.extend(self.attempt.take().map(Action::Close));
+        self.follow(id, outcomes, ctx);
     }
 
     fn on_established(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
@@ -422,7 +433,6 @@ impl Neighbor {
         };
         let others: Vec<_> = self.connections.iter().map(|known| known.id).filter(|other| *other != id).collect();
         others.into_iter().for_each(|other| self.close_collided(other));
-        self.actions.extend(self.attempt.take().map(Action::Close));
         (self.retry_at, self.refuse_until) = (None, None);
         let negotiated = Arc::new(Negotiated::of(&agreed));
         self.up = Some((id, negotiated.clone()));

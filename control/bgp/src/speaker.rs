@@ -43,8 +43,6 @@ pub enum Action {
         /// Which.
         connection: ConnectionId,
     },
-    /// The traffic of a prefix takes another way.
-    Route(Change),
     /// Something for whoever watches.
     Event {
         /// Whose.
@@ -109,8 +107,9 @@ enum Stage {
 
 /// All of a border gateway's BGP.
 ///
-/// After each method that takes a [`Context`], [`Speaker::poll_action`] gives what is to be done, until it returns `None`; then
-/// [`Speaker::next_timeout`] says when to call [`Speaker::handle_timeout`].
+/// After each of its methods [`Speaker::poll_action`] gives what is to be done, until it returns `None`, and
+/// [`Speaker::poll_route`] which traffic takes another way; then [`Speaker::next_timeout`] says when to call
+/// [`Speaker::handle_timeout`].
 #[derive(Debug)]
 pub struct Speaker {
     peers: BTreeMap<SourceId, Peer>,
@@ -270,16 +269,16 @@ impl Speaker {
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if self.deferred_until.is_none()
-            && let Some(change) = self.rib.poll_change()
-        {
-            return Some(Action::Route(change));
-        }
         if self.actions.is_empty() {
             // Last, so that what has changed since it was asked for last is told in as few messages as hold it.
             self.tell();
         }
         self.actions.pop_front()
+    }
+
+    /// The next prefix whose traffic takes another way; [`Rib::sources`] says which. They wait for as long as they have to.
+    pub fn poll_route(&mut self) -> Option<Change> {
+        if self.deferred_until.is_some() { None } else { self.rib.poll_change() }
     }
 
     /// When something is due next.

@@ -274,7 +274,8 @@ fn both_ends_come_up_over_one_connection() {
     for seed in 0..200 {
         for (first, second) in [(1, 2), (2, 1), (1, 1)] {
             let end = |end: usize, id: u8| NeighborConfig { router_id: [10, 0, 0, id].into(), ..config(end) };
-            let mut pair = Pair::new([end(0, first), end(1, second)], seed);
+            // The second begins up to 5 ms after the first, while messages take one or two.
+            let mut pair = Pair::staggered([end(0, first), end(1, second)], seed, Duration::from_micros(seed * 25));
             pair.run_for(SECOND);
             assert_eq!(pair.states(), [State::Established; 2], "seed {seed}");
             assert_eq!([pair.connections(0), pair.connections(1)], [1, 1], "seed {seed}");
@@ -313,13 +314,22 @@ fn of_two_connections_the_one_of_the_larger_identifier_stays() {
 
 #[test]
 fn whatever_else_is_open_is_closed_when_one_is_established() {
-    // A connection of ours that the peer has not answered, and one of the peer's.
+    // A connection of ours that the peer has not answered, and one of the peer's, which stays.
     let mut alone = Alone::in_state(State::OpenSent);
     let ours = alone.id;
     let theirs = alone.on(|neighbor, ctx| neighbor.accepted(ctx)).unwrap();
     alone.on(|neighbor, ctx| neighbor.received(theirs, &open(), ctx));
-    alone.on(|neighbor, ctx| neighbor.received(theirs, &keepalive(), ctx));
-    assert_eq!((alone.notified(), alone.closed), (Some((6, 7)), vec![ours]));
+    assert_eq!((alone.notified(), alone.closed.clone(), alone.state()), (Some((6, 7)), vec![ours], State::OpenConfirm));
+    // One that does not stay gets no KEEPALIVE: the peer would take it to be up.
+    let mut alone = Alone::in_state(State::OpenSent);
+    let ours = alone.id;
+    let theirs = alone.on(|neighbor, ctx| neighbor.accepted(ctx)).unwrap();
+    alone.sent.clear();
+    alone.on(|neighbor, ctx| neighbor.received(ours, &[open(), keepalive()].concat(), ctx));
+    let kinds: Vec<_> = alone.sent.iter().map(|message| message[18]).collect();
+    assert_eq!((kinds, alone.closed.clone(), alone.state()), (vec![3], vec![ours], State::OpenSent));
+    alone.on(|neighbor, ctx| neighbor.received(theirs, &[open(), keepalive()].concat(), ctx));
+    assert_eq!(alone.state(), State::Established);
     // An attempt that is under way.
     let mut alone = Alone::in_state(State::Connect);
     let ours = alone.id;

@@ -254,20 +254,19 @@ impl Net {
     fn collect(&mut self, node: usize) {
         let at = self.elapsed();
         let mut actions = VecDeque::new();
-        while let Some(action) = self.nodes[node].speaker.poll_action() {
-            if let SpeakerAction::Route(change) = action {
-                let known = &mut self.nodes[node];
-                known.moves.push((at, change.prefix));
-                match change.selection {
-                    Some(selection) => {
-                        let sources = known.speaker.rib().sources(selection).iter().map(|source| source.0).collect();
-                        known.routes.insert(change.prefix, sources);
-                    }
-                    None => drop(known.routes.remove(&change.prefix)),
+        let known = &mut self.nodes[node];
+        while let Some(change) = known.speaker.poll_route() {
+            known.moves.push((at, change.prefix));
+            match change.selection {
+                Some(selection) => {
+                    let sources = known.speaker.rib().sources(selection).iter().map(|source| source.0).collect();
+                    known.routes.insert(change.prefix, sources);
                 }
-            } else {
-                actions.push_back(action);
+                None => drop(known.routes.remove(&change.prefix)),
             }
+        }
+        while let Some(action) = known.speaker.poll_action() {
+            actions.push_back(action);
         }
         for action in actions {
             match action {
@@ -288,7 +287,6 @@ impl Net {
                     }
                 }
                 SpeakerAction::Event { peer, event } => self.nodes[node].events.push((at, peer, event)),
-                SpeakerAction::Route(_) => {}
             }
         }
     }

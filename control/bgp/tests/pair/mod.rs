@@ -79,6 +79,11 @@ pub struct Pair {
 
 impl Pair {
     pub fn new(configs: [NeighborConfig; 2], seed: u64) -> Self {
+        Self::staggered(configs, seed, Duration::ZERO)
+    }
+
+    /// The second end begins later.
+    pub fn staggered(configs: [NeighborConfig; 2], seed: u64, later: Duration) -> Self {
         let start = Instant::now();
         let ends = configs.map(|config| End {
             neighbor: Neighbor::new(config, start).unwrap(),
@@ -96,9 +101,9 @@ impl Pair {
             number: 0,
             last: BTreeMap::new(),
         };
-        for end in 0..2 {
-            pair.on(end, |neighbor, ctx| neighbor.start(ctx));
-        }
+        pair.on(0, |neighbor, ctx| neighbor.start(ctx));
+        pair.run_for(later);
+        pair.on(1, |neighbor, ctx| neighbor.start(ctx));
         pair
     }
 
@@ -178,10 +183,12 @@ impl Pair {
             }
             Event::Bytes { pipe, to, bytes } => {
                 let Some(id) = self.id_of(to, pipe).filter(|_| self.reachable) else { return };
-                // TCP hands over any pieces.
+                // TCP hands over any pieces, or what was written together.
                 let mut bytes = bytes.as_slice();
+                let whole = self.rng.next_u32().is_multiple_of(2);
                 while !bytes.is_empty() {
-                    let (piece, rest) = bytes.split_at(1 + self.rng.next_u32() as usize % bytes.len());
+                    let piece = if whole { bytes.len() } else { 1 + self.rng.next_u32() as usize % bytes.len() };
+                    let (piece, rest) = bytes.split_at(piece);
                     self.on(to, |neighbor, ctx| neighbor.received(id, piece, ctx));
                     bytes = rest;
                 }

@@ -1,0 +1,182 @@
+//! BGP over TCP. One thread speaks it for all border gateways: [`bgp::Speaker`] says what is to be done, and this is where it is
+//! done, with sockets and a clock.
+//!
+//! [`Peering`] is the caller's end. What it wants goes to the thread as [`Peering::open`], [`Peering::configure`] and, for whatever
+//! a speaker can be told or asked, [`Peering::with`]. What comes of it are [`Report`]s: routes in batches, and events. They wait in a
+//! bounded queue; while it is full, nothing is read from peers.
+
+#![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing)]
+
+mod connection;
+mod gateway;
+mod listener;
+mod run;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bgp::{Change, Context, CryptoRng, Event, NeighborConfig, PeerConfig, SelectionId, SourceId, Speaker, Worth};
+use mio::Waker;
+use socket2::{Domain, Socket};
+use tcp_protection::Md5Key;
+
+/// A border gateway, as the caller names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GatewayId(pub u32);
+
+/// Opens a TCP socket in a gateway's network namespace.
+pub type OpenSocket = Box<dyn Fn(Domain) -> io::Result<Socket> + Send>;
+
+/// A gateway's BGP.
+pub struct GatewaySetup {
+    /// Where its sockets are.
+    pub open_socket: OpenSocket,
+    /// Its kinds of routes of its own.
+    pub own: Vec<(SourceId, Worth)>,
+    /// After a restart of ours: for how long its peers are waited for (RFC 4724 §4.1).
+    pub deferral: Option<Duration>,
+    /// The TCP port, of ours and of its peers.
+    pub port: u16,
+}
+
+/// The port of BGP (RFC 4271 §8.2.1).
+pub const PORT: u16 = 179;
+
+/// One of its peers.
+#[derive(Clone, Debug)]
+pub struct PeerSetup {
+    /// The session.
+    pub session: NeighborConfig,
+    /// Its routes.
+    pub routes: PeerConfig,
+    /// The key of its segments, if they are signed (RFC 2385).
+    pub md5_key: Option<Md5Key>,
+    /// The least time to live of its segments (RFC 5082); 255 where it is at the other end of a tunnel.
+    pub least_ttl: Option<u8>,
+}
+
+/// What has come of it.
+#[derive(Debug)]
+pub enum Report {
+    /// Traffic takes other ways.
+    Routes {
+        /// Whose.
+        gateway: GatewayId,
+        /// Sets of sources that were not spoken of before.
+        selections: Vec<(SelectionId, Vec<SourceId>)>,
+        /// Which prefixes.
+        changes: Vec<Change>,
+    },
+    /// Something has happened to a peer.
+    Event {
+        /// Whose.
+        gateway: GatewayId,
+        /// Which.
+        peer: SourceId,
+        /// What.
+        event: Event,
+    },
+}
+
+/// Prefixes in a report, at most.
+pub const BATCH: usize = 4096;
+/// Reports that wait, at most.
+const REPORTS: usize = 64;
+
+type With = Box<dyn FnOnce(&mut Speaker, &mut Context<'_>) + Send>;
+
+enum Command {
+    Open(GatewayId, GatewaySetup),
+    Close(GatewayId),
+    Configure(GatewayId, SourceId, Box<PeerSetup>),
+    Remove(GatewayId, SourceId, String),
+    With(GatewayId, With),
+    End,
+}
+
+/// The caller's end of the thread. When it is dropped, the thread ends and its connections are closed without a word: peers that
+/// take part in graceful restart keep our routes (RFC 4724).
+pub struct Peering {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+    reports: Receiver<Report>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Peering {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn start(rng: impl CryptoRng + Send + 'static) -> io::Result<Self> {
+        let (commands, wanted) = channel();
+        let (reporter, reports) = sync_channel(REPORTS);
+        let run = run::Run::new(Box::new(rng), wanted, reporter)?;
+        let waker = run.waker();
+        let thread = thread::Builder::new().name("bgp".to_owned()).spawn(move || run.run())?;
+        Ok(Self { commands, waker, reports, thread: Some(thread) })
+    }
+
+    /// A gateway speaks BGP from now on; one that does so already begins anew, and so do the numbers of its selections.
+    pub fn open(&self, gateway: GatewayId, setup: GatewaySetup) {
+        self.command(Command::Open(gateway, setup));
+    }
+
+    /// A gateway speaks BGP no longer; its connections are closed without a word.
+    pub fn close(&self, gateway: GatewayId) {
+        self.command(Command::Close(gateway));
+    }
+
+    /// Adds a peer or gives it another configuration. What is not acceptable in it is logged.
+    pub fn configure(&self, gateway: GatewayId, peer: SourceId, setup: PeerSetup) {
+        self.command(Command::Configure(gateway, peer, Box::new(setup)));
+    }
+
+    /// Ends a peer's session, with these words to it, and forgets it.
+    pub fn remove(&self, gateway: GatewayId, peer: SourceId, words: &str) {
+        self.command(Command::Remove(gateway, peer, words.to_owned()));
+    }
+
+    /// Has the thread do something with a gateway's speaker, unless there is none.
+    pub fn with(&self, gateway: GatewayId, call: impl FnOnce(&mut Speaker, &mut Context<'_>) + Send + 'static) {
+        self.command(Command::With(gateway, Box::new(call)));
+    }
+
+    /// The next report, if there is one.
+    pub fn poll_report(&self) -> Option<Report> {
+        self.reports.try_recv().ok()
+    }
+
+    fn command(&self, command: Command) {
+        // A thread that has ended takes nothing any more; that it has is seen where it is joined.
+        let _ = self.commands.send(command);
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "BGP's thread could not be woken");
+        }
+    }
+}
+
+impl Drop for Peering {
+    fn drop(&mut self) {
+        self.command(Command::End);
+        // It may be waiting for room.
+        while self.reports.try_recv().is_ok() {}
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("BGP's thread has panicked");
+        }
+    }
+}
+
+fn domain(address: IpAddr) -> Domain {
+    match address {
+        IpAddr::V4(_) => Domain::IPV4,
+        IpAddr::V6(_) => Domain::IPV6,
+    }
+}
