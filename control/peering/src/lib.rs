@@ -1,14 +1,17 @@
-//! BGP over TCP. One thread speaks it for all border gateways: [`bgp::Speaker`] says what is to be done, and this is where it is
-//! done, with sockets and a clock.
+//! BGP over TCP and BFD over UDP, each on a thread that speaks it for all border gateways. [`bgp::Speaker`] and
+//! [`bfd::Endpoint`] say what is to be done; this is where it is done, with sockets and a clock.
 //!
 //! [`Peering`] is the caller's end. What it wants goes to the thread as [`Peering::open`], [`Peering::configure`] and, for whatever
 //! a speaker can be told or asked, [`Peering::with`]. What comes of it are [`Report`]s: routes in batches, and events. They wait in a
 //! bounded queue; while it is full, nothing is read from peers.
+//!
+//! [`Detection`] is the same for BFD, whose thread runs before all others and does nothing else.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing)]
 
 mod connection;
+mod detection;
 mod gateway;
 mod listener;
 mod run;
@@ -22,15 +25,17 @@ use std::time::Duration;
 
 use bgp::{Change, Context, CryptoRng, Event, NeighborConfig, PeerConfig, SelectionId, SourceId, Speaker, Worth};
 use mio::Waker;
-use socket2::{Domain, Socket};
+use socket2::{Domain, Socket, Type};
 use tcp_protection::Md5Key;
+
+pub use detection::{Detection, StateChange};
 
 /// A border gateway, as the caller names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GatewayId(pub u32);
 
-/// Opens a TCP socket in a gateway's network namespace.
-pub type OpenSocket = Box<dyn Fn(Domain) -> io::Result<Socket> + Send>;
+/// Opens a socket in a gateway's network namespace.
+pub type OpenSocket = Box<dyn Fn(Domain, Type) -> io::Result<Socket> + Send>;
 
 /// A gateway's BGP.
 pub struct GatewaySetup {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bgp::{ConnectionId, Context, CryptoRng, SourceId, Speaker, SpeakerAction};
 use mio::{Events, Poll, Token, Waker};
+use socket2::Type;
 
 use crate::connection::{Connection, Progress, Stage};
 use crate::gateway::Gateway;
@@ -376,7 +377,7 @@ impl Run {
     fn connect(&mut self, id: GatewayId, peer: SourceId, name: ConnectionId) {
         let opened = self.gateways.get(&id).and_then(|gateway| {
             let setup = gateway.peers.get(&peer)?;
-            let socket = (gateway.open_socket)(domain(setup.session.remote));
+            let socket = (gateway.open_socket)(domain(setup.session.remote), Type::STREAM);
             Some(
                 socket
                     .and_then(|socket| Connection::open((id, peer, name), socket, setup, gateway.port, Instant::now())),
