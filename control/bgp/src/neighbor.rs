@@ -445,24 +445,7 @@ impl Neighbor {
         let was_up = self.up.as_ref().is_some_and(|(up, _)| *up == id);
         self.forget(id);
         // What is wrong with the peer is so again at once; a connection that is lost may be back at once.
-        let complaint = match reason {
-            DownReason::PeerAs { .. }
-            | DownReason::PeerIdentifier(_)
-            | DownReason::PeerHoldTime(_)
-            | DownReason::NoCommonFamily
-            | DownReason::Malformed(_)
-            | DownReason::Unexpected { .. } => true,
-            DownReason::Stopped(_)
-            | DownReason::Reset(_)
-            | DownReason::ConfigurationChanged
-            | DownReason::PathLost
-            | DownReason::PrefixLimit(_)
-            | DownReason::Unreachable
-            | DownReason::ConnectionClosed
-            | DownReason::Restarted
-            | DownReason::HoldTimerExpired(_)
-            | DownReason::Notified { .. } => false,
-        };
+        let complaint = reason.is_complaint();
         if was_up {
             if ctx.now - self.since >= STABLE {
                 self.failures = 0;
@@ -496,25 +479,7 @@ impl Neighbor {
 
     fn go_down(&mut self, reason: DownReason, now: Instant) {
         let Some((_, negotiated)) = self.up.take() else { return };
-        let retain = negotiated.restart.as_ref().filter(|restart| match &reason {
-            DownReason::ConnectionClosed | DownReason::Restarted => true,
-            // RFC 8538 §4: what ends it with a NOTIFICATION that is no Hard Reset leaves the routes, if both ends say so.
-            DownReason::HoldTimerExpired(_) | DownReason::Malformed(_) | DownReason::Unexpected { .. } => {
-                restart.notification
-            }
-            DownReason::Notified { hard, .. } => restart.notification && !hard,
-            // Whoever ends it here wants its routes gone, or it never was up.
-            DownReason::Stopped(_)
-            | DownReason::Reset(_)
-            | DownReason::ConfigurationChanged
-            | DownReason::PathLost
-            | DownReason::PrefixLimit(_)
-            | DownReason::Unreachable
-            | DownReason::PeerAs { .. }
-            | DownReason::PeerIdentifier(_)
-            | DownReason::PeerHoldTime(_)
-            | DownReason::NoCommonFamily => false,
-        });
+        let retain = negotiated.restart.as_ref().filter(|restart| reason.leaves_routes(restart.notification));
         let retain = retain.map(|restart| restart.families).unwrap_or_default();
         self.since = now;
         self.last_reason = Some((now, reason.clone()));

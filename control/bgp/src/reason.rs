@@ -74,6 +74,49 @@ impl DownReason {
         Self::Notified { code, subcode, hard, communication }
     }
 
+    /// Whether it is something about the peer that will be no other when it is tried again.
+    pub(crate) fn is_complaint(&self) -> bool {
+        match self {
+            Self::PeerAs { .. }
+            | Self::PeerIdentifier(_)
+            | Self::PeerHoldTime(_)
+            | Self::NoCommonFamily
+            | Self::Malformed(_)
+            | Self::Unexpected { .. } => true,
+            Self::Stopped(_)
+            | Self::Reset(_)
+            | Self::ConfigurationChanged
+            | Self::PathLost
+            | Self::PrefixLimit(_)
+            | Self::Unreachable
+            | Self::ConnectionClosed
+            | Self::Restarted
+            | Self::HoldTimerExpired(_)
+            | Self::Notified { .. } => false,
+        }
+    }
+
+    /// Whether routes outlive a session that ended for it, with a peer that takes part in graceful restart (RFC 4724 §4.2), and,
+    /// as `notification` says, in what leaves them although there was a NOTIFICATION (RFC 8538 §4).
+    pub(crate) fn leaves_routes(&self, notification: bool) -> bool {
+        match self {
+            Self::ConnectionClosed | Self::Restarted => true,
+            Self::HoldTimerExpired(_) | Self::Malformed(_) | Self::Unexpected { .. } => notification,
+            Self::Notified { hard, .. } => notification && !hard,
+            // Whoever ends it here wants the peer's routes gone, or it never was up.
+            Self::Stopped(_)
+            | Self::Reset(_)
+            | Self::ConfigurationChanged
+            | Self::PathLost
+            | Self::PrefixLimit(_)
+            | Self::Unreachable
+            | Self::PeerAs { .. }
+            | Self::PeerIdentifier(_)
+            | Self::PeerHoldTime(_)
+            | Self::NoCommonFamily => false,
+        }
+    }
+
     /// What somebody can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
