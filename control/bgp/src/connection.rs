@@ -161,6 +161,11 @@ impl Connection {
         self.notify(NotificationMessage::new(NotificationCode::Cease, subcode, data));
     }
 
+    /// Ends the connection for the peer does not read it (RFC 9687 §4.3); it is told in case that it does after all.
+    pub(crate) fn give_up(&mut self) {
+        self.notify(NotificationMessage::new(NotificationCode::SendHoldTimerExpired, 0, Bytes::new()));
+    }
+
     /// Asks for all routes of a family again, if the peer can be asked (RFC 2918).
     pub(crate) fn ask_refresh(&mut self, family: Family, subtype: RouteRefreshSubtype) -> bool {
         let (afi, safi) = family.code();

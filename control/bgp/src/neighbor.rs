@@ -290,6 +290,13 @@ impl Neighbor {
         self.follow(id, vec![Outcome::Ended(DownReason::ConnectionClosed)], ctx);
     }
 
+    /// The peer has not read what it was sent on a connection for the send hold time (RFC 9687).
+    pub fn stalled(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
+        let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { return };
+        connection.give_up();
+        self.follow(id, vec![Outcome::Ended(DownReason::NotReading)], ctx);
+    }
+
     /// Asks the peer for all its routes of a family (RFC 2918). False if it cannot be asked.
     pub fn ask_refresh(&mut self, family: Family) -> bool {
         let Some(connection) = self.current() else { return false };

@@ -27,6 +27,8 @@ pub enum DownReason {
     Restarted,
     /// Nothing was heard for the hold time, in seconds.
     HoldTimerExpired(u16),
+    /// The peer has not read what it was sent for the send hold time (RFC 9687), although it may still have been heard.
+    NotReading,
     /// The peer's AS number is not the configured one.
     PeerAs {
         /// What its OPEN says.
@@ -92,6 +94,7 @@ impl DownReason {
             | Self::ConnectionClosed
             | Self::Restarted
             | Self::HoldTimerExpired(_)
+            | Self::NotReading
             | Self::Notified { .. } => false,
         }
     }
@@ -101,7 +104,7 @@ impl DownReason {
     pub(crate) fn leaves_routes(&self, notification: bool) -> bool {
         match self {
             Self::ConnectionClosed | Self::Restarted => true,
-            Self::HoldTimerExpired(_) | Self::Malformed(_) | Self::Unexpected { .. } => notification,
+            Self::HoldTimerExpired(_) | Self::NotReading | Self::Malformed(_) | Self::Unexpected { .. } => notification,
             Self::Notified { hard, .. } => notification && !hard,
             // Whoever ends it here wants the peer's routes gone, or it never was up.
             Self::Stopped(_)
@@ -131,7 +134,7 @@ impl DownReason {
             Self::ConnectionClosed => {
                 "look at the peer's log: it may have restarted, or not be configured for our address"
             }
-            Self::HoldTimerExpired(_) => "look at the way to the peer and at its load",
+            Self::HoldTimerExpired(_) | Self::NotReading => "look at the way to the peer and at its load",
             Self::PeerAs { .. } => "configure the AS number that the peer has",
             Self::PeerIdentifier(_) => "give the peer a BGP identifier of its own",
             Self::PeerHoldTime(_) => "configure a hold time of 0, or 3 seconds or more, at the peer",
@@ -140,7 +143,7 @@ impl DownReason {
             Self::Notified { code: 2, subcode: 2, .. } => "the peer expects another AS number: compare both ends",
             Self::Notified { code: 2, subcode: 3, .. } => "give each end a BGP identifier of its own",
             Self::Notified { code: 2, subcode: 7, .. } => "configure one address family at both ends",
-            Self::Notified { code: 4, .. } => "the peer did not hear us: look at the way to it and at our load",
+            Self::Notified { code: 4 | 8, .. } => "the peer did not hear us: look at the way to it and at our load",
             Self::Notified { code: 6, subcode: 1, .. } => "announce less, or have the peer raise its limit",
             Self::Notified { code: 6, subcode: 2 | 4, .. } => "ask whoever runs the peer",
             Self::Notified { code: 6, subcode: 3 | 5, .. } => "have the peer configured for us",
@@ -165,6 +168,7 @@ impl fmt::Display for DownReason {
             Self::ConnectionClosed => f.write_str("the TCP connection was closed without a NOTIFICATION"),
             Self::Restarted => f.write_str("the peer has opened another connection: it has restarted"),
             Self::HoldTimerExpired(seconds) => write!(f, "nothing was heard for the hold time, {seconds} s"),
+            Self::NotReading => f.write_str("the peer has not read what it was sent for the send hold time"),
             Self::PeerAs { received, expected } => write!(f, "the peer is AS {received}; configured is {expected}"),
             Self::PeerIdentifier(id) => write!(f, "the peer's BGP identifier is {id}"),
             Self::PeerHoldTime(seconds) => write!(f, "the peer asks for a hold time of {seconds} s"),

@@ -243,6 +243,11 @@ impl Speaker {
         self.on(id, ctx, |neighbor, ctx| neighbor.closed(connection, ctx));
     }
 
+    /// A peer has not read what it was sent on a connection for the send hold time (RFC 9687).
+    pub fn stalled(&mut self, id: SourceId, connection: ConnectionId, ctx: &mut Context<'_>) {
+        self.on(id, ctx, |neighbor, ctx| neighbor.stalled(connection, ctx));
+    }
+
     /// So many bytes of what was transmitted to a peer are written.
     pub fn written(&mut self, id: SourceId, bytes: usize) {
         if let Some(peer) = self.peers.get_mut(&id) {

@@ -429,6 +429,16 @@ fn silence_ends_a_session_after_the_hold_time_and_keepalives_prevent_it() {
 }
 
 #[test]
+fn a_peer_that_does_not_read_is_given_up() {
+    let mut alone = Alone::in_state(State::Established);
+    let id = alone.id;
+    alone.on(|neighbor, ctx| neighbor.stalled(id, ctx));
+    // RFC 9687 §4.3.
+    assert_eq!((alone.notified(), alone.reason()), (Some((8, 0)), Some(DownReason::NotReading)));
+    assert_eq!((alone.state(), alone.closed.len()), (State::Active, 1));
+}
+
+#[test]
 fn what_is_wrong_with_an_open_is_named_and_said() {
     let id = [10, 0, 0, 2];
     let cases = [

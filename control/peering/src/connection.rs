@@ -54,6 +54,7 @@ pub(crate) struct Connection {
     pub(crate) deadline: Option<Instant>,
     stream: TcpStream,
     output: VecDeque<Bytes>,
+    send_hold: Duration,
 }
 
 impl Connection {
@@ -74,8 +75,8 @@ impl Connection {
             Err(error) if error.raw_os_error() != Some(115) && error.kind() != io::ErrorKind::WouldBlock => Err(error),
             Ok(()) | Err(_) => {
                 let stream = TcpStream::from_std(socket.into());
-                let (stage, deadline) = (Stage::Opening, Some(now + CONNECT));
-                Ok(Self { gateway, peer, id, stage, deadline, stream, output: VecDeque::new() })
+                let (stage, deadline, send_hold) = (Stage::Opening, Some(now + CONNECT), setup.send_hold);
+                Ok(Self { gateway, peer, id, stage, deadline, stream, output: VecDeque::new(), send_hold })
             }
         }
     }
@@ -89,8 +90,8 @@ impl Connection {
         let socket = socket2::SockRef::from(&stream);
         socket.set_tcp_nodelay(true)?;
         send_far(&socket, setup)?;
-        let (stage, deadline) = (Stage::Open, None);
-        Ok(Self { gateway, peer, id, stage, deadline, stream, output: VecDeque::new() })
+        let (stage, deadline, send_hold) = (Stage::Open, None, setup.send_hold);
+        Ok(Self { gateway, peer, id, stage, deadline, stream, output: VecDeque::new(), send_hold })
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -130,8 +131,8 @@ impl Connection {
         progress(|| self.stream.read(buffer), true)
     }
 
-    /// Writes as much as is taken.
-    pub(crate) fn write(&mut self) -> Progress {
+    /// Writes as much as is taken. What is not is to be taken within the send hold time.
+    pub(crate) fn write(&mut self, now: Instant) -> Progress {
         let mut written = 0;
         while let Some(bytes) = self.output.front_mut() {
             if bytes.is_empty() {
@@ -155,6 +156,9 @@ impl Connection {
             if self.stream.shutdown(Shutdown::Write).is_err() {
                 return Progress::Gone;
             }
+        }
+        if self.stage == Stage::Open && (written > 0 || self.deadline.is_none()) {
+            self.deadline = (!self.output.is_empty()).then(|| now + self.send_hold);
         }
         if written > 0 { Progress::Bytes(written) } else { Progress::Blocked }
     }

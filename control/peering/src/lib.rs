@@ -63,6 +63,8 @@ pub struct PeerSetup {
     pub md5_key: Option<Md5Key>,
     /// The least time to live of its segments (RFC 5082); 255 where it is at the other end of a tunnel.
     pub least_ttl: Option<u8>,
+    /// For how long it may not read what it is sent (RFC 9687): 8 minutes, or twice the hold time if that is longer.
+    pub send_hold: Duration,
 }
 
 /// What has come of it.

@@ -256,7 +256,7 @@ impl Run {
     fn write(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let (id, peer) = (connection.gateway, connection.peer);
-        match connection.write() {
+        match connection.write(Instant::now()) {
             Progress::Bytes(bytes) if connection.stage == Stage::Open => {
                 self.call(id, |speaker, _| speaker.written(peer, bytes));
             }
@@ -327,7 +327,16 @@ impl Run {
         let now = Instant::now();
         let late = |connection: &Connection| connection.deadline.is_some_and(|at| at <= now);
         let late: Vec<_> = self.connections.iter().filter(|(_, c)| late(c)).map(|(token, _)| *token).collect();
-        late.into_iter().for_each(|token| self.fail(token));
+        for token in late {
+            match self.connections.get_mut(&token) {
+                Some(connection) if connection.stage == Stage::Open => {
+                    connection.deadline = None;
+                    let (id, peer, name) = (connection.gateway, connection.peer, connection.id);
+                    self.call(id, |speaker, ctx| speaker.stalled(peer, name, ctx));
+                }
+                Some(_) | None => self.fail(token),
+            }
+        }
         let due = |gateway: &Gateway| gateway.speaker.next_timeout().is_some_and(|at| at <= now);
         let due: Vec<_> = self.gateways.iter().filter(|(_, gateway)| due(gateway)).map(|(id, _)| *id).collect();
         for id in due {

@@ -72,6 +72,7 @@ impl Place {
             },
             md5_key: None,
             least_ttl: None,
+            send_hold: Duration::from_secs(480),
         }
     }
 }
@@ -257,6 +258,17 @@ fn whoever_does_not_take_reports_holds_up_no_session_and_loses_nothing() {
     assert!((200_000..320_000).contains(&read), "{read}");
     until(&mut [&mut a, &mut b], "all routes", |ends| ends[0].routes.len() == 400_000);
     assert_eq!((a.downs(), b.downs()), (vec![], vec![]));
+}
+
+#[test]
+fn whoever_does_not_read_is_given_up_after_the_send_hold_time() {
+    let impatient = PeerSetup { send_hold: Duration::from_secs(1), ..Place(8).setup(1) };
+    let (mut a, mut b) = (End::configured(1, Place(8).setup(0)), End::configured(2, impatient));
+    until(&mut [&mut a, &mut b], "up", |ends| ends.iter().all(|end| end.ups() == 1));
+    // The first takes no reports, and so in the end reads nothing, but says all the while that it is there.
+    b.originate(0..500_000);
+    until(&mut [&mut b], "given up", |ends| !ends[0].downs().is_empty());
+    assert_eq!(b.downs()[0].0, DownReason::NotReading);
 }
 
 #[test]
