@@ -224,6 +224,7 @@ impl Run {
                     if let Some(gateway) = self.gateways.get_mut(&id) {
                         gateway.endpoint.remove(session);
                         gateway.configs.remove(&session);
+                        gateway.close_unused_sockets();
                     }
                 }
                 Ok(Command::With(id, call)) => {
@@ -278,12 +279,21 @@ impl Gateway {
             return;
         }
         self.configs.insert(session, config);
+        self.close_unused_sockets();
         if !self.sockets.contains_key(&(local, port)) {
             match Sockets::open(&self.open_socket, local, port) {
                 Ok(sockets) => drop(self.sockets.insert((local, port), sockets)),
                 Err(error) => tracing::error!(%error, %local, port, "BFD cannot listen: its sessions stay down"),
             }
         }
+    }
+
+    /// Where no session is any more.
+    fn close_unused_sockets(&mut self) {
+        let configs = &self.configs;
+        let used =
+            |place: &(IpAddr, u16)| configs.values().any(|config| (config.local, config.distance.port()) == *place);
+        self.sockets.retain(|place, _| used(place));
     }
 }
 

@@ -138,6 +138,7 @@ impl Run {
                 {
                     tracing::warn!(%error, peer = %setup.session.remote, "a TCP MD5 key could not be removed");
                 }
+                self.close_unused_listeners(id);
             }
             Command::With(id, call) => self.call(id, call),
             // The loop has ended before.
@@ -185,10 +186,24 @@ impl Run {
         }
         let (session, routes) = (setup.session.clone(), setup.routes.clone());
         gateway.peers.insert(peer, setup);
+        self.close_unused_listeners(id);
         self.call(id, |speaker, ctx| {
             if let Err(error) = speaker.configure(peer, session, routes, ctx) {
                 tracing::error!(%error, peer = %remote, "this BGP configuration is not acceptable");
             }
+        });
+    }
+
+    /// Where no peer is expected any more.
+    fn close_unused_listeners(&mut self, id: GatewayId) {
+        let Some(gateway) = self.gateways.get_mut(&id) else { return };
+        let peers = &gateway.peers;
+        gateway.listeners.retain(|local, (token, _)| {
+            let used = peers.values().any(|setup| setup.session.local == *local);
+            if !used {
+                self.listeners.remove(token);
+            }
+            used
         });
     }
 

@@ -303,12 +303,20 @@ fn a_speaker_can_be_asked_and_strangers_are_sent_away() {
     let (answer, answered) = std::sync::mpsc::channel();
     a.peering.with(GATEWAY, move |speaker, _| answer.send(speaker.rib().peer_prefixes(PEER)).unwrap());
     assert_eq!(answered.recv_timeout(PATIENCE).unwrap(), ([0, 3], [0, 0]));
-    // From an address that is nobody's the connection is closed, and nothing is said.
-    let stranger = Socket::new(socket2::Domain::IPV4, Type::STREAM, None).unwrap();
+    let here = Place(7).address(0);
+    let socket = || Socket::new(socket2::Domain::IPV4, Type::STREAM, None).unwrap();
     let address = |address: Ipv4Addr, port| std::net::SocketAddr::new(IpAddr::V4(address), port);
+    // From an address that is nobody's the connection is closed, and nothing is said.
+    let stranger = socket();
     stranger.bind(&address(Ipv4Addr::new(127, 90, 7, 9), 0).into()).unwrap();
-    stranger.connect(&address(Place(7).address(0), 11790).into()).unwrap();
+    stranger.connect(&address(here, 11790).into()).unwrap();
     stranger.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut nothing = [std::mem::MaybeUninit::uninit(); 1];
     assert!(matches!(stranger.recv(&mut nothing), Ok(0) | Err(_)));
+    // Where nobody is expected any more nothing listens.
+    a.peering.remove(GATEWAY, PEER, "");
+    let begun = Instant::now();
+    while socket().connect(&address(here, 11790).into()).is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "it still listens");
+    }
 }
