@@ -244,12 +244,17 @@ impl Session {
         self.min_rx.max(self.remote.desired_min_tx) * u32::from(self.remote.multiplier)
     }
 
+    /// Whether nothing may be sent, as a passive end has to hear of the other first (RFC 5880 §6.8.7).
+    fn unheard(&self) -> bool {
+        self.config.passive && self.remote.discriminator == 0
+    }
+
     /// The interval between our packets, jitter left out; `None` if there are none (RFC 5880 §6.8.7).
     pub(crate) fn interval(&self) -> Option<Duration> {
-        let unheard = self.config.passive && self.remote.discriminator == 0;
         let unwanted = self.remote.required_min_rx.is_zero();
         let demanded = self.remote.demand && self.state == State::Up && self.remote.state == State::Up;
-        (!unheard && !unwanted && (!demanded || self.polling)).then(|| self.min_tx.max(self.remote.required_min_rx))
+        (!self.unheard() && !unwanted && (!demanded || self.polling))
+            .then(|| self.min_tx.max(self.remote.required_min_rx))
     }
 
     /// What our packets say about how often we send.
@@ -272,8 +277,7 @@ impl Session {
         // RFC 5880 §6.8.3: the other end has to know that we send more often from now on.
         self.polling = state == State::Up && announced != self.min_tx;
         // RFC 5880 §6.8.7: what is new is said at once, unless nothing may be said at all.
-        let unheard = self.config.passive && self.remote.discriminator == 0;
-        self.next_send = (!unheard).then_some(now);
+        self.next_send = (!self.unheard()).then_some(now);
         self.scheduled = self.interval();
         transition
     }

@@ -31,7 +31,7 @@ const MED: u8 = 4;
 const LOCAL_PREF: u8 = 5;
 
 /// What a route without LOCAL_PREF is taken to have.
-const DEFAULT_LOCAL_PREF: u32 = 100;
+pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
 
 impl Attributes {
     /// What an announcement says.
@@ -130,6 +130,21 @@ impl Attributes {
         let mut communities = self.large_communities().to_vec();
         if !communities.contains(&community) {
             communities.push(community);
+            self.set(PathAttribute::LargeCommunities(communities));
+        }
+    }
+
+    /// Leaves only those large communities that are to stay.
+    pub fn retain_large_communities(&mut self, mut stays: impl FnMut(LargeCommunity) -> bool) {
+        let communities: Vec<_> = self.large_communities().iter().copied().filter(|known| stays(*known)).collect();
+        if communities.len() == self.large_communities().len() {
+            return;
+        }
+        if communities.is_empty() {
+            self.list.retain(|a| {
+                !matches!(a, PathAttribute::LargeCommunities(_) | PathAttribute::LargeCommunitiesPartial(_))
+            });
+        } else {
             self.set(PathAttribute::LargeCommunities(communities));
         }
     }

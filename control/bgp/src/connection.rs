@@ -167,14 +167,14 @@ impl Connection {
     }
 
     /// Asks for all routes of a family again, if the peer can be asked (RFC 2918).
-    pub(crate) fn ask_refresh(&mut self, family: Family, subtype: RouteRefreshSubtype) -> bool {
+    pub(crate) fn ask_refresh(&mut self, family: Family) -> bool {
         let (afi, safi) = family.code();
         let able = self
             .session
             .negotiated()
             .is_some_and(|agreed| agreed.peer_route_refresh && agreed.negotiated_families.contains(&(afi, safi)));
         if able {
-            let message = rustbgpd_wire::RouteRefreshMessage::new_with_subtype(afi, safi, subtype);
+            let message = rustbgpd_wire::RouteRefreshMessage::new(afi, safi);
             self.send(&Message::RouteRefresh(message));
         }
         able

@@ -278,21 +278,21 @@ impl Neighbor {
 
     /// Bytes have arrived on a connection.
     pub fn received(&mut self, id: ConnectionId, bytes: &[u8], ctx: &mut Context<'_>) {
-        let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { return };
+        let Some(connection) = self.connection_mut(id) else { return };
         let outcomes = connection.receive(bytes, ctx);
         self.follow(id, outcomes, ctx);
     }
 
     /// A connection is closed or broken.
     pub fn closed(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
-        let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { return };
+        let Some(connection) = self.connection_mut(id) else { return };
         connection.closed();
         self.follow(id, vec![Outcome::Ended(DownReason::ConnectionClosed)], ctx);
     }
 
     /// The peer has not read what it was sent on a connection for the send hold time (RFC 9687).
     pub fn stalled(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
-        let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { return };
+        let Some(connection) = self.connection_mut(id) else { return };
         connection.give_up();
         self.follow(id, vec![Outcome::Ended(DownReason::NotReading)], ctx);
     }
@@ -300,7 +300,7 @@ impl Neighbor {
     /// Asks the peer for all its routes of a family (RFC 2918). False if it cannot be asked.
     pub fn ask_refresh(&mut self, family: Family) -> bool {
         let Some(connection) = self.current() else { return false };
-        let asked = connection.ask_refresh(family, RouteRefreshSubtype::Normal);
+        let asked = connection.ask_refresh(family);
         let id = connection.id;
         self.flush(id);
         asked
@@ -311,7 +311,7 @@ impl Neighbor {
         let due = |connection: &&Connection| connection.deadline().is_some_and(|at| at <= ctx.now);
         let due: Vec<_> = self.connections.iter().filter(due).map(|connection| connection.id).collect();
         for id in due {
-            let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { continue };
+            let Some(connection) = self.connection_mut(id) else { continue };
             let outcomes = connection.handle_timeout(ctx);
             self.follow(id, outcomes, ctx);
         }
@@ -428,7 +428,7 @@ impl Neighbor {
 
     /// A connection that stays goes on, and no other is opened.
     fn confirm(&mut self, id: ConnectionId, ctx: &mut Context<'_>) {
-        let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) else { return };
+        let Some(connection) = self.connection_mut(id) else { return };
         let outcomes = connection.confirm(ctx);
         self.actions.extend(self.attempt.take().map(Action::Close));
         self.follow(id, outcomes, ctx);
@@ -495,7 +495,7 @@ impl Neighbor {
     }
 
     fn close_collided(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.iter_mut().find(|known| known.id == id) {
+        if let Some(connection) = self.connection_mut(id) {
             connection.cease(cease_subcode::CONNECTION_COLLISION_RESOLUTION, Bytes::new(), false);
             self.flush(id);
             self.forget(id);
@@ -532,6 +532,10 @@ impl Neighbor {
     fn next_id(&mut self) -> ConnectionId {
         self.connections_made += 1;
         ConnectionId(self.connections_made)
+    }
+
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|known| known.id == id)
     }
 
     /// Takes what a connection has to say.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rustbgpd_wire::{LargeCommunity, PathAttribute, Prefix};
+use rustbgpd_wire::{LargeCommunity, Prefix};
 
 use crate::attributes::Attributes;
 use crate::family::Family;
@@ -165,20 +165,7 @@ impl Change {
             Self::AddCommunity(community) => attributes.add_community(*community),
             Self::RemoveCommunity(community) => attributes.retain_communities(|known| known != *community),
             Self::AddLargeCommunity(community) => attributes.add_large_community(*community),
-            Self::RemoveLargeCommunity(community) => attributes.remove_large_community(*community),
-        }
-    }
-}
-
-impl Attributes {
-    fn remove_large_community(&mut self, community: LargeCommunity) {
-        let left: Vec<_> = self.large_communities().iter().copied().filter(|known| *known != community).collect();
-        if left.is_empty() {
-            self.retain(|a| {
-                !matches!(a, PathAttribute::LargeCommunities(_) | PathAttribute::LargeCommunitiesPartial(_))
-            });
-        } else if left.len() < self.large_communities().len() {
-            self.set(PathAttribute::LargeCommunities(left));
+            Self::RemoveLargeCommunity(community) => attributes.retain_large_communities(|known| known != *community),
         }
     }
 }
@@ -187,7 +174,7 @@ impl Attributes {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    use rustbgpd_wire::{AsPath, AsPathSegment, Ipv4Prefix, Ipv6Prefix};
+    use rustbgpd_wire::{AsPath, AsPathSegment, Ipv4Prefix, Ipv6Prefix, PathAttribute};
 
     use super::*;
 

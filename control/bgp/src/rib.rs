@@ -471,8 +471,9 @@ impl Rib {
 
     /// A route that is there, as the policy of now has it.
     fn import_anew(&mut self, id: SourceId, prefix: Prefix) {
-        let path = self.paths(&prefix).iter().find(|path| path.source == id).copied();
-        let Some((path, attributes)) = path.and_then(|path| Some((path, self.attributes.get(path.received)?))) else {
+        let Some((path, attributes)) =
+            self.path_from(id, &prefix).and_then(|path| Some((path, self.attributes.get(path.received)?)))
+        else {
             return;
         };
         let Some(known) = peer(&mut self.sources, id) else { return };
@@ -570,7 +571,7 @@ impl Rib {
     fn degrade<K: Key>(&mut self, id: SourceId, keys: impl FnOnce(&Self) -> Vec<K>) {
         for key in keys(self) {
             let prefix = key.prefix();
-            let Some(path) = self.paths(&prefix).iter().find(|path| path.source == id).copied() else { continue };
+            let Some(path) = self.path_from(id, &prefix) else { continue };
             let mark = |attributes: &Attributes| {
                 let mut marked = attributes.clone();
                 marked.add_community(LLGR_STALE);
@@ -616,7 +617,7 @@ impl Rib {
         let Some(known) = peer(&mut self.sources, source) else { return true };
         let Some(limit) = known.config.prefix_limit else { return true };
         let announced = known.announced.get(place(family)).copied().unwrap_or_default();
-        if announced < limit.most || self.paths(prefix).iter().any(|path| path.source == source) {
+        if announced < limit.most || self.path_from(source, prefix).is_some() {
             return true;
         }
         let Some(peer) = peer(&mut self.sources, source) else { return true };
@@ -653,6 +654,10 @@ impl Rib {
             Family::Ipv4 => Key4::of(prefix).map(|key| self.four.paths(key)).unwrap_or_default(),
             Family::Ipv6 => Key6::of(prefix).map(|key| self.six.paths(key)).unwrap_or_default(),
         }
+    }
+
+    fn path_from(&self, source: SourceId, prefix: &Prefix) -> Option<Path> {
+        self.paths(prefix).iter().find(|path| path.source == source).copied()
     }
 
     fn choice(&self, prefix: &Prefix) -> Option<Choice> {

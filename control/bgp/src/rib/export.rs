@@ -7,7 +7,8 @@ use hashbrown::HashMap;
 use rustbgpd_wire::{PathAttribute, Prefix};
 
 use crate::attributes::{
-    AttributeId, AttributeTable, Attributes, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED,
+    AttributeId, AttributeTable, Attributes, DEFAULT_LOCAL_PREF, LLGR_STALE, NO_ADVERTISE, NO_EXPORT,
+    NO_EXPORT_SUBCONFED,
 };
 use crate::family::Family;
 use crate::negotiated::Negotiated;
@@ -113,7 +114,7 @@ fn export(
     }
     if internal {
         if outgoing.local_pref().is_none() {
-            outgoing.set_local_pref(Some(100));
+            outgoing.set_local_pref(Some(DEFAULT_LOCAL_PREF));
         }
         outgoing.prepend(config.local_as, usize::from(drain.prepend));
     } else {
