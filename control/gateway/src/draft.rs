@@ -1,11 +1,12 @@
 //! The objects of a file as far as they could be read: the rules between objects are checked on these, so that one
 //! wrong field does not hide what is wrong elsewhere.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use crate::asn::Asn;
 use crate::authentication::{Revocation, RsaPadding};
+use crate::bgp::{BfdAuthentication, BfdInterval, BfdKeyId, BfdMultiplier, BgpParameters};
 use crate::identity::Identity;
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex};
 use crate::interface_address::InterfaceAddress;
@@ -15,9 +16,11 @@ use crate::outer::OuterParameters;
 use crate::parameters::{EspParameters, IkeParameters};
 use crate::ppk::PpkId;
 use crate::prefix::Prefix;
+use crate::propagation::Propagation;
 use crate::psk::Psk;
 use crate::report::At;
 use crate::resource::{AdminState, Bandwidth, FlowHash, RouteTarget, Routing, Startup, UdpEncapsulation, Vlan, Weight};
+use crate::route_filter::{FilterRule, FilterVerdict};
 use crate::section::Found;
 
 /// All of a file. A position in each list is the object's index.
@@ -29,6 +32,7 @@ pub(crate) struct Draft {
     pub(crate) connections: Vec<ConnectionDraft>,
     pub(crate) tunnels: Vec<TunnelDraft>,
     pub(crate) routes: Vec<RouteDraft>,
+    pub(crate) filters: Vec<FilterDraft>,
 }
 
 /// What every object has: how it is called in diagnostics and where it begins.
@@ -41,6 +45,7 @@ pub(crate) struct GatewayDraft {
     pub(crate) head: Head,
     pub(crate) name: Option<Name>,
     pub(crate) asn: Option<Asn>,
+    pub(crate) router_id: Found<Ipv4Addr>,
     pub(crate) flow_hash: Option<FlowHash>,
     pub(crate) addresses: Option<Vec<InterfaceAddress>>,
     pub(crate) namespace: Option<At<NamespaceName>>,
@@ -55,6 +60,7 @@ pub(crate) struct AttachmentDraft {
     pub(crate) vlan: Found<Vlan>,
     pub(crate) anti_spoofing: Option<bool>,
     pub(crate) prefixes: Option<At<Vec<At<Prefix>>>>,
+    pub(crate) propagation: Found<Propagation>,
 }
 
 pub(crate) struct CustomerDraft {
@@ -64,12 +70,34 @@ pub(crate) struct CustomerDraft {
     pub(crate) addresses: Option<At<Vec<At<IpAddr>>>>,
 }
 
+/// The `bgp` table of a connection; the key is apart, for it may stand in a file.
+pub(crate) struct BgpDraft {
+    pub(crate) parameters: BgpParameters,
+    pub(crate) md5_key: Option<At<KeyDraft>>,
+}
+
+/// The `bfd` table of a connection.
+pub(crate) struct BfdDraft {
+    pub(crate) interval: BfdInterval,
+    pub(crate) multiplier: BfdMultiplier,
+    pub(crate) multihop: bool,
+    pub(crate) authentication: Option<(BfdAuthentication, BfdKeyId, At<KeyDraft>)>,
+}
+
+pub(crate) struct FilterDraft {
+    pub(crate) name: Option<Name>,
+    pub(crate) rules: Option<Vec<FilterRule>>,
+    pub(crate) otherwise: Option<FilterVerdict>,
+}
+
 pub(crate) struct ConnectionDraft {
     pub(crate) head: Head,
     pub(crate) name: Option<Name>,
     pub(crate) gateway: Option<At<GatewayIndex>>,
     pub(crate) customer: Option<At<CustomerIndex>>,
     pub(crate) routing: Option<Routing>,
+    pub(crate) bgp: Option<BgpDraft>,
+    pub(crate) bfd: Found<BfdDraft>,
     pub(crate) addresses: Option<At<Vec<At<IpAddr>>>>,
 }
 

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use toml::de::DeTable;
 
 use crate::authentication::{Authentication, CertificateFile, CertificateFiles};
+use crate::bgp::{BfdParameters, BgpParameters};
 use crate::diagnostic::Diagnostic;
 use crate::doubts;
 use crate::draft::{
-    AttachmentDraft, AuthenticationDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, KeyDraft, PpkDraft,
-    RouteDraft, TunnelDraft,
+    AttachmentDraft, AuthenticationDraft, BfdDraft, ConnectionDraft, CustomerDraft, Draft, FilterDraft, GatewayDraft,
+    KeyDraft, PpkDraft, RouteDraft, TunnelDraft,
 };
 use crate::index::{AttachmentIndex, ConnectionIndex, TunnelIndex};
 use crate::ppk::PostQuantumKey;
@@ -19,9 +20,10 @@ use crate::psk::PskSource;
 use crate::reader;
 use crate::report::{At, Complaint, Report};
 use crate::resource::{
-    AttachedPrefix, BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel,
+    AttachedPrefix, BorderGateway, CustomerGateway, Routing, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel,
 };
 use crate::resources::{Field, Resources};
+use crate::route_filter::RouteFilter;
 use crate::rules;
 use crate::section::Found;
 
@@ -75,6 +77,20 @@ fn places(draft: &Draft, report: &Report<'_>) -> BTreeMap<Field, Diagnostic> {
         for (nth, address) in connection.addresses.iter().flat_map(|list| list.value.iter()).enumerate() {
             let field = Field::ConnectionAddress(ConnectionIndex::from_position(place), nth);
             note(field, &connection.head.label, "addresses", address.offset, &address.value.to_string());
+        }
+    }
+    for (place, connection) in draft.connections.iter().enumerate() {
+        let index = ConnectionIndex::from_position(place);
+        let mut file = |field: Field, key: &str, draft: &At<KeyDraft>| {
+            if let KeyDraft::File(path) = &draft.value {
+                note(field, &connection.head.label, key, draft.offset, &path.to_string_lossy());
+            }
+        };
+        if let Some(key) = connection.bgp.as_ref().and_then(|bgp| bgp.md5_key.as_ref()) {
+            file(Field::Md5KeyFile(index), "bgp.md5_key_file", key);
+        }
+        if let Found::Good(At { value: BfdDraft { authentication: Some((_, _, key)), .. }, .. }) = &connection.bfd {
+            file(Field::BfdKeyFile(index), "bfd.key_file", key);
         }
     }
     for (place, tunnel) in draft.tunnels.iter().enumerate() {
@@ -134,6 +150,7 @@ fn complete(draft: Draft, invalid: &BTreeSet<(AttachmentIndex, Prefix)>) -> Opti
         connections: draft.connections.into_iter().map(connection).collect::<Option<_>>()?,
         tunnels: tunnels.into_iter().map(|(t, gateway)| self::tunnel(t, gateway)).collect::<Option<_>>()?,
         routes: draft.routes.into_iter().map(route).collect::<Option<_>>()?,
+        filters: draft.filters.into_iter().map(filter).collect::<Option<_>>()?,
         warnings: Vec::new(),
         places: BTreeMap::new(),
     })
@@ -143,6 +160,7 @@ fn gateway(draft: GatewayDraft) -> Option<BorderGateway> {
     Some(BorderGateway {
         name: draft.name?,
         asn: draft.asn?,
+        router_id: draft.router_id.optional()?,
         flow_hash: draft.flow_hash?,
         addresses: draft.addresses?,
         namespace: draft.namespace?.value,
@@ -163,6 +181,7 @@ fn attachment(
         vlan: draft.vlan.optional()?,
         anti_spoofing: draft.anti_spoofing?,
         prefixes: draft.prefixes?.value.into_iter().map(|at| attached(at.value)).collect(),
+        propagation: draft.propagation.optional()?,
     })
 }
 
@@ -180,6 +199,18 @@ fn connection(draft: ConnectionDraft) -> Option<VpnConnection> {
         gateway: draft.gateway?.value,
         customer: draft.customer?.value,
         routing: draft.routing?,
+        bgp: match (draft.routing?, draft.bgp?) {
+            (Routing::Static, _) => None,
+            (Routing::Bgp, bgp) => {
+                Some(BgpParameters { md5_key: bgp.md5_key.map(|key| source(key.value)), ..bgp.parameters })
+            }
+        },
+        bfd: draft.bfd.optional()?.map(|bfd| BfdParameters {
+            interval: bfd.interval,
+            multiplier: bfd.multiplier,
+            multihop: bfd.multihop,
+            authentication: bfd.authentication.map(|(kind, id, key)| (kind, id, source(key.value))),
+        }),
         addresses: draft.addresses?.value.into_iter().map(|at| at.value).collect(),
     })
 }
@@ -234,6 +265,10 @@ fn source(draft: KeyDraft) -> PskSource {
         KeyDraft::Inline(psk) => PskSource::Inline(psk),
         KeyDraft::File(path) => PskSource::File { path, psk: None },
     }
+}
+
+fn filter(draft: FilterDraft) -> Option<RouteFilter> {
+    Some(RouteFilter { name: draft.name?, rules: draft.rules?, otherwise: draft.otherwise? })
 }
 
 fn route(draft: RouteDraft) -> Option<StaticRoute> {

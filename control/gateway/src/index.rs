@@ -42,4 +42,6 @@ index! {
     TunnelIndex,
     /// A static route's place in the file.
     RouteIndex,
+    /// A route filter's place in the file.
+    FilterIndex,
 }

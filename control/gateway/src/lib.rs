@@ -13,6 +13,7 @@
 mod algorithm;
 mod asn;
 mod authentication;
+mod bgp;
 mod diagnostic;
 mod distinguished_name;
 mod doubts;
@@ -30,6 +31,7 @@ mod outer;
 mod parameters;
 mod ppk;
 mod prefix;
+mod propagation;
 mod psk;
 mod reader;
 mod reconcile;
@@ -37,6 +39,7 @@ mod report;
 mod resource;
 mod resources;
 mod route;
+mod route_filter;
 mod rules;
 mod scalar;
 mod section;
@@ -47,10 +50,14 @@ pub use asn::Asn;
 pub use authentication::{
     Authentication, CertificateContent, CertificateFile, CertificateFiles, Revocation, RsaPadding,
 };
+pub use bgp::{
+    AddressFamily, BfdAuthentication, BfdInterval, BfdKeyId, BfdMultiplier, BfdParameters, BgpParameters, ConnectRetry,
+    HoldTime, OwnAsnCount, Policy, PrefixCount, PrefixExcess, PrependCount, RestartTime, StaleTime,
+};
 pub use diagnostic::{Diagnostic, OutOfRange, Refusal};
 pub use distinguished_name::{DistinguishedName, DistinguishedNameError};
 pub use identity::{Identity, IdentityError};
-pub use index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, RouteIndex, TunnelIndex};
+pub use index::{AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, TunnelIndex};
 pub use interface_address::{InterfaceAddress, InterfaceAddressError};
 pub use kernel_name::{InterfaceName, KernelNameError, KernelNameProblem, NamespaceName};
 pub use keyword::{Keyword, UnknownKeyword};
@@ -59,10 +66,11 @@ pub use outer::{DontFragment, Dscp, HopLimit, Mss, MssClamp, OuterDscp, OuterPar
 pub use parameters::{ChildSas, EspParameters, IkeParameters, Lifetime, Liveness, ReplayWindow, Volume};
 pub use ppk::{PostQuantumKey, PpkId};
 pub use prefix::{Prefix, PrefixError};
+pub use propagation::Propagation;
 pub use psk::{Psk, PskError, PskSource};
 pub use reconcile::{
-    AttachmentField, Change, ConnectionField, CustomerField, Effect, GatewayField, NoField, Step, TunnelField,
-    difference,
+    AttachmentField, Change, ConnectionField, CustomerField, Effect, FilterField, GatewayField, NoField, Step,
+    TunnelField, difference,
 };
 pub use resource::{
     AdminState, AttachedPrefix, Bandwidth, BorderGateway, CustomerGateway, FlowHash, RouteTarget, Routing, Startup,
@@ -71,4 +79,7 @@ pub use resource::{
 pub use resources::{Field, Resources};
 pub use route::{
     NextHop, Route, RouteOrigin, ValidRoute, WeightedTunnel, propagated_routes, static_routes, valid_routes,
+};
+pub use route_filter::{
+    Community, FilterAction, FilterRule, FilterVerdict, LargeCommunity, PrefixRange, PrefixRangeError, RouteFilter,
 };

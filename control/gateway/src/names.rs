@@ -45,17 +45,19 @@ impl Names {
 
     /// The object that the section may name.
     pub(crate) fn field(&self, section: &mut Section<'_, '_>) -> Found<usize> {
-        match section.field(self.kind, |value| {
-            let name = scalar::string(value)?;
-            match self.declared.get(name) {
-                Some(&(place, _)) => Ok(Some(place)),
-                None if !self.complete => Ok(None),
-                None => Err(self.dangling(name)),
-            }
-        }) {
+        match section.field(self.kind, |value| self.find(scalar::string(value)?)) {
             Found::Absent => Found::Absent,
             Found::Bad | Found::Good(At { value: None, .. }) => Found::Bad,
             Found::Good(At { value: Some(value), offset }) => Found::Good(At { value, offset }),
+        }
+    }
+
+    /// The object of this name; `None` where it may be one whose name could not be read.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<usize>, Complaint> {
+        match self.declared.get(name) {
+            Some(&(place, _)) => Ok(Some(place)),
+            None if !self.complete => Ok(None),
+            None => Err(self.dangling(name)),
         }
     }
 

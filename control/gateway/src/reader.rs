@@ -1,10 +1,18 @@
 //! From the tables of a resource file to drafts of its objects.
 
 mod authentication;
+mod bgp;
+mod propagation;
 mod route;
+mod route_filter;
 mod tunnel;
 
+use std::net::Ipv4Addr;
+
+use bgp::{bfd, bgp};
+use propagation::propagation;
 use route::route;
+use route_filter::route_filter;
 use toml::de::{DeTable, DeValue};
 use tunnel::tunnel;
 
@@ -31,6 +39,7 @@ pub(crate) fn read(report: &Report<'_>, root: DeTable<'_>) -> Draft {
     let (customers, customer_names) = named(&mut root, "customer_gateway");
     let (connections, connection_names) = named(&mut root, "vpn_connection");
     let (tunnels, _) = named(&mut root, "vpn_tunnel");
+    let (filters, filter_names) = named(&mut root, "route_filter");
     let routes = root.objects("static_route").good().map_or_else(Vec::new, |list| list.value);
     root.finish();
 
@@ -41,10 +50,11 @@ pub(crate) fn read(report: &Report<'_>, root: DeTable<'_>) -> Draft {
         customers: customers.into_iter().map(customer).collect(),
         connections: connections
             .into_iter()
-            .map(|section| connection(section, &gateway_names, &customer_names))
+            .map(|section| connection(section, &gateway_names, &customer_names, &filter_names))
             .collect(),
         tunnels: tunnels.into_iter().map(|section| tunnel(section, &connection_names)).collect(),
         routes: routes.into_iter().enumerate().map(read_route).collect(),
+        filters: filters.into_iter().map(route_filter).collect(),
     }
 }
 
@@ -84,7 +94,8 @@ fn named<'r, 'i>(root: &mut Section<'r, 'i>, kind: &'static str) -> (Vec<Section
 
 fn gateway(mut section: Section<'_, '_>) -> GatewayDraft {
     let name = name(&mut section);
-    let asn = section.defaulted("asn", Asn::GATEWAY_DEFAULT, scalar::number(Asn::of_gateway));
+    let asn = section.defaulted("asn", Asn::GATEWAY_DEFAULT, scalar::asn);
+    let router_id = section.field("router_id", router_id);
     let flow_hash = section.defaulted("flow_hash", FlowHash::Directed, scalar::word);
     let addresses = section.defaulted_list("addresses", Vec::new(), scalar::text::<InterfaceAddress>);
     let offset = section.offset;
@@ -92,7 +103,7 @@ fn gateway(mut section: Section<'_, '_>) -> GatewayDraft {
     let namespace = section.field("namespace", scalar::text).or(default);
     let default = name.as_ref().map(|name| At { value: InterfaceName::of_gateway(name), offset });
     let host_interface = section.field("host_interface", scalar::text).or(default).map(|at| at.value);
-    GatewayDraft { head: close(section), name, asn, flow_hash, addresses, namespace, host_interface }
+    GatewayDraft { head: close(section), name, asn, router_id, flow_hash, addresses, namespace, host_interface }
 }
 
 fn attachment(mut section: Section<'_, '_>, gateways: &Names) -> AttachmentDraft {
@@ -103,30 +114,43 @@ fn attachment(mut section: Section<'_, '_>, gateways: &Names) -> AttachmentDraft
     let vlan = section.field("vlan", scalar::number(Vlan::from_number));
     let anti_spoofing = section.defaulted("anti_spoofing", true, scalar::boolean);
     let prefixes = section.required_list("prefixes", "the prefixes behind it", scalar::text::<Prefix>);
-    AttachmentDraft { head: close(section), name, gateway, interface, vlan, anti_spoofing, prefixes }
+    let propagation = propagation(section.table("propagation"));
+    AttachmentDraft { head: close(section), name, gateway, interface, vlan, anti_spoofing, prefixes, propagation }
 }
 
 fn customer(mut section: Section<'_, '_>) -> CustomerDraft {
     let name = name(&mut section);
-    let asn = section.required("asn", "65001 to 65499", scalar::number(Asn::of_customer));
+    let asn = section.required("asn", Asn::ALLOWED, scalar::asn);
     let addresses = section.required_list("addresses", "1, 2 or 4 addresses", scalar::address);
     CustomerDraft { head: close(section), name, asn, addresses }
 }
 
-fn connection(mut section: Section<'_, '_>, gateways: &Names, customers: &Names) -> ConnectionDraft {
+/// One of a router: no address of the whole world, of nobody or of many (RFC 6286 §2.1 asks for no more than not 0).
+fn router_id(value: &DeValue<'_>) -> Result<Ipv4Addr, Complaint> {
+    const ALLOWED: &str = "four numbers as an IPv4 address has them, other than 0.0.0.0";
+    let text = scalar::string(value)?;
+    match text.parse::<Ipv4Addr>() {
+        Ok(id) if !id.is_unspecified() => Ok(id),
+        _ => Err(Complaint::new("is no router's identifier").allowed(ALLOWED).quoting(text)),
+    }
+}
+
+fn connection(mut section: Section<'_, '_>, gateways: &Names, customers: &Names, filters: &Names) -> ConnectionDraft {
     let name = name(&mut section);
     let gateway = gateways.reference(&mut section).map(|at| at.map(GatewayIndex::from_position));
     let customer = customers.reference(&mut section).map(|at| at.map(CustomerIndex::from_position));
-    let routing = section.required("routing", "static", routing).map(|at| at.value);
+    let routing = section.required("routing", "static, bgp", scalar::word::<Routing>).map(|at| at.value);
     let addresses = section.required_list("addresses", "1 or 2 addresses of this host", scalar::address);
-    ConnectionDraft { head: close(section), name, gateway, customer, routing, addresses }
-}
-
-fn routing(value: &DeValue<'_>) -> Result<Routing, Complaint> {
-    match value.as_str() {
-        Some("bgp") => Err(Complaint::new("is not built yet").allowed("static").quoting("bgp")),
-        Some(_) | None => scalar::word(value),
+    let tables = ["bgp", "bfd"].map(|key| section.table(key));
+    if routing == Some(Routing::Static) {
+        for (key, table) in ["bgp", "bfd"].into_iter().zip(&tables).filter(|(_, table)| !table.is_empty()) {
+            let complaint = Complaint::new("is given, but routes are static").allowed("routing = \"bgp\" beside it");
+            section.error(key, table.offset, complaint);
+        }
     }
+    let [bgp_table, bfd_table] = tables;
+    let (bgp, bfd) = (bgp(bgp_table, filters), bfd(bfd_table));
+    ConnectionDraft { head: close(section), name, gateway, customer, routing, bgp, bfd, addresses }
 }
 
 fn name(section: &mut Section<'_, '_>) -> Option<Name> {

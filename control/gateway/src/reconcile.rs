@@ -4,9 +4,11 @@ mod field;
 
 use std::collections::BTreeMap;
 
-pub use field::{AttachmentField, ConnectionField, CustomerField, GatewayField, NoField, TunnelField};
+pub use field::{AttachmentField, ConnectionField, CustomerField, FilterField, GatewayField, NoField, TunnelField};
 
-use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, RouteIndex, TunnelIndex};
+use crate::index::{
+    AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, TunnelIndex,
+};
 use crate::name::Name;
 use crate::prefix::Prefix;
 use crate::resource::{RouteTarget, StaticRoute};
@@ -25,6 +27,8 @@ pub enum Change {
     VpnConnection(Step<ConnectionIndex, ConnectionField>),
     /// Of a VPN tunnel.
     VpnTunnel(Step<TunnelIndex, TunnelField>),
+    /// Of a route filter.
+    RouteFilter(Step<FilterIndex, FilterField>),
     /// Of a static route.
     StaticRoute(Step<RouteIndex, NoField>),
 }
@@ -120,6 +124,12 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
         TunnelIndex::from_position,
         |a, b| field::of_tunnel((old, a), (new, b)),
     );
+    let filters = steps(
+        (&old.filters, &new.filters),
+        |_, filter| filter.name.as_str(),
+        FilterIndex::from_position,
+        field::of_filter,
+    );
     let routes = steps(
         (&old.routes, &new.routes),
         |side, route| route_key(if side == Side::Old { old } else { new }, route),
@@ -131,12 +141,14 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
     changes.extend(routes.gone.into_iter().map(Change::StaticRoute));
     changes.extend(tunnels.gone.into_iter().map(Change::VpnTunnel));
     changes.extend(connections.gone.into_iter().map(Change::VpnConnection));
+    changes.extend(filters.gone.into_iter().map(Change::RouteFilter));
     changes.extend(customers.gone.into_iter().map(Change::CustomerGateway));
     changes.extend(attachments.gone.into_iter().map(Change::VpcAttachment));
     changes.extend(gateways.gone.into_iter().map(Change::BorderGateway));
     changes.extend(gateways.rest.into_iter().map(Change::BorderGateway));
     changes.extend(attachments.rest.into_iter().map(Change::VpcAttachment));
     changes.extend(customers.rest.into_iter().map(Change::CustomerGateway));
+    changes.extend(filters.rest.into_iter().map(Change::RouteFilter));
     changes.extend(connections.rest.into_iter().map(Change::VpnConnection));
     changes.extend(tunnels.rest.into_iter().map(Change::VpnTunnel));
     changes.extend(routes.rest.into_iter().map(Change::StaticRoute));

@@ -47,6 +47,12 @@ impl Complaint {
         Self { allowed: Some(allowed.into()), ..self }
     }
 
+    /// What else is allowed, before what is already said to be.
+    pub(crate) fn or_allowed(self, first: &str) -> Self {
+        let allowed = self.allowed.as_ref().map_or_else(|| first.to_owned(), |rest| format!("{first}, {rest}"));
+        Self { allowed: Some(allowed), ..self }
+    }
+
     /// With a text as the value, quoted, on one line and of bounded length.
     pub(crate) fn quoting(self, text: &str) -> Self {
         self.value(quoted(text))

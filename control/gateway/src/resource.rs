@@ -1,9 +1,10 @@
 //! The objects of the resource file, in the field's own words.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::asn::Asn;
 use crate::authentication::Authentication;
+use crate::bgp::{BfdParameters, BgpParameters};
 use crate::identity::Identity;
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex};
 use crate::interface_address::InterfaceAddress;
@@ -15,6 +16,7 @@ use crate::outer::OuterParameters;
 use crate::parameters::{EspParameters, IkeParameters};
 use crate::ppk::PostQuantumKey;
 use crate::prefix::Prefix;
+use crate::propagation::Propagation;
 
 /// A router with an ASN and a route table of its own: one tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct BorderGateway {
     pub name: Name,
     /// Our side's number.
     pub asn: Asn,
+    /// Its BGP identifier (RFC 6286); `None`: see [`Resources::router_id`](crate::Resources::router_id).
+    pub router_id: Option<Ipv4Addr>,
     /// What the tunnel of a flow is chosen by.
     pub flow_hash: FlowHash,
     /// Its own inner addresses, besides those of its tunnels.
@@ -50,6 +54,8 @@ pub struct VpcAttachment {
     pub anti_spoofing: bool,
     /// What lies behind it, at least one.
     pub prefixes: Vec<AttachedPrefix>,
+    /// Where it learns the ways to customers, if it does.
+    pub propagation: Option<Propagation>,
 }
 
 /// A prefix that a VPC attachment propagates to its border gateway.
@@ -84,6 +90,10 @@ pub struct VpnConnection {
     pub customer: CustomerIndex,
     /// How routes through all its tunnels come about.
     pub routing: Routing,
+    /// Its sessions; `None` with static routes alone.
+    pub bgp: Option<BgpParameters>,
+    /// What watches them, if anything does.
+    pub bfd: Option<BfdParameters>,
     /// Our 1 or 2 public addresses, each once.
     pub addresses: Vec<IpAddr>,
 }
@@ -169,6 +179,8 @@ keywords! {
     Routing {
         /// By static routes.
         Static = "static",
+        /// By what the peer says in BGP, beside static routes.
+        Bgp = "bgp",
     }
 }
 

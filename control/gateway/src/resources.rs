@@ -1,15 +1,18 @@
 //! All objects of a resource file together.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::authentication::{Authentication, CertificateContent, CertificateFile, CertificateFiles};
+use crate::bgp::BgpParameters;
 use crate::diagnostic::{Diagnostic, Refusal};
 use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, TunnelIndex};
 use crate::interface_address::InterfaceAddress;
 use crate::psk::{Psk, PskSource};
 use crate::resource::{BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel};
+use crate::route_filter::RouteFilter;
 
 /// The objects of one resource file, all rules between them checked. Equal when the objects are, wherever they
 /// stand in their files.
@@ -21,6 +24,7 @@ pub struct Resources {
     pub(crate) connections: Vec<VpnConnection>,
     pub(crate) tunnels: Vec<VpnTunnel>,
     pub(crate) routes: Vec<StaticRoute>,
+    pub(crate) filters: Vec<RouteFilter>,
     pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) places: BTreeMap<Field, Diagnostic>,
 }
@@ -32,6 +36,10 @@ pub enum Field {
     Interface(AttachmentIndex),
     /// One of `vpn_connection.addresses`, by its place in the list.
     ConnectionAddress(ConnectionIndex, usize),
+    /// `vpn_connection.bgp.md5_key_file`.
+    Md5KeyFile(ConnectionIndex),
+    /// `vpn_connection.bfd.key_file`.
+    BfdKeyFile(ConnectionIndex),
     /// `vpn_tunnel.psk_file`.
     PskFile(TunnelIndex),
     /// `vpn_tunnel.psk_next_file`.
@@ -53,6 +61,11 @@ impl Resources {
             let problem = format!("holds a key that {e}");
             Box::new(self.diagnostic(field, &problem, Some(&e.allowed())))
         })?;
+        let most = self.longest_key(field);
+        if key.secret().len() > most {
+            let allowed = format!("1 to {most} bytes");
+            return Err(Box::new(self.diagnostic(field, "holds a key that is too long", Some(&allowed))));
+        }
         let source = match field {
             Field::PskFile(tunnel) | Field::NextPskFile(tunnel) => {
                 match (self.tunnels.get_mut(tunnel.position()).map(|t| &mut t.authentication), field) {
@@ -65,12 +78,34 @@ impl Resources {
                 let tunnel = self.tunnels.get_mut(tunnel.position());
                 tunnel.and_then(|tunnel| tunnel.ppk.as_mut()).map(|ppk| &mut ppk.key)
             }
+            Field::Md5KeyFile(connection) => {
+                let connection = self.connections.get_mut(connection.position());
+                connection.and_then(|connection| connection.bgp.as_mut()?.md5_key.as_mut())
+            }
+            Field::BfdKeyFile(connection) => {
+                let connection = self.connections.get_mut(connection.position());
+                let authentication = connection.and_then(|connection| connection.bfd.as_mut()?.authentication.as_mut());
+                authentication.map(|(_, _, key)| key)
+            }
             Field::Interface(_) | Field::ConnectionAddress(..) | Field::CertificateFile(..) => None,
         };
         if let Some(PskSource::File { psk, .. }) = source {
             *psk = Some(key);
         }
         Ok(())
+    }
+
+    /// Bytes of the longest key that a field may name the file of.
+    fn longest_key(&self, field: Field) -> usize {
+        match field {
+            Field::Md5KeyFile(_) => BgpParameters::MAX_MD5_KEY,
+            Field::BfdKeyFile(connection) => {
+                let bfd = self.connections.get(connection.position()).and_then(|connection| connection.bfd.as_ref());
+                let authentication = bfd.and_then(|bfd| bfd.authentication.as_ref());
+                authentication.map_or(Psk::MAX_BYTES, |(authentication, _, _)| authentication.longest_key())
+            }
+            _ => Psk::MAX_BYTES,
+        }
     }
 
     /// Gives a tunnel what its certificate files hold. Without effect on a tunnel that has none.
@@ -116,6 +151,12 @@ impl Resources {
     #[must_use]
     pub fn routes(&self) -> &[StaticRoute] {
         &self.routes
+    }
+
+    /// The route filters, by [`FilterIndex`](crate::FilterIndex).
+    #[must_use]
+    pub fn filters(&self) -> &[RouteFilter] {
+        &self.filters
     }
 
     /// What is allowed but probably not meant, by line.
@@ -166,9 +207,28 @@ impl Resources {
         own.chain(of_tunnels.filter_map(|tunnel| tunnel.inner_address))
     }
 
+    /// A gateway's BGP identifier: its own, or else its first inner IPv4 address. Those that speak BGP have one.
+    #[must_use]
+    pub fn router_id(&self, gateway: GatewayIndex) -> Option<Ipv4Addr> {
+        let first = || {
+            self.inner_addresses(gateway).find_map(|address| match address.address() {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            })
+        };
+        self.gateway(gateway).router_id.or_else(first)
+    }
+
     /// The files whose content [`Resources::supply_psk`] waits for.
     pub fn psk_files(&self) -> impl Iterator<Item = (Field, &Path)> {
-        self.tunnels_indexed().flat_map(|(index, tunnel)| {
+        let of_connections = self.connections.iter().enumerate().flat_map(|(place, connection)| {
+            let index = ConnectionIndex::from_position(place);
+            let md5 = connection.bgp.as_ref().and_then(|bgp| bgp.md5_key.as_ref()?.path());
+            let bfd = connection.bfd.as_ref().and_then(|bfd| bfd.authentication.as_ref()?.2.path());
+            let files = [(Field::Md5KeyFile(index), md5), (Field::BfdKeyFile(index), bfd)];
+            files.into_iter().filter_map(|(field, path)| Some((field, path?)))
+        });
+        let of_tunnels = self.tunnels_indexed().flat_map(|(index, tunnel)| {
             let (key, next) = match &tunnel.authentication {
                 Authentication::Psk { key, next } => (key.path(), next.as_ref().and_then(PskSource::path)),
                 Authentication::Certificate(_) => (None, None),
@@ -176,7 +236,8 @@ impl Resources {
             let ppk = tunnel.ppk.as_ref().and_then(|ppk| ppk.key.path());
             let files = [(Field::PskFile(index), key), (Field::NextPskFile(index), next), (Field::PpkFile(index), ppk)];
             files.into_iter().filter_map(|(field, path)| Some((field, path?)))
-        })
+        });
+        of_connections.chain(of_tunnels)
     }
 
     /// The tunnels whose files' content [`Resources::supply_certificates`] waits for.
@@ -215,6 +276,7 @@ impl PartialEq for Resources {
             && self.connections == other.connections
             && self.tunnels == other.tunnels
             && self.routes == other.routes
+            && self.filters == other.filters
     }
 }
 

@@ -1,14 +1,15 @@
 //! The rules between objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::bgp::AddressFamily;
 use crate::draft::{ConnectionDraft, Draft, GatewayDraft, RouteDraft, TunnelDraft};
 use crate::index::GatewayIndex;
 use crate::interface_address::InterfaceAddress;
 use crate::prefix::Prefix;
 use crate::report::{At, Complaint, Report, quoted};
-use crate::resource::{RouteTarget, Vlan};
+use crate::resource::{RouteTarget, Routing, Vlan};
 use crate::section::Found;
 
 /// Reports every broken rule.
@@ -18,12 +19,14 @@ pub(crate) fn check(draft: &Draft, report: &Report<'_>) {
     address_counts(draft, report);
     for connection in &draft.connections {
         different_asns(draft, report, connection);
+        next_hops(draft, report, connection);
     }
     for tunnel in &draft.tunnels {
         tunnel_addresses(draft, report, tunnel);
         families(report, tunnel);
     }
     one_tunnel_per_pair(draft, report);
+    sessions(draft, report);
     inner_addresses(draft, report);
     for route in &draft.routes {
         same_gateway(draft, report, route);
@@ -85,13 +88,73 @@ fn different_asns(draft: &Draft, report: &Report<'_>, connection: &ConnectionDra
     let (Some(gateway), Some(customer)) = (connection.gateway, connection.customer) else { return };
     let gateway = &draft.gateways[gateway.value.position()];
     let peer = &draft.customers[customer.value.position()];
-    if let (Some(ours), Some(theirs)) = (gateway.asn, peer.asn)
+    let shown = connection.bgp.as_ref().and_then(|bgp| bgp.parameters.local_asn);
+    if let (Some(ours), Some(theirs)) = (shown.or(gateway.asn), peer.asn)
         && ours == theirs.value
     {
         let name = peer.name.as_ref().map_or("", |name| name.as_str());
         let complaint = Complaint::new(format!("has ASN {ours}, as has {}", gateway.head.label));
         let complaint = complaint.allowed("different ASNs on the two sides").quoting(name);
         report.error(&connection.head.label, "customer_gateway", customer.offset, complaint);
+    }
+}
+
+/// A BGP session runs between the two ends inside a tunnel, and a speaker is known by its identifier.
+fn sessions(draft: &Draft, report: &Report<'_>) {
+    let mut speakers = BTreeSet::new();
+    for tunnel in &draft.tunnels {
+        let Some(connection) = tunnel.connection.map(|at| &draft.connections[at.value.position()]) else { continue };
+        if connection.routing != Some(Routing::Bgp) {
+            continue;
+        }
+        speakers.extend(connection.gateway.map(|at| at.value));
+        let ends = [
+            ("inner_address", matches!(tunnel.inner_address, Found::Absent)),
+            ("peer_inner_address", matches!(tunnel.peer_inner_address, Found::Absent)),
+        ];
+        for (key, _) in ends.iter().filter(|(_, missing)| *missing) {
+            let complaint = Complaint::new(format!("is missing: BGP of {} runs between them", connection.head.label));
+            let complaint = complaint.allowed("inner_address, such as 169.254.10.1/30, and peer_inner_address");
+            report.error(&tunnel.head.label, key, tunnel.head.offset, complaint);
+        }
+    }
+    for (place, gateway) in draft.gateways.iter().enumerate() {
+        let index = GatewayIndex::from_position(place);
+        let of_gateway = draft
+            .tunnels
+            .iter()
+            .filter(|tunnel| tunnel.connection.and_then(|at| draft.gateway_of(at.value)) == Some(index));
+        let inner = of_gateway.filter_map(|tunnel| Some(tunnel.inner_address.good()?.value));
+        if speakers.contains(&index)
+            && matches!(gateway.router_id, Found::Absent)
+            && !gateway.addresses.iter().flatten().copied().chain(inner).any(|address| address.address().is_ipv4())
+        {
+            let complaint = Complaint::new("is missing: it speaks BGP and has no inner IPv4 address to be known by");
+            let complaint = complaint.allowed("four numbers as an IPv4 address has them");
+            report.error(&gateway.head.label, "router_id", gateway.head.offset, complaint);
+        }
+    }
+}
+
+/// What a peer is told to send IPv6 to over a session of IPv4.
+fn next_hops(draft: &Draft, report: &Report<'_>, connection: &ConnectionDraft) {
+    let families = connection.bgp.as_ref().and_then(|bgp| bgp.parameters.families.as_ref());
+    let (Some(families), Some(gateway)) = (families, connection.gateway) else { return };
+    let owner = &draft.gateways[gateway.value.position()];
+    let has_ipv6 = owner.addresses.iter().flatten().any(|address| address.address().is_ipv6());
+    let over_ipv4 = draft.tunnels.iter().find(|tunnel| {
+        let of_connection =
+            tunnel.connection.is_some_and(|at| std::ptr::eq(&draft.connections[at.value.position()], connection));
+        of_connection && tunnel.inner_address.good().is_some_and(|inner| inner.value.address().is_ipv4())
+    });
+    if let Some(tunnel) = over_ipv4.filter(|_| families.contains(&AddressFamily::Ipv6) && !has_ipv6) {
+        let problem = format!(
+            "has ipv6, but {} has an IPv4 inner_address and {} no IPv6 address to send it to",
+            tunnel.head.label, owner.head.label
+        );
+        let complaint =
+            Complaint::new(problem).allowed("an IPv6 address in addresses of the border_gateway, or ipv4 alone");
+        report.error(&connection.head.label, "bgp.families", connection.head.offset, complaint);
     }
 }
 

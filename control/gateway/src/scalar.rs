@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use toml::de::DeValue;
 
+use crate::asn::Asn;
 use crate::diagnostic::{OutOfRange, Refusal};
 use crate::interface_address::not_of_one_host;
 use crate::keyword::{Keyword, UnknownKeyword};
@@ -63,6 +64,16 @@ pub(crate) fn word_or_number<T: Copy>(
             },
         }
     }
+}
+
+/// The number of an autonomous system.
+pub(crate) fn asn(value: &DeValue<'_>) -> Result<Asn, Complaint> {
+    number(Asn::from_number)(value).map_err(|complaint| complaint.allowed(Asn::ALLOWED))
+}
+
+/// Any number of 32 bits.
+pub(crate) fn any_number(value: &DeValue<'_>) -> Result<u32, Complaint> {
+    number(|number| OutOfRange::check::<u32>(number, 0, u32::MAX))(value)
 }
 
 /// `true` or `false`.

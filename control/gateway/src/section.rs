@@ -78,6 +78,11 @@ impl<'r, 'i> Section<'r, 'i> {
         Self { report, object, offset, table: "", entries, known: Vec::new() }
     }
 
+    /// Whether nothing stands in it that was not taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// A field that may be left out.
     pub(crate) fn field<T>(
         &mut self,

@@ -226,12 +226,12 @@ fn what_is_missing_is_said_where_the_object_begins() {
             "f:+2: vpc_attachment #2: interface is missing; allowed: the host's interface towards the VPC",
             "f:+2: vpc_attachment #2: prefixes is missing; allowed: the prefixes behind it",
             "f:+3: customer_gateway #2: name is missing; allowed: 1 to 32 letters, digits, _ and -",
-            "f:+3: customer_gateway #2: asn is missing; allowed: 65001 to 65499",
+            "f:+3: customer_gateway #2: asn is missing; allowed: 1 to 4294967294, without 23456 and 65535",
             "f:+3: customer_gateway #2: addresses is missing; allowed: 1, 2 or 4 addresses",
             "f:+4: vpn_connection #2: name is missing; allowed: 1 to 32 letters, digits, _ and -",
             "f:+4: vpn_connection #2: border_gateway is missing; allowed: the name of a border_gateway",
             "f:+4: vpn_connection #2: customer_gateway is missing; allowed: the name of a customer_gateway",
-            "f:+4: vpn_connection #2: routing is missing; allowed: static",
+            "f:+4: vpn_connection #2: routing is missing; allowed: static, bgp",
             "f:+4: vpn_connection #2: addresses is missing; allowed: 1 or 2 addresses of this host",
             "f:+5: vpn_tunnel #2: name is missing; allowed: 1 to 32 letters, digits, _ and -",
             "f:+5: vpn_tunnel #2: vpn_connection is missing; allowed: the name of a vpn_connection",
@@ -303,7 +303,7 @@ fn parts_of_a_diagnostic() {
 #[test]
 fn columns_count_characters() {
     let found =
-        errors("[[border_gateway]]\nname = \"网关\"\nasn = 1 # 网关\n[[vpc_attachment]]\nprefixes = [\"网\", 1]\n");
+        errors("[[border_gateway]]\nname = \"网关\"\nasn = 0 # 网关\n[[vpc_attachment]]\nprefixes = [\"网\", 1]\n");
     let places: Vec<_> = found.iter().map(|d| (d.line, d.column)).collect();
     assert_eq!(places, [(3, 7), (4, 1), (4, 1), (4, 1), (5, 13), (5, 18)]);
 }

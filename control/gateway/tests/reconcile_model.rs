@@ -99,6 +99,8 @@ impl State {
                 apply(&mut self.connections, step, |i| i.0, &old.connections, &new.connections)
             }
             Change::VpnTunnel(step) => apply(&mut self.tunnels, step, |i| i.0, &old.tunnels, &new.tunnels),
+            // The plans have none.
+            Change::RouteFilter(_) => panic!("no filter was changed"),
             Change::StaticRoute(step) => {
                 let key = |routes: &BTreeMap<String, u32>, index: RouteIndex| {
                     routes.iter().find(|(_, i)| **i == index.0).unwrap().0.clone()

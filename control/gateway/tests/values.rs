@@ -9,33 +9,33 @@ fn values() {
     refused(&[
         (
             "asn = 65000",
-            "asn = 64511",
-            "f:{}: border_gateway \"bgw-1\": asn = 64511 is out of range; allowed: 64512 to 65534",
+            "asn = 0",
+            "f:{}: border_gateway \"bgw-1\": asn = 0 is out of range; allowed: 1 to 4294967294, without 23456 and 65535",
         ),
         (
             "asn = 65000",
             "asn = 65535",
-            "f:{}: border_gateway \"bgw-1\": asn = 65535 is out of range; allowed: 64512 to 65534",
+            "f:{}: border_gateway \"bgw-1\": asn = 65535 is out of range; allowed: 1 to 4294967294, without 23456 and 65535",
         ),
         (
             "asn = 65000",
             "asn = \"65000\"",
-            "f:{}: border_gateway \"bgw-1\": asn = \"65000\" is a string; allowed: a whole number, 64512 to 65534",
+            "f:{}: border_gateway \"bgw-1\": asn = \"65000\" is a string; allowed: 1 to 4294967294, without 23456 and 65535",
         ),
         (
             "asn = 65000",
             "asn = 65000.5",
-            "f:{}: border_gateway \"bgw-1\": asn = 65000.5 is a fraction; allowed: a whole number, 64512 to 65534",
+            "f:{}: border_gateway \"bgw-1\": asn = 65000.5 is a fraction; allowed: 1 to 4294967294, without 23456 and 65535",
         ),
         (
             "asn = 65001",
-            "asn = 65000",
-            "f:{}: customer_gateway \"idc-1\": asn = 65000 is out of range; allowed: 65001 to 65499",
+            "asn = 23456",
+            "f:{}: customer_gateway \"idc-1\": asn = 23456 is out of range; allowed: 1 to 4294967294, without 23456 and 65535",
         ),
         (
             "asn = 65001",
-            "asn = 65500",
-            "f:{}: customer_gateway \"idc-1\": asn = 65500 is out of range; allowed: 65001 to 65499",
+            "asn = 4294967295",
+            "f:{}: customer_gateway \"idc-1\": asn = 4294967295 is out of range; allowed: 1 to 4294967294, without 23456 and 65535",
         ),
         (
             "name = \"bgw-1\"",
@@ -144,13 +144,8 @@ fn values() {
         ),
         (
             "routing = \"static\"",
-            "routing = \"bgp\"",
-            "f:{}: vpn_connection \"conn-1\": routing = \"bgp\" is not built yet; allowed: static",
-        ),
-        (
-            "routing = \"static\"",
             "routing = \"ospf\"",
-            "f:{}: vpn_connection \"conn-1\": routing = \"ospf\" is not known; allowed: static",
+            "f:{}: vpn_connection \"conn-1\": routing = \"ospf\" is not known; allowed: static, bgp",
         ),
         (
             "local_id = \"203.0.113.1\"",
@@ -378,7 +373,7 @@ fn fields() {
         (
             "[[border_gateway]]",
             "[[router]]\n[[border_gateway]]",
-            "f:{}: router is not a kind of resource; allowed: border_gateway, vpc_attachment, customer_gateway, vpn_connection, vpn_tunnel, static_route",
+            "f:{}: router is not a kind of resource; allowed: border_gateway, vpc_attachment, customer_gateway, vpn_connection, vpn_tunnel, route_filter, static_route",
         ),
     ]);
 }

@@ -23,7 +23,7 @@ class Broken:
 BROKEN = (
     Broken('replay_window = 1024', 'replay_window = 32', ("replay_window", "32", "64 to 4096")),
     Broken('startup = "initiate"', 'startup = "begin"', ("startup", "begin", "initiate", "respond")),
-    Broken('asn = 65000 ', 'asn = 1', ("asn", "1", "64512", "65534")),
+    Broken('asn = 65000 ', 'asn = 0', ("asn", "0", "1 to 4294967294")),
     Broken('key_exchange = ["x25519", "ecp256"]', 'key_exchange = ["modp768"]', ("key_exchange", "modp768", "x25519")),
     Broken('local_address = "203.0.113.1"', 'local_address = "203.0.113.9"', ("local_address", "203.0.113.9")),
     Broken('vpn_connection = "conn-1"', 'vpn_connection = "conn-2"', ("vpn_connection", "conn-2", "conn-1")),

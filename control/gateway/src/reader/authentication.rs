@@ -123,7 +123,7 @@ fn key_next(section: &mut Section<'_, '_>) -> Found<KeyDraft> {
 }
 
 /// A key that stands in one field, or in the file that the other one names.
-fn key(section: &mut Section<'_, '_>, inline: &'static str, file: &'static str) -> Found<KeyDraft> {
+pub(super) fn key(section: &mut Section<'_, '_>, inline: &'static str, file: &'static str) -> Found<KeyDraft> {
     let psk = section.secret(inline, |text| Psk::new(text.as_bytes()).map_err(|e| Complaint::refused(&e)));
     let found = section.field(file, path);
     match (psk, found) {

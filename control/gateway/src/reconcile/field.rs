@@ -4,11 +4,13 @@ use std::fmt;
 
 use super::Effect;
 use crate::authentication::Authentication;
+use crate::bgp::{BfdParameters, BgpParameters, Policy};
 use crate::index::GatewayIndex;
 use crate::name::Name;
 use crate::ppk::PostQuantumKey;
 use crate::resource::{BorderGateway, CustomerGateway, VpcAttachment, VpnConnection, VpnTunnel};
 use crate::resources::Resources;
+use crate::route_filter::RouteFilter;
 
 macro_rules! fields {
     ($($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),* $(,)? })*) => {$(
@@ -29,6 +31,7 @@ fields! {
     /// A field of a border gateway that may differ.
     GatewayField {
         Asn = "asn",
+        RouterId = "router_id",
         FlowHash = "flow_hash",
         Addresses = "addresses",
         Namespace = "namespace",
@@ -42,6 +45,7 @@ fields! {
         Vlan = "vlan",
         AntiSpoofing = "anti_spoofing",
         Prefixes = "prefixes",
+        Propagation = "propagation",
     }
 
     /// A field of a customer gateway that may differ.
@@ -52,6 +56,8 @@ fields! {
         BorderGateway = "border_gateway",
         CustomerGateway = "customer_gateway",
         Routing = "routing",
+        Bgp = "bgp",
+        Bfd = "bfd",
         Addresses = "addresses",
     }
 
@@ -100,6 +106,11 @@ fields! {
         LifetimePackets = "esp.lifetime_packets",
         LifetimeBytes = "esp.lifetime_bytes",
     }
+}
+
+fields! {
+    /// A field of a route filter that may differ.
+    FilterField { Otherwise = "otherwise", Rules = "rule" }
 }
 
 /// Routes have no fields of their own: a different route is another route.
@@ -163,6 +174,7 @@ impl TunnelField {
 pub(super) fn of_gateway(a: &BorderGateway, b: &BorderGateway) -> Vec<GatewayField> {
     differing(&[
         (GatewayField::Asn, a.asn == b.asn),
+        (GatewayField::RouterId, a.router_id == b.router_id),
         (GatewayField::FlowHash, a.flow_hash == b.flow_hash),
         (GatewayField::Addresses, a.addresses == b.addresses),
         (GatewayField::Namespace, a.namespace == b.namespace),
@@ -180,6 +192,7 @@ pub(super) fn of_attachment(
         (AttachmentField::Vlan, a.vlan == b.vlan),
         (AttachmentField::AntiSpoofing, a.anti_spoofing == b.anti_spoofing),
         (AttachmentField::Prefixes, a.prefixes == b.prefixes),
+        (AttachmentField::Propagation, a.propagation == b.propagation),
     ])
 }
 
@@ -196,8 +209,45 @@ pub(super) fn of_connection(
         (ConnectionField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
         (ConnectionField::CustomerGateway, same_customer),
         (ConnectionField::Routing, a.routing == b.routing),
+        (ConnectionField::Bgp, same_bgp((old, a.bgp.as_ref()), (new, b.bgp.as_ref()))),
+        (ConnectionField::Bfd, same_bfd(a.bfd.as_ref(), b.bfd.as_ref())),
         (ConnectionField::Addresses, a.addresses == b.addresses),
     ])
+}
+
+pub(super) fn of_filter(a: &RouteFilter, b: &RouteFilter) -> Vec<FilterField> {
+    differing(&[(FilterField::Otherwise, a.otherwise == b.otherwise), (FilterField::Rules, a.rules == b.rules)])
+}
+
+/// A filter is the same under another index.
+fn same_bgp((old, a): (&Resources, Option<&BgpParameters>), (new, b): (&Resources, Option<&BgpParameters>)) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return a.is_none() && b.is_none() };
+    let same_policy = |a: Policy, b: Policy| match (a, b) {
+        (Policy::Filter(a), Policy::Filter(b)) => old.filters()[a.position()].name == new.filters()[b.position()].name,
+        (a, b) => a == b,
+    };
+    let same_key = match (&a.md5_key, &b.md5_key) {
+        (Some(a), Some(b)) => a.is_same_key(b),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    let (import, export, md5_key) = (a.import, a.export, a.md5_key.clone());
+    same_policy(a.import, b.import)
+        && same_policy(a.export, b.export)
+        && same_key
+        && *a == BgpParameters { import, export, md5_key, ..b.clone() }
+}
+
+fn same_bfd(a: Option<&BfdParameters>, b: Option<&BfdParameters>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return a.is_none() && b.is_none() };
+    let same_key = match (&a.authentication, &b.authentication) {
+        (Some((kind, id, key)), Some((other_kind, other_id, other))) => {
+            (kind, id) == (other_kind, other_id) && key.is_same_key(other)
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    same_key && *a == BfdParameters { authentication: a.authentication.clone(), ..b.clone() }
 }
 
 pub(super) fn of_tunnel((old, a): (&Resources, &VpnTunnel), (new, b): (&Resources, &VpnTunnel)) -> Vec<TunnelField> {
