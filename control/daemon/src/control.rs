@@ -35,6 +35,8 @@ use crate::privilege;
 use crate::probes::Probes;
 use crate::rates::Rates;
 use crate::resource_file;
+use crate::routing::Routing;
+use crate::running_mark;
 use crate::server::{Answer, Question, Server};
 use crate::traffic::Traffic;
 use crate::tunnel_ids::TunnelIds;
@@ -47,11 +49,13 @@ const LOOK: Duration = Duration::from_millis(100);
 /// IKE datagrams handled in one turn from one worker: a flood does not keep control from its other duties.
 const DATAGRAMS_PER_TURN: usize = 64;
 /// Of those that begin something. They come after the others: a flood of them does not keep SAs from living on.
-const FIRST_DATAGRAMS_PER_TURN: usize = 16;
+const FIRST_DATAGRAMS_PER_TURN: usize = 64;
 /// How long a datagram waits for its neighbour to be resolved; IKE sends it again later anyway.
 const WAIT_FOR_NEIGHBOUR: Duration = Duration::from_secs(1);
 /// Datagrams that wait.
 const WAITING: usize = 256;
+/// How long BGP's last words to a peer have to get through a tunnel that goes next.
+pub(crate) const PARTING: Duration = Duration::from_millis(300);
 /// Questions of clients that wait.
 const QUESTIONS: usize = 16;
 
@@ -83,6 +87,11 @@ pub struct Control {
     pub(crate) deferred: BTreeSet<TunnelId>,
     waiting: VecDeque<Waiting>,
     pub(crate) probes: Probes,
+    pub(crate) routing: Routing,
+    /// Resources that are taken up once BGP's last words to peers that go are said.
+    pub(crate) parting: Option<(Instant, Resources, Layout)>,
+    /// When to stop, once BGP's last words are said.
+    stopping: Option<Instant>,
     /// What the steering programs were told last.
     pub(crate) own: (BTreeSet<IpAddr>, Vec<Option<MacAddress>>),
     next_look: Instant,
@@ -153,6 +162,8 @@ impl Control {
         let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
         let associations = Associations::new(options.associations);
         let learnt = Learnt::default();
+        let routing =
+            Routing::start(running_mark::was_left(&options.socket)).context("starting BGP's and BFD's threads")?;
         let snapshot = Picture {
             resources: &resources,
             ids: &ids,
@@ -160,6 +171,7 @@ impl Control {
             view: &view,
             associations: &associations,
             learnt: &learnt,
+            routing: None,
         }
         .snapshot();
         let own = own(&view, &layout);
@@ -191,6 +203,9 @@ impl Control {
             deferred: BTreeSet::new(),
             waiting: VecDeque::new(),
             probes: Probes::default(),
+            routing,
+            parting: None,
+            stopping: None,
             own,
             next_look: now,
             next_second: now,
@@ -201,9 +216,11 @@ impl Control {
         }
         control.hosts.take_up(&control.resources);
         control.every_second(now);
+        control.take_up_routing(now);
         for id in control.ids.all().to_vec() {
             control.configure(id);
         }
+        running_mark::set(&control.options.socket);
         tracing::info!(
             tunnels = control.resources.tunnels().len(),
             workers = control.dataplane.workers.len(),
@@ -231,14 +248,21 @@ impl Control {
             match self.next(&mut tick, signals, questions).await {
                 Event::Tick => {}
                 Event::Kernel(ready) => self.follow_kernel(ready)?,
+                Event::Question((Request::Bgp(asked), answer)) => self.answer_bgp(asked, answer),
                 Event::Question((request, answer)) => {
                     // A client that went away wants no answer.
                     let _ = answer.send(self.answer(request));
                 }
                 Event::Reload => self.reload(),
-                Event::Stop => return Ok(()),
+                // Who asks a second time is in a hurry.
+                Event::Stop if self.stopping.is_some() || !self.part_all() => return Ok(()),
+                Event::Stop => self.stopping = Some(Instant::now() + PARTING),
             }
-            self.turn(Instant::now())?;
+            let now = Instant::now();
+            self.turn(now)?;
+            if self.stopping.is_some_and(|at| at <= now) {
+                return Ok(());
+            }
         }
     }
 
@@ -264,6 +288,7 @@ impl Control {
         tracing::info!("stopping: deleting the tunnels");
         self.with_ike(|endpoint, context| endpoint.shutdown(context));
         self.dataplane.stop()?;
+        running_mark::clear(&self.options.socket);
         tracing::info!("stopped: XDP programs taken off");
         Ok(())
     }
@@ -275,6 +300,7 @@ impl Control {
             self.with_ike(|endpoint, context| endpoint.handle_timeout(context));
         }
         self.serve_hosts();
+        self.follow_routing(now);
         self.tell_senders(now);
         self.receive_errors(now);
         self.resolve(now);
@@ -422,6 +448,7 @@ impl Control {
     /// Another child is sent on, or none, and every worker has seen it.
     fn publish_sending(&mut self) {
         (self.snapshot.tunnels, self.snapshot.further) = self.picture().sending();
+        self.follow_tunnels(Instant::now());
         self.snapshot.gateways = self.picture().gateways();
         self.publish();
         self.dataplane.wait_observed();
@@ -549,11 +576,14 @@ impl Control {
             view: &self.view,
             associations: &self.associations,
             learnt: &self.learnt,
+            routing: Some(&self.routing),
         }
     }
 
     fn answer(&mut self, request: Request) -> Answer {
         Answer::Once(match request {
+            // Asked of BGP's thread.
+            Request::Bgp(_) => Response::Error("this is answered elsewhere".to_owned()),
             Request::Status {} => Response::Status(Box::new(self.status(Instant::now()))),
             Request::EspKeys {} => {
                 tracing::info!("the keys of the live ESP SAs were asked for");

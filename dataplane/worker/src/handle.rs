@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) ike: ArrayQueue<IkeDatagram>,
     /// First IKE messages, which anybody can send and many do in a flood: they do not take the place of the others.
     pub(crate) first_ike: ArrayQueue<IkeDatagram>,
+    /// Those that bring back a cookie: a flood in names that are not its senders' has none that is right.
+    pub(crate) cookie_ike: ArrayQueue<IkeDatagram>,
     pub(crate) unresolved: ArrayQueue<Unresolved>,
     pub(crate) seen: ArrayQueue<Seen>,
     pub(crate) notices: ArrayQueue<Notice>,
@@ -99,6 +101,7 @@ impl Handle {
         Ok(Self(Arc::new(Shared {
             ike: ArrayQueue::new(QUEUE),
             first_ike: ArrayQueue::new(QUEUE),
+            cookie_ike: ArrayQueue::new(QUEUE),
             unresolved: ArrayQueue::new(QUEUE),
             seen: ArrayQueue::new(QUEUE),
             notices: ArrayQueue::new(QUEUE),
@@ -119,10 +122,11 @@ impl Handle {
         self.0.ike.pop()
     }
 
-    /// The next IKE message that arrived and asks for a new IKE SA, or is too short to say what it is.
+    /// The next IKE message that arrived and asks for a new IKE SA, or is too short to say what it is: those with a cookie
+    /// come before the others.
     #[must_use]
     pub fn receive_first_ike(&self) -> Option<IkeDatagram> {
-        self.0.first_ike.pop()
+        self.0.cookie_ike.pop().or_else(|| self.0.first_ike.pop())
     }
 
     /// The next neighbour that a packet waited for in vain. The same one may come many times.

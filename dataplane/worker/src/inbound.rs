@@ -135,10 +135,12 @@ fn pass_ike<W: Stopwatch>(outer: &Packet<'_>, datagram: &Datagram<'_>, message: 
     let Ok(message) = Bytes::try_from(message) else { return turn.tally.drop(DropReason::IkeTooLong) };
     let source = SocketAddr::new(outer.source.into(), datagram.source);
     let destination = SocketAddr::new(outer.destination.into(), datagram.destination);
-    let (queue, full) = if is_first(&message) {
-        (&turn.shared.first_ike, DropReason::FirstIkeQueueFull)
-    } else {
+    let (queue, full) = if !is_first(&message) {
         (&turn.shared.ike, DropReason::ControlQueueFull)
+    } else if has_cookie(&message) {
+        (&turn.shared.cookie_ike, DropReason::FirstIkeQueueFull)
+    } else {
+        (&turn.shared.first_ike, DropReason::FirstIkeQueueFull)
     };
     match queue.push(IkeDatagram { source, destination, message }) {
         Ok(()) => turn.tally.pass(),
@@ -152,6 +154,12 @@ fn is_first(message: &[u8]) -> bool {
     let names_ours = message.get(8..16).is_some_and(|spi| spi.iter().any(|byte| *byte != 0));
     let answers = message.get(19).is_some_and(|flags| flags & 0x20 != 0);
     !names_ours && !answers
+}
+
+/// Whether a first IKE message brings back a cookie, right or wrong. RFC 7296 §2.6: it is the first payload, §3.10: a
+/// notification (41) of the type 16390, which stands behind two headers and two octets.
+fn has_cookie(message: &[u8]) -> bool {
+    message.get(16) == Some(&41) && message.get(34..36) == Some(&16390_u16.to_be_bytes())
 }
 
 #[inline(always)]

@@ -319,6 +319,27 @@ fn first_ike_messages_have_a_queue_of_their_own() {
     assert_eq!(house.drops(), [(DropReason::FirstIkeQueueFull, 8 * 64 - 256 + 1)]);
 }
 
+/// Who brings back a cookie has been answered, so is where he says he is: he comes before those of whom that is not known.
+#[test]
+fn first_ike_messages_with_a_cookie_come_first() {
+    let mut house = House::new(Plan::default());
+    let message = |following: u8, kind: u16| {
+        let mut message = [0; 60];
+        (message[16], message[19]) = (following, 0x08);
+        message[34..36].copy_from_slice(&kind.to_be_bytes());
+        frame(&udp(500, &message))
+    };
+    for _ in 0..8 {
+        house.pass(WAN, &vec![message(33, 16390); 32]);
+        house.pass(WAN, &vec![message(41, 16388); 32]);
+    }
+    house.pass(WAN, &[message(41, 16390)]);
+    let first = house.handle.receive_first_ike().unwrap();
+    assert_eq!((first.message()[16], &first.message()[34..36]), (41, &16390_u16.to_be_bytes()[..]));
+    let second = house.handle.receive_first_ike().unwrap();
+    assert_eq!((second.message()[16], std::iter::from_fn(|| house.handle.receive_first_ike()).count()), (33, 255));
+}
+
 /// One scene for each reason there is: a new reason without a scene fails here.
 #[test]
 fn every_reason_is_provoked_and_counted_once() {
