@@ -21,14 +21,15 @@ _INSTALLED = ("/usr/sbin/charon-systemd", "/usr/sbin/swanctl")
 _PLUGINS = ("random nonce aes sha1 sha2 hmac kdf gcm chapoly curve25519 gmp openssl "
             "x509 pem pkcs1 pkcs8 pubkey revocation constraints kernel-libipsec kernel-netlink socket-default vici")
 
+_TUN = "ipsec0"
+
 _STRONGSWAN_CONF = """
 charon-systemd {{
     load = {plugins}
     fragment_size = {fragment_size}
-    # One retry schedule that ends within a scenario's patience: 1 + 1.5 + 2.25 s.
-    retransmit_tries = 2
-    retransmit_timeout = 1.0
-    retransmit_base = 1.5
+    retransmit_tries = {retries.tries}
+    retransmit_timeout = {retries.first_after}
+    retransmit_base = {retries.base}
     # RFC 7427.
     signature_authentication = {signature_authentication}
     # Packets to the peer must not enter the tunnel that they carry: ours are marked, and marked ones skip the tunnel's
@@ -174,16 +175,30 @@ class Sa:
         return self.values.get("state") == "ESTABLISHED" and self.child.get("state") == "INSTALLED"
 
 
+@dataclass(frozen=True)
+class Retries:
+    """When charon sends a message again: each time `base` times as long after the time before.
+
+    By default it gives up within a scenario's patience: after 1 + 1.5 + 2.25 s.
+    """
+
+    tries: int = 2
+    first_after: float = 1.0
+    base: float = 1.5
+
+
 class StrongSwan:
     """One charon in a namespace, with configuration, control socket and log of its own."""
 
     def __init__(self, namespace: Namespace, directory: Path, name: str = "strongswan", *,
-                 outlives_us: bool = False, fragment_size: int = 1280) -> None:
+                 outlives_us: bool = False, fragment_size: int = 1280,
+                 retries: Retries = Retries()) -> None:
         self.name = name
         self._namespace = namespace
         self._directory = directory
         self._outlives_us = outlives_us
         self._fragment_size = fragment_size
+        self._retries = retries
         self._daemon: Daemon | None = None
         self._charon, self._swanctl_program = _INSTALLED
 
@@ -197,6 +212,7 @@ class StrongSwan:
             (self._directory / "swanctl" / part).mkdir(parents=True, exist_ok=True)
         (self._directory / "strongswan.conf").write_text(
             _STRONGSWAN_CONF.format(plugins=_PLUGINS, vici=self._vici, fragment_size=self._fragment_size,
+                                    retries=self._retries,
                                     signature_authentication="yes" if signature_authentication else "no"))
         socket = self._directory / "charon.vici"
         socket.unlink(missing_ok=True)
@@ -219,6 +235,21 @@ class StrongSwan:
             certified.install_for_strongswan(self._directory / "swanctl")
         (self._directory / "swanctl" / "swanctl.conf").write_text("".join(c.render() for c in connections))
         wait_for("charon to take its configuration", lambda: self._try_swanctl("--load-all", "--clear"))
+
+    def lend_device(self, router: Namespace, name: str, *addresses: str) -> None:
+        """Move the TUN device of its tunnels to a router, under another name: what is routed there goes to the peer.
+
+        The other end of the device stays with charon. For each child it sets up routes into the device, or the child
+        fails; they lead into another one of that name, which takes nothing anywhere.
+        """
+        wait_for("charon's TUN device", lambda: f"{_TUN} " in self._namespace.ip("-brief", "link", "show"))
+        self._namespace.ip("link", "set", _TUN, "netns", router.name, "name", name)
+        self._namespace.ip("tuntap", "add", "dev", _TUN, "mode", "tun")
+        self._namespace.sysctl({f"net/ipv6/conf/{_TUN}/disable_ipv6": "0"})
+        self._namespace.ip("link", "set", _TUN, "up")
+        for address in addresses:
+            router.ip("addr", "add", address, "dev", name, *(("nodad",) if ":" in address else ()))
+        router.ip("link", "set", name, "up")
 
     def initiate(self, child: str = "tun-1", timeout: float = 10) -> None:
         """Bring a child up; `Failure` with charon's words if that does not work."""

@@ -311,6 +311,12 @@ impl Rib {
         Some(Change { prefix, selection: self.choice(&prefix).map(|choice| choice.selection) })
     }
 
+    /// All prefixes that traffic has a way to are given by [`Rib::poll_change`] again, behind those that wait.
+    pub fn repeat_changes(&mut self) {
+        self.changes.extend(self.four.chosen().map(Key::prefix));
+        self.changes.extend(self.six.chosen().map(Key::prefix));
+    }
+
     /// The next thing that somebody ought to know.
     pub fn poll_notice(&mut self) -> Option<Notice> {
         self.notices.pop_front()
@@ -400,6 +406,11 @@ impl Rib {
                 })
             })
             .collect()
+    }
+
+    /// All prefixes that there are routes to, taken or not, in no order.
+    pub fn prefixes(&self) -> impl Iterator<Item = Prefix> {
+        self.four.keys().map(Key::prefix).chain(self.six.keys().map(Key::prefix))
     }
 
     /// What a peer has been told of a prefix.

@@ -114,14 +114,14 @@ enum Stage {
 pub struct Speaker {
     peers: BTreeMap<SourceId, Peer>,
     rib: Rib,
-    /// Until when nothing is told and no traffic is moved, for we have restarted and do not know all routes yet.
+    /// Until when nothing is told, for we have restarted and do not know all routes yet. Traffic is not held up: no older way
+    /// of it is left that would be better than what is known.
     deferred_until: Option<Instant>,
     actions: VecDeque<Action>,
 }
 
 impl Speaker {
-    /// Without peers. After a restart of ours nothing is told and no traffic moved until all peers have announced what they
-    /// have, for as long as `deferral` at most (RFC 4724 §4.1). Whoever does not know the seed cannot make routes that collide.
+    /// Without peers. After a restart of ours nothing is told until all peers have announced what they have, for as long as `deferral` at most (RFC 4724 §4.1). Whoever does not know the seed cannot make routes that collide.
     pub fn new(seed: u64, deferral: Option<Duration>, now: Instant) -> Self {
         Self {
             peers: BTreeMap::new(),
@@ -283,7 +283,7 @@ impl Speaker {
 
     /// The next prefix whose traffic takes another way; [`Rib::sources`] says which. They wait for as long as they have to.
     pub fn poll_route(&mut self) -> Option<Change> {
-        if self.deferred_until.is_some() { None } else { self.rib.poll_change() }
+        self.rib.poll_change()
     }
 
     /// When something is due next.
@@ -291,6 +291,11 @@ impl Speaker {
         let peers = self.peers.values();
         let stale = peers.clone().flat_map(|peer| peer.stale.iter().flatten().map(|(at, _)| *at));
         peers.filter_map(|peer| peer.neighbor.next_timeout()).chain(stale).chain(self.deferred_until).min()
+    }
+
+    /// All prefixes that traffic has a way to are given by [`Speaker::poll_route`] again.
+    pub fn repeat_routes(&mut self) {
+        self.rib.repeat_changes();
     }
 
     /// What can be seen of a peer's session.

@@ -440,7 +440,7 @@ fn what_a_peer_leaves_behind_goes_when_its_time_is_over() {
 }
 
 #[test]
-fn a_restarted_speaker_tells_and_moves_nothing_until_it_knows_everything() {
+fn a_restarted_speaker_tells_nothing_until_it_knows_everything() {
     let mut net = two_tunnels();
     net.restart = restart(120, 0);
     net.configure(false);
@@ -453,7 +453,8 @@ fn a_restarted_speaker_tells_and_moves_nothing_until_it_knows_everything() {
     net.originate(0, &[prefix(2)]);
     net.run_for(50 * SECOND);
     assert_eq!(net.state(0, 0), State::Established);
-    assert!(net.nodes[0].routes.is_empty());
+    // Traffic takes what there is: there is no older way that would be better.
+    assert_eq!(net.nodes[0].routes[&prefix(1)], [1]);
     assert!(!net.events(1, since).contains(&(SourceId(1), Event::EndOfRib(Family::Ipv4))));
     net.run_for(11 * SECOND);
     assert_eq!(net.nodes[0].routes[&prefix(1)], [1]);

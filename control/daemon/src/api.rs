@@ -1,5 +1,6 @@
 //! What client and server say to each other: one JSON object a line, over a Unix socket.
 
+pub mod bgp;
 pub mod capture;
 pub mod tunnel;
 
@@ -15,7 +16,8 @@ use zeroize::Zeroize;
 pub const LONGEST_REQUEST: usize = 4096;
 
 /// A request: `{"status":{}}`, `{"esp_keys":{}}`, `{"latency":{}}`, `{"capture":{...}}`, `{"drain":{"to":"203.0.113.9"}}`, or, of one tunnel,
-/// `{"trace":{"tunnel":"tun-1","after":0}}`, `{"rekey":{"tunnel":"tun-1","sa":"child"}}`, `{"reset":{"tunnel":"tun-1"}}`.
+/// `{"trace":{"tunnel":"tun-1","after":0}}`, `{"rekey":{"tunnel":"tun-1","sa":"child"}}`, `{"reset":{"tunnel":"tun-1"}}`. About BGP
+/// see [`bgp::Ask`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -35,6 +37,8 @@ pub enum Request {
     Reset(tunnel::Reset),
     /// Peers are to go to another gateway.
     Drain(Drain),
+    /// Something about BGP.
+    Bgp(bgp::Ask),
 }
 
 /// Where peers are to go.
@@ -59,7 +63,10 @@ pub enum Response {
     Capture(Vec<String>),
     /// To [`Request::Trace`], oldest first.
     Trace(Vec<tunnel::Message>),
-    /// To [`Request::Rekey`], [`Request::Reset`] and [`Request::Drain`]: what is being done, in words.
+    /// To [`Request::Bgp`] where something is asked.
+    Bgp(bgp::Told),
+    /// To [`Request::Rekey`], [`Request::Reset`], [`Request::Drain`], and where something is wanted of BGP: what is being done,
+    /// in words.
     Done(String),
     /// The request was not understood.
     Error(String),

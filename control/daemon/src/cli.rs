@@ -1,5 +1,6 @@
 //! The command line. What stands here as documentation is what `--help` shows.
 
+mod bgp;
 mod capture;
 mod tunnel;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use bgp::{Bgp, Events as BgpEvents, OfTunnel as BgpTunnel, Rib as BgpRib};
 pub use capture::Capture;
 pub use tunnel::{Trace, Tunnel};
 
@@ -70,6 +72,9 @@ pub enum Command {
     /// Look at one tunnel's IKE messages, rekey it, or set it up anew.
     #[command(subcommand)]
     Tunnel(Tunnel),
+    /// Look at BGP: neighbours, routes and why they are taken, what has happened; drain a tunnel, reset a session.
+    #[command(subcommand)]
+    Bgp(Bgp),
     /// Send the peers to another gateway, so that this one can be taken out of service, or serve them here again.
     ///
     /// Peers that understand it (RFC 5685) are told at once and have a minute to move; those that begin are told in the answer

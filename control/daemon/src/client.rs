@@ -51,6 +51,7 @@ pub fn unexpected(response: &Response) -> Failure {
         Response::Latency(_) => "latencies",
         Response::Capture(_) => "packets",
         Response::Trace(_) => "IKE messages",
+        Response::Bgp(_) => "routes",
         Response::Done(_) => "what it does",
         Response::Error(_) => "an error",
     };

@@ -94,6 +94,7 @@ impl Control {
                     view: &self.view,
                     associations: &self.associations,
                     learnt: &self.learnt,
+                    routing: Some(&self.routing),
                 };
                 let source = |is_v4| source(picture, GatewayIndex(notice.gateway.0), notice.origin, is_v4);
                 if let Some(length) = self.errors.write(&notice, source, now, &mut error) {

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use anyhow::Context;
 use gateway::{GatewayIndex, InterfaceAddress, Resources};
+use peering::OpenSocket;
+use socket2::Socket;
 use tun_rs::{DeviceBuilder, SyncDevice};
 use wire::Packet;
 
@@ -52,6 +54,12 @@ impl Hosts {
             }
         };
         self.0 = (0..resources.gateways().len() as u32).map(&mut host).collect();
+    }
+
+    /// Opens sockets in a gateway's network namespace; `None` where it is not there.
+    pub fn socket_opener(&self, gateway: GatewayIndex) -> Option<OpenSocket> {
+        let namespace = self.host(gateway.0)?.namespace.same().ok()?;
+        Some(Box::new(move |domain, kind| namespace.inside(|| Socket::new(domain, kind, None))))
     }
 
     fn host(&self, gateway: u32) -> Option<&Host> {

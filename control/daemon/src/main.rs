@@ -34,6 +34,8 @@ mod recorder;
 mod reload;
 mod report;
 mod resource_file;
+mod routing;
+mod running_mark;
 mod server;
 mod table;
 mod token_bucket;
@@ -91,6 +93,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Latency(options) => latency(&options),
         Command::Capture(options) => recorder::run(&options),
         Command::Tunnel(command) => tunnel::run(&command),
+        Command::Bgp(command) => routing::command::run(&command),
         Command::Drain(options) => drain::run(&options),
         Command::Detach { pin_dir } => show(&dataplane::detach(&pin_dir)?),
     }
@@ -121,6 +124,7 @@ fn status(options: &Status) -> Result<(), Failure> {
             | Response::Latency(_)
             | Response::Capture(_)
             | Response::Trace(_)
+            | Response::Bgp(_)
             | Response::Done(_)
             | Response::Error(_)) => {
                 return Err(client::unexpected(&other));
@@ -143,6 +147,7 @@ fn latency(options: &Latency) -> Result<(), Failure> {
         | Response::EspKeys(_)
         | Response::Capture(_)
         | Response::Trace(_)
+        | Response::Bgp(_)
         | Response::Done(_)
         | Response::Error(_)) => Err(client::unexpected(&other)),
     }
@@ -162,6 +167,7 @@ fn esp_keys(options: &Status, path: &Path) -> Result<(), Failure> {
         | Response::Latency(_)
         | Response::Capture(_)
         | Response::Trace(_)
+        | Response::Bgp(_)
         | Response::Done(_)
         | Response::Error(_)) => Err(client::unexpected(&other)),
     }

@@ -32,6 +32,22 @@ impl NetworkNamespace {
         Ok(Self { file: File::open(&path)?, made: missing.then_some(path) })
     }
 
+    /// The one of this name, which has to be there.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn existing(name: &str) -> io::Result<Self> {
+        Ok(Self { file: File::open(Path::new(DIRECTORY).join(name))?, made: None })
+    }
+
+    /// The same one; it stays where it is when this is dropped.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn same(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, made: None })
+    }
+
     /// Does `work` on a thread of its own whose network is this one: what it opens stays there.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ use crate::associations::{Associations, Child};
 use crate::kernel::KernelView;
 use crate::layout::Layout;
 use crate::learnt::Learnt;
+use crate::routing::Routing;
 use crate::tunnel_ids::TunnelIds;
 
 /// All that a snapshot is made from.
@@ -32,6 +33,8 @@ pub struct Picture<'a> {
     pub view: &'a KernelView,
     pub associations: &'a Associations,
     pub learnt: &'a Learnt,
+    /// What BGP has found; the resources alone say where it has not.
+    pub routing: Option<&'a Routing>,
 }
 
 impl Picture<'_> {
@@ -136,6 +139,14 @@ impl Picture<'_> {
         let up: BTreeSet<gateway::TunnelIndex> =
             self.associations.up().filter_map(|tunnel| self.ids.index(tunnel)).collect();
         let made = |(gateway, resource): (usize, &gateway::BorderGateway)| {
+            let symmetric = match resource.flow_hash {
+                FlowHash::Directed => false,
+                FlowHash::Symmetric => true,
+            };
+            let index = gateway::GatewayIndex(gateway as u32);
+            if let Some(routes) = self.routing.and_then(|routing| routing.table(index)) {
+                return (gateway, Gateway { routes: routes.clone(), symmetric });
+            }
             let (mut routes, mut numbers, mut prefixes) = (Vec::new(), BTreeMap::new(), Vec::new());
             for route in gateway::valid_routes(self.resources, gateway::GatewayIndex(gateway as u32), &up) {
                 let number = *numbers.entry(route.next_hop).or_insert_with_key(|next_hop| {
@@ -149,10 +160,6 @@ impl Picture<'_> {
                 prefixes.push((IpNet::from(address), RouteIndex(routes.len() as u32)));
                 routes.push(route);
             }
-            let symmetric = match resource.flow_hash {
-                FlowHash::Directed => false,
-                FlowHash::Symmetric => true,
-            };
             (gateway, Gateway { routes: RouteTable::new(routes, prefixes), symmetric })
         };
         self.resources.gateways().iter().enumerate().map(made).collect()
@@ -396,7 +403,7 @@ pub(crate) mod tests {
 
         pub(crate) fn picture(&self) -> Picture<'_> {
             let Self { resources, ids, layout, view, associations, learnt } = self;
-            Picture { resources, ids, layout, view, associations, learnt }
+            Picture { resources, ids, layout, view, associations, learnt, routing: None }
         }
     }
 

@@ -1,9 +1,11 @@
 //! Taking up a changed resource file without touching what has not changed.
 
-use gateway::{Change, Effect, Resources, Step, TunnelField, TunnelIndex, difference};
+use std::time::Instant;
+
+use gateway::{AdminState, Change, Effect, Resources, Routing, Step, TunnelField, TunnelIndex, difference};
 use ike::TunnelId;
 
-use crate::control::Control;
+use crate::control::{Control, PARTING};
 use crate::failure::Failure;
 use crate::layout::{self, Layout};
 use crate::resource_file;
@@ -27,6 +29,9 @@ impl Control {
     /// Reads the resource file again. Refused as a whole where it is not valid or does not fit the host.
     pub(crate) fn reload(&mut self) {
         match self.read_again() {
+            Ok((resources, layout)) if self.part_with(&resources) => {
+                self.parting = Some((Instant::now() + PARTING, resources, layout));
+            }
             Ok((resources, layout)) => self.take_up(resources, layout),
             Err(failure) => {
                 for line in failure.lines() {
@@ -55,7 +60,25 @@ impl Control {
         Ok((resources, layout))
     }
 
-    fn take_up(&mut self, resources: Resources, _: Layout) {
+    /// Says BGP's last words to the peers in tunnels that are not wanted any more. Whether there are any.
+    fn part_with(&mut self, resources: &Resources) -> bool {
+        let ids = self.ids.renumber(&self.resources, resources);
+        let stays = |id| {
+            ids.index(id).is_some_and(|index| {
+                let tunnel = resources.tunnel(index);
+                let speaks = resources.connection(tunnel.connection).routing == Routing::Bgp;
+                speaks && tunnel.admin == AdminState::Up
+            })
+        };
+        self.routing.part(|id| !stays(id), "this tunnel is taken out of service")
+    }
+
+    /// Says BGP's last words to all peers. Whether there are any.
+    pub(crate) fn part_all(&mut self) -> bool {
+        self.routing.part(|_| true, "this gateway is going out of service")
+    }
+
+    pub(crate) fn take_up(&mut self, resources: Resources, _: Layout) {
         for warning in resources.warnings() {
             tracing::warn!("{warning}");
         }
@@ -81,6 +104,7 @@ impl Control {
         }
         (self.resources, self.ids) = (resources, ids);
         self.hosts.take_up(&self.resources);
+        self.take_up_routing(Instant::now());
         self.publish_all();
         for id in plan.reestablish.iter().chain(&plan.add) {
             tracing::info!(tunnel = self.name(*id), "configured");
@@ -113,6 +137,7 @@ fn plan(
             | Change::VpcAttachment(_)
             | Change::CustomerGateway(_)
             | Change::VpnConnection(_)
+            | Change::RouteFilter(_)
             | Change::StaticRoute(_) => continue,
         };
         match (step, step.effect()) {

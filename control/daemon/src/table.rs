@@ -132,11 +132,13 @@ pub fn latencies(latencies: &[api::Latency]) -> String {
     text + "times in \u{b5}s\n"
 }
 
-fn row(cells: &[&str]) -> Vec<String> {
+/// Cells of a row.
+pub fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
 
-fn align(text: &mut String, rows: &[Vec<String>]) {
+/// Rows with their cells under each other, behind the text.
+pub fn align(text: &mut String, rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -146,7 +148,8 @@ fn align(text: &mut String, rows: &[Vec<String>]) {
     }
 }
 
-fn duration(seconds: f64) -> String {
+/// A time, short.
+pub fn duration(seconds: f64) -> String {
     let seconds = seconds as u64;
     match (seconds / 86400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60) {
         (0, 0, 0, seconds) => format!("{seconds}s"),

@@ -164,7 +164,7 @@ impl Control {
         self.endpoint.status(tunnel).map(|status| status.state)
     }
 
-    fn known_tunnel(&self, name: &str) -> Result<TunnelId, String> {
+    pub(crate) fn known_tunnel(&self, name: &str) -> Result<TunnelId, String> {
         let all = self.resources.tunnels_indexed();
         let found = all.filter(|(_, tunnel)| tunnel.name.as_str() == name).find_map(|(index, _)| self.ids.id(index));
         found.ok_or_else(|| {
@@ -211,7 +211,7 @@ fn message(entry: &TraceEntry, time: String) -> Message {
 }
 
 /// A time since 1970 as people and programs read it.
-fn rfc3339(since: Duration) -> String {
+pub fn rfc3339(since: Duration) -> String {
     let (days, second) = (since.as_secs() / 86400, since.as_secs() % 86400);
     // The year is taken to begin in March, so that the day that comes and goes is its last; 400 years have 146 097 days.
     let shifted = days + 719_468;

@@ -11,6 +11,7 @@ use crate::associations::Child;
 use crate::control::{Control, own};
 use crate::failure::Failure;
 use crate::kernel::Netlink;
+use crate::routing::World;
 use crate::traffic::Traffic;
 use crate::volume::{Degree, Reached};
 
@@ -71,6 +72,40 @@ impl Control {
                 }
             }
         }
+    }
+
+    /// Has routing know what the resources want.
+    pub(crate) fn take_up_routing(&mut self, now: Instant) {
+        let up: BTreeSet<TunnelId> = self.associations.up().collect();
+        let world = World { resources: &self.resources, ids: &self.ids, up: &up };
+        self.routing.take_up(world, &self.hosts, now);
+    }
+
+    /// Has routing know which tunnels are up.
+    pub(crate) fn follow_tunnels(&mut self, now: Instant) {
+        let up: BTreeSet<TunnelId> = self.associations.up().collect();
+        let world = World { resources: &self.resources, ids: &self.ids, up: &up };
+        self.routing.follow(world, now);
+    }
+
+    /// Takes in what BGP and BFD have found out.
+    pub(crate) fn follow_routing(&mut self, now: Instant) {
+        let up: BTreeSet<TunnelId> = self.associations.up().collect();
+        let world = World { resources: &self.resources, ids: &self.ids, up: &up };
+        if self.routing.take_reports(world, now) {
+            self.snapshot.gateways = self.picture().gateways();
+            self.publish();
+        }
+        if let Some((_, resources, layout)) = self.parting.take_if(|(at, ..)| *at <= now) {
+            self.take_up(resources, layout);
+        }
+    }
+
+    /// Traffic goes other ways, though no tunnel has come or gone.
+    pub(crate) fn move_traffic(&mut self, now: Instant) {
+        self.follow_tunnels(now);
+        self.snapshot.gateways = self.picture().gateways();
+        self.publish();
     }
 
     pub(crate) fn probe(&mut self, interface: u32, address: IpAddr, now: Instant) {
@@ -144,6 +179,9 @@ impl Control {
             for (interface, address) in stale {
                 self.probe(interface, address, now);
             }
+        }
+        if self.routing.expire(now) {
+            self.move_traffic(now);
         }
         self.expire_path_mtus(now);
         self.watch_associations(now);

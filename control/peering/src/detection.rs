@@ -36,6 +36,8 @@ pub struct StateChange {
     pub to: State,
     /// Why.
     pub diagnostic: Diagnostic,
+    /// Why the other end is in its state, as it says.
+    pub remote_diagnostic: Diagnostic,
 }
 
 type With = Box<dyn FnOnce(&mut Endpoint, Instant, &mut dyn CryptoRng) + Send>;
@@ -262,8 +264,9 @@ impl Run {
                             let _ = sockets.sending.send_to(&payload, &to);
                         }
                     }
-                    Action::StateChanged { session, from, to, diagnostic, remote_diagnostic: _ } => {
-                        let _ = self.changes.send(StateChange { gateway: *id, session, from, to, diagnostic });
+                    Action::StateChanged { session, from, to, diagnostic, remote_diagnostic } => {
+                        let change = StateChange { gateway: *id, session, from, to, diagnostic, remote_diagnostic };
+                        let _ = self.changes.send(change);
                     }
                 }
             }

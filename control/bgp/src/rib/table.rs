@@ -234,6 +234,11 @@ impl<K: Key> Table<K> {
         self.entries.iter().filter(|(_, entry)| has(&entry.paths)).map(|(key, _)| *key).collect()
     }
 
+    /// All prefixes.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
+        self.entries.keys().copied()
+    }
+
     /// The prefixes for which something was chosen.
     pub(crate) fn chosen(&self) -> impl Iterator<Item = K> {
         self.entries.iter().filter(|(_, entry)| entry.choice.is_some()).map(|(key, _)| *key)

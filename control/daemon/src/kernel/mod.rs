@@ -15,7 +15,7 @@ pub use addresses::Addresses;
 pub use links::Links;
 pub use neighbours::Neighbours;
 pub use netlink::Netlink;
-pub use request::Requests;
+pub use request::{KernelRoute, Requests};
 pub use routes::Routes;
 
 /// Links, addresses, neighbours and routes as the kernel last told them. Plain memory: [`Netlink`] feeds it.

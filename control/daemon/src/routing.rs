@@ -1,0 +1,275 @@
+//! The routes of border gateways that speak BGP: its threads are told what the resources want and which tunnels are up, and
+//! what they say becomes the gateways' tables.
+//!
+//! One way: resources and tunnels go in by [`Routing::take_up`] and [`Routing::follow`], reports of the threads by
+//! [`Routing::take_reports`]; [`Routing::table`] is what workers read.
+
+mod answer;
+pub mod command;
+mod event_log;
+mod propagation;
+mod setup;
+mod source;
+mod speaking;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::{Duration, Instant};
+
+use gateway::{GatewayIndex, Resources, RouteTarget, Routing as Kind};
+use ike::TunnelId;
+use peering::{Detection, GatewayId, Peering, Report, StateChange};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tables::RouteTable;
+
+pub use event_log::{Entry as LogEntry, EventLog};
+use propagation::{Propagator, Target};
+pub use speaking::{Peer, Speaking, Tunnels};
+
+use crate::hosts::Hosts;
+use crate::tunnel_ids::TunnelIds;
+
+/// Reports taken in one turn, as many as may wait: what comes together is put into the tables together.
+const REPORTS_PER_TURN: usize = 64;
+/// After a restart of ours: how long peers are waited for at most before the others are told anything (RFC 4724 §4.1).
+const DEFERRAL: Duration = Duration::from_secs(60);
+/// After BFD has lost a peer and does not find it again: BGP then has a try without it (RFC 5882 §4.1).
+const WITHOUT_BFD: Duration = Duration::from_secs(30);
+
+/// The routes of all border gateways that speak BGP, and what the networks behind all gateways are told.
+pub struct Routing {
+    peering: Peering,
+    detection: Detection,
+    propagator: Propagator,
+    /// By place in the resources.
+    gateways: BTreeMap<GatewayIndex, Speaking>,
+    /// Tunnels that peers are to leave, though the resources do not say so.
+    drained: BTreeSet<TunnelId>,
+    last_id: u32,
+    /// This process follows one that did not say that it ended.
+    restarting: bool,
+    pub log: EventLog,
+}
+
+/// What routing depends on.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    pub resources: &'a Resources,
+    pub ids: &'a TunnelIds,
+    /// Tunnels that have a child SA to send with.
+    pub up: &'a BTreeSet<TunnelId>,
+}
+
+impl Routing {
+    /// Starts the threads. `restarting`: this process follows one that did not say that it ended.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn start(restarting: bool) -> io::Result<Self> {
+        let rng = || StdRng::from_rng(&mut rand::rng());
+        Ok(Self {
+            peering: Peering::start(rng())?,
+            detection: Detection::start(rng())?,
+            propagator: Propagator::start()?,
+            gateways: BTreeMap::new(),
+            drained: BTreeSet::new(),
+            last_id: 0,
+            restarting,
+            log: EventLog::default(),
+        })
+    }
+
+    /// Has the threads do what the resources want now.
+    pub fn take_up(&mut self, world: World<'_>, hosts: &Hosts, now: Instant) {
+        let mut before: Vec<Speaking> = std::mem::take(&mut self.gateways).into_values().collect();
+        for (place, owner) in (0..).zip(world.resources.gateways()) {
+            let index = GatewayIndex(place);
+            let of_gateway = |connection: &&gateway::VpnConnection| connection.gateway == index;
+            if !world.resources.connections().iter().filter(of_gateway).any(|c| c.routing == Kind::Bgp) {
+                continue;
+            }
+            let (name, namespace) = (owner.name.as_str(), owner.namespace.as_str());
+            let known = before.iter().position(|known| known.name == name && known.namespace == namespace);
+            let speaking = match known {
+                Some(known) => Some(before.swap_remove(known)),
+                None => self.open(index, name, namespace, hosts),
+            };
+            self.gateways.extend(speaking.map(|speaking| (index, speaking)));
+        }
+        for gone in before {
+            self.peering.close(gone.id);
+            self.detection.close(gone.id);
+        }
+        let alive: BTreeSet<TunnelId> = world.ids.all().iter().copied().collect();
+        self.drained.retain(|tunnel| alive.contains(tunnel));
+        for (index, speaking) in &mut self.gateways {
+            speaking.take_up(*index, world, &self.peering, &self.detection, (&self.drained, self.restarting));
+        }
+        self.propagator.take_up(targets(world.resources));
+        for (index, speaking) in &self.gateways {
+            // What is propagated follows from changes, so all there is has to be said again for a network that is new.
+            if self.propagator.wants_all(*index) {
+                self.peering.with(speaking.id, |speaker, _| speaker.repeat_routes());
+            }
+        }
+        self.follow(world, now);
+    }
+
+    fn open(&mut self, index: GatewayIndex, name: &str, namespace: &str, hosts: &Hosts) -> Option<Speaking> {
+        let openers = [(); 2].map(|()| hosts.socket_opener(index));
+        let [Some(for_bgp), Some(for_bfd)] = openers else {
+            tracing::error!(gateway = name, "it speaks no BGP: its inner addresses are not there");
+            return None;
+        };
+        self.last_id += 1;
+        let id = GatewayId(self.last_id);
+        self.peering.open(
+            id,
+            peering::GatewaySetup {
+                open_socket: for_bgp,
+                own: Vec::new(),
+                deferral: self.restarting.then_some(DEFERRAL),
+                port: peering::PORT,
+            },
+        );
+        self.detection.open(id, for_bfd);
+        Some(Speaking::new(id, name, namespace))
+    }
+
+    /// Tunnels have come up or gone down, or have another weight. Whether traffic goes another way.
+    pub fn follow(&mut self, world: World<'_>, now: Instant) -> bool {
+        let mut moved = false;
+        for (index, speaking) in &mut self.gateways {
+            speaking.follow_tunnels(world, &self.peering, &self.detection, now);
+            moved |= speaking.make_routes(*index, world, &self.drained);
+        }
+        // Those that speak no BGP have the routes of the resources.
+        let place = |index: &GatewayIndex| index.position();
+        let tunnels = Tunnels::new(world, &self.drained, |_| false);
+        for index in (0..world.resources.gateways().len() as u32).map(GatewayIndex) {
+            debug_assert!(place(&index) < world.resources.gateways().len());
+            if !self.gateways.contains_key(&index) && self.propagator.is_wanted(index) {
+                let routes = gateway::valid_routes(world.resources, index, &tunnels.usable());
+                let ways = routes.into_iter().filter_map(|route| match route.next_hop {
+                    gateway::NextHop::Tunnels(_) => Some(source::network(setup::prefix(route.prefix))),
+                    _ => None,
+                });
+                self.propagator.replace(index, ways.collect());
+            }
+        }
+        moved
+    }
+
+    /// Takes in what the threads have to say. Whether traffic goes another way.
+    pub fn take_reports(&mut self, world: World<'_>, now: Instant) -> bool {
+        let mut failed = false;
+        while let Some(change) = self.detection.poll_change() {
+            failed |= self.take_change(world, change, now);
+        }
+        let mut moved = failed && self.follow(world, now);
+        let mut changes: BTreeMap<GatewayId, Vec<bgp::Change>> = BTreeMap::new();
+        for _ in 0..REPORTS_PER_TURN {
+            match self.peering.poll_report() {
+                None => break,
+                Some(Report::Event { gateway, peer, event }) => self.note(world, gateway, peer, event),
+                Some(Report::Routes { gateway, selections, changes: more }) => {
+                    let Some(speaking) = self.gateways.values_mut().find(|known| known.id == gateway) else { continue };
+                    speaking.learn(selections);
+                    changes.entry(gateway).or_default().extend(more);
+                }
+            }
+        }
+        for (id, changes) in changes {
+            let Some((index, speaking)) = self.gateways.iter_mut().find(|(_, known)| known.id == id) else { continue };
+            speaking.make_routes(*index, world, &self.drained);
+            speaking.apply(&changes);
+            if self.propagator.is_wanted(*index) {
+                self.propagator.change(*index, changes.iter().map(|change| speaking.way(change)));
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn take_change(&mut self, world: World<'_>, change: StateChange, now: Instant) -> bool {
+        let Some((index, speaking)) = self.gateways.iter_mut().find(|(_, known)| known.id == change.gateway) else {
+            return false;
+        };
+        let tunnel = TunnelId(change.session.0);
+        let Some(matters) = speaking.take_change(tunnel, change, now) else { return false };
+        let (gateway, name) = (world.resources.gateway(*index).name.as_str(), tunnel_name(world, tunnel));
+        self.log.note(gateway, name, &event_log::bfd_words(&change, matters));
+        matters || change.to == bfd::State::Up
+    }
+
+    fn note(&mut self, world: World<'_>, gateway: GatewayId, peer: bgp::SourceId, event: bgp::Event) {
+        let Some((index, speaking)) = self.gateways.iter().find(|(_, known)| known.id == gateway) else { return };
+        let Some(tunnel) = speaking.tunnel_of(peer) else { return };
+        let gateway = world.resources.gateway(*index).name.as_str();
+        self.log.note(gateway, tunnel_name(world, tunnel), &event_log::words(&event));
+    }
+
+    /// BFD that has not come back is not waited for any longer. Whether that is so for any peer.
+    pub fn expire(&mut self, now: Instant) -> bool {
+        self.gateways.values_mut().fold(false, |any, speaking| any | speaking.expire(now, WITHOUT_BFD))
+    }
+
+    /// Has peers leave a tunnel, or come back to it. Whether that is a change.
+    pub fn drain(&mut self, tunnel: TunnelId, on: bool) -> bool {
+        if on { self.drained.insert(tunnel) } else { self.drained.remove(&tunnel) }
+    }
+
+    /// Whether an operator has peers leave a tunnel.
+    pub fn is_drained(&self, tunnel: TunnelId) -> bool {
+        self.drained.contains(&tunnel)
+    }
+
+    /// Ends the sessions of some tunnels with these words to the peers (RFC 9003). Whether there were any.
+    pub fn part(&mut self, leaves: impl Fn(TunnelId) -> bool, words: &str) -> bool {
+        let mut any = false;
+        for speaking in self.gateways.values_mut() {
+            any |= speaking.part(&self.peering, &leaves, words);
+        }
+        any
+    }
+
+    /// What a gateway's workers look destinations up in; `None` where the resources alone say, as BGP has not yet, or
+    /// never does.
+    pub fn table(&self, gateway: GatewayIndex) -> Option<&RouteTable> {
+        self.gateways.get(&gateway)?.table()
+    }
+
+    /// The gateways that speak BGP.
+    pub fn speaking(&self) -> impl Iterator<Item = (GatewayIndex, &Speaking)> {
+        self.gateways.iter().map(|(index, speaking)| (*index, speaking))
+    }
+
+    /// BGP's thread.
+    pub fn peering(&self) -> &Peering {
+        &self.peering
+    }
+}
+
+/// A tunnel's name.
+fn tunnel_name(world: World<'_>, tunnel: TunnelId) -> &str {
+    world.ids.index(tunnel).map_or("?", |index| world.resources.tunnel(index).name.as_str())
+}
+
+/// Where routes are propagated to, by gateway.
+fn targets(resources: &Resources) -> Vec<(GatewayIndex, Target)> {
+    let targets = resources.attachments().iter().filter_map(|attachment| {
+        let propagation = attachment.propagation.as_ref()?;
+        let namespace = propagation.namespace.as_ref().map(|name| name.as_str().to_owned());
+        Some((attachment.gateway, Target { namespace, table: propagation.table, via: propagation.via.clone() }))
+    });
+    targets.collect()
+}
+
+/// Whether a route's target is a connection.
+fn connection_of(target: RouteTarget) -> Option<gateway::ConnectionIndex> {
+    match target {
+        RouteTarget::Connection(connection) => Some(connection),
+        RouteTarget::Attachment(_) | RouteTarget::Blackhole | RouteTarget::Reject => None,
+    }
+}

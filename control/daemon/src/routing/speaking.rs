@@ -1,0 +1,495 @@
+//! One border gateway that speaks BGP.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU8;
+use std::time::{Duration, Instant};
+
+use bfd::{Diagnostic, SessionConfig, SessionId, State};
+use bgp::{Attributes, Change, Family, NO_ADVERTISE, Prefix, SelectionId, SourceId};
+use gateway::{AdminState, ConnectionIndex, GatewayIndex, Resources, Routing as Kind, TunnelIndex, VpnTunnel};
+use ike::TunnelId;
+use ipnet::IpNet;
+use peering::{Detection, GatewayId, Peering, StateChange};
+use tables::{Route, RouteIndex, RouteTable, TunnelGroup};
+
+use super::setup::{self, nowhere};
+use super::source::{SourceKey, Sources, network};
+use super::{World, connection_of};
+
+/// What peers are told when a tunnel is taken from them.
+const REMOVED: &str = "this tunnel was taken out of service";
+
+/// One border gateway's BGP, as control knows it.
+pub struct Speaking {
+    pub id: GatewayId,
+    pub name: String,
+    pub namespace: String,
+    sources: Sources,
+    /// Routes of the gateway's own that BGP's thread knows.
+    own: BTreeSet<(SourceId, Prefix)>,
+    peers: BTreeMap<TunnelId, Peer>,
+    /// By number.
+    selections: Vec<Selection>,
+    table: RouteTable,
+    /// BGP's thread has said something: the table holds what it has.
+    told: bool,
+    /// The gateway's own addresses and its peers', each with its route's place.
+    inner: BTreeMap<IpNet, Inner>,
+}
+
+/// The peer in one tunnel.
+#[derive(Debug)]
+pub struct Peer {
+    pub source: SourceId,
+    detection: Option<SessionConfig>,
+    /// The tunnel is up, so BFD is spoken.
+    tunnel_up: bool,
+    /// Since when BFD is up.
+    pub bfd_up: bool,
+    /// When BFD lost the peer, unless it has found it again.
+    lost: Option<Instant>,
+    /// What BGP's thread was told last.
+    path: bool,
+}
+
+/// Sources that share the traffic of prefixes, and where that goes now.
+struct Selection {
+    sources: Vec<SourceId>,
+    members: Vec<(tables::TunnelIndex, NonZeroU8)>,
+    route: Option<Route>,
+}
+
+/// An address inside the tunnels: its route counts, whatever BGP says of the same prefix.
+struct Inner {
+    place: RouteIndex,
+    /// What BGP says.
+    beneath: Option<SelectionId>,
+}
+
+/// Which tunnels may carry traffic, and how much of it.
+pub struct Tunnels<'a> {
+    world: World<'a>,
+    drained: &'a BTreeSet<TunnelId>,
+    lost: Box<dyn Fn(TunnelId) -> bool + 'a>,
+}
+
+impl<'a> Tunnels<'a> {
+    pub fn new(world: World<'a>, drained: &'a BTreeSet<TunnelId>, lost: impl Fn(TunnelId) -> bool + 'a) -> Self {
+        Self { world, drained, lost: Box::new(lost) }
+    }
+
+    /// Those that carry traffic, by place in the resources.
+    pub fn usable(&self) -> BTreeSet<TunnelIndex> {
+        let all = self.world.resources.tunnels_indexed();
+        all.filter(|(index, tunnel)| self.carries(*index, tunnel)).map(|(index, _)| index).collect()
+    }
+
+    fn carries(&self, index: TunnelIndex, tunnel: &VpnTunnel) -> bool {
+        let id = self.world.ids.id(index);
+        is_wanted(tunnel) && id.is_some_and(|id| self.world.up.contains(&id) && !(self.lost)(id))
+    }
+
+    fn member(&self, index: TunnelIndex) -> Option<(tables::TunnelIndex, u8)> {
+        let tunnel = self.world.resources.tunnel(index);
+        let id = self.world.ids.id(index).filter(|_| self.carries(index, tunnel))?;
+        let weight = if self.drained.contains(&id) { 0 } else { tunnel.weight.number() };
+        Some((tables::TunnelIndex(id.0), weight))
+    }
+
+    fn of_connection(&self, connection: ConnectionIndex) -> impl Iterator<Item = (tables::TunnelIndex, u8)> {
+        let all = self.world.resources.tunnels_indexed().filter(move |(_, tunnel)| tunnel.connection == connection);
+        all.filter_map(|(index, _)| self.member(index))
+    }
+}
+
+/// Established and carrying traffic, if it were for the resources alone.
+fn is_wanted(tunnel: &VpnTunnel) -> bool {
+    tunnel.admin == AdminState::Up && !tunnel.paused
+}
+
+/// Those of positive weight; all with equal shares where none has: better a drained tunnel than none.
+fn shares(mut members: Vec<(tables::TunnelIndex, u8)>) -> Vec<(tables::TunnelIndex, NonZeroU8)> {
+    members.sort_unstable();
+    members.dedup_by_key(|(tunnel, _)| *tunnel);
+    let weighted: Vec<_> =
+        members.iter().filter_map(|(tunnel, weight)| Some((*tunnel, NonZeroU8::new(*weight)?))).collect();
+    if weighted.is_empty() {
+        members.into_iter().map(|(tunnel, _)| (tunnel, NonZeroU8::MIN)).collect()
+    } else {
+        weighted
+    }
+}
+
+impl Speaking {
+    pub fn new(id: GatewayId, name: &str, namespace: &str) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            sources: Sources::default(),
+            own: BTreeSet::new(),
+            peers: BTreeMap::new(),
+            selections: Vec::new(),
+            table: RouteTable::default(),
+            told: false,
+            inner: BTreeMap::new(),
+        }
+    }
+
+    /// Has BGP's and BFD's threads know the peers that the resources want.
+    pub fn take_up(
+        &mut self,
+        index: GatewayIndex,
+        world: World<'_>,
+        peering: &Peering,
+        detection: &Detection,
+        (drained, restarting): (&BTreeSet<TunnelId>, bool),
+    ) {
+        let mut wanted = BTreeSet::new();
+        for (place, tunnel) in world.resources.tunnels_indexed().filter(|(_, tunnel)| tunnel.gateway == index) {
+            let speaks = world.resources.connection(tunnel.connection).routing == Kind::Bgp;
+            let Some(id) = world.ids.id(place).filter(|_| speaks && tunnel.admin == AdminState::Up) else { continue };
+            let leaves = drained.contains(&id) || tunnel.weight.number() == 0;
+            let Some(setup) = setup::peer(world.resources, tunnel, leaves, restarting) else { continue };
+            let Some((source, _)) = self.sources.number(SourceKey::Peer(id)) else { continue };
+            wanted.insert(id);
+            peering.configure(self.id, source, setup);
+            let session = setup::detection(world.resources, tunnel);
+            let peer = self.peers.entry(id).or_insert_with(|| {
+                // Until its tunnel is up there is no way to it.
+                peering.with(self.id, move |speaker, ctx| speaker.set_path(source, false, ctx));
+                Peer { source, detection: None, tunnel_up: false, bfd_up: false, lost: None, path: false }
+            });
+            if peer.tunnel_up && peer.detection != session {
+                peer.speak_bfd(self.id, id, session.clone(), detection);
+            }
+            peer.detection = session;
+        }
+        let gone: Vec<_> = self.peers.keys().copied().filter(|id| !wanted.contains(id)).collect();
+        for tunnel in gone {
+            if let Some(peer) = self.peers.remove(&tunnel) {
+                peering.remove(self.id, peer.source, REMOVED);
+                detection.remove(self.id, SessionId(tunnel.0));
+                self.sources.forget(peer.source);
+            }
+        }
+    }
+
+    /// Ends the sessions of some tunnels, with these words to the peers. Whether there were any.
+    pub fn part(&mut self, peering: &Peering, leaves: impl Fn(TunnelId) -> bool, words: &str) -> bool {
+        let leaving: Vec<_> = self.peers.iter().filter(|(id, _)| leaves(**id)).map(|(_, peer)| peer.source).collect();
+        for source in &leaving {
+            let (source, words) = (*source, words.to_owned());
+            peering.with(self.id, move |speaker, ctx| speaker.stop(source, &words, ctx));
+        }
+        !leaving.is_empty()
+    }
+
+    /// Tells BGP's and BFD's threads which tunnels are up, and which static routes there are with them.
+    pub fn follow_tunnels(&mut self, world: World<'_>, peering: &Peering, detection: &Detection, now: Instant) {
+        for (id, peer) in &mut self.peers {
+            let wanted = world.ids.index(*id).is_some_and(|index| is_wanted(world.resources.tunnel(index)));
+            let up = wanted && world.up.contains(id);
+            if up != peer.tunnel_up {
+                peer.tunnel_up = up;
+                (peer.lost, peer.bfd_up) = (None, false);
+                let session = peer.detection.clone().filter(|_| up);
+                peer.speak_bfd(self.id, *id, session, detection);
+            }
+            let path = up && peer.lost.is_none();
+            if path != peer.path {
+                peer.path = path;
+                let source = peer.source;
+                peering.with(self.id, move |speaker, ctx| speaker.set_path(source, path, ctx));
+            }
+        }
+        let _ = now;
+        self.originate(world, peering);
+    }
+
+    /// Has BGP's thread know the gateway's own routes.
+    fn originate(&mut self, world: World<'_>, peering: &Peering) {
+        let Some(index) = self.index(world.resources) else { return };
+        let none = BTreeSet::new();
+        let lost = |id: TunnelId| self.peers.get(&id).is_some_and(|peer| peer.lost.is_some());
+        let tunnels = Tunnels::new(world, &none, lost);
+        let mut wanted: BTreeSet<(SourceKey, Prefix)> = BTreeSet::new();
+        let connection_name = |connection| world.resources.connection(connection).name.as_str().to_owned();
+        let attachment_name = |attachment| world.resources.attachment(attachment).name.as_str().to_owned();
+        for route in gateway::static_routes(world.resources, index) {
+            let prefix = setup::prefix(route.destination);
+            if let Some(connection) = connection_of(route.target) {
+                wanted.insert((SourceKey::Unreachable, prefix));
+                if tunnels.of_connection(connection).next().is_some() {
+                    wanted.insert((SourceKey::StaticConnection(connection_name(connection)), prefix));
+                }
+                continue;
+            }
+            wanted.insert(match route.target {
+                gateway::RouteTarget::Attachment(attachment) => {
+                    (SourceKey::StaticAttachment(attachment_name(attachment)), prefix)
+                }
+                gateway::RouteTarget::Reject => (SourceKey::Reject, prefix),
+                gateway::RouteTarget::Blackhole | gateway::RouteTarget::Connection(_) => (SourceKey::Blackhole, prefix),
+            });
+        }
+        for route in gateway::propagated_routes(world.resources, index) {
+            if let gateway::RouteTarget::Attachment(attachment) = route.target {
+                wanted.insert((SourceKey::Propagated(attachment_name(attachment)), setup::prefix(route.destination)));
+            }
+        }
+        drop(tunnels);
+        self.replace_own(wanted, peering);
+    }
+
+    fn replace_own(&mut self, wanted: BTreeSet<(SourceKey, Prefix)>, peering: &Peering) {
+        let mut own = BTreeSet::new();
+        for (key, prefix) in wanted {
+            let worth = key.worth();
+            let Some((source, new)) = self.sources.number(key) else { continue };
+            if let Some(worth) = worth.filter(|_| new) {
+                peering.with(self.id, move |speaker, _| speaker.add_own(source, worth));
+            }
+            own.insert((source, prefix));
+        }
+        let gone: Vec<_> = self.own.difference(&own).copied().collect();
+        let come: Vec<_> = own.difference(&self.own).copied().collect();
+        if !gone.is_empty() || !come.is_empty() {
+            let unreachable = self.sources.id(&SourceKey::Unreachable);
+            peering.with(self.id, move |speaker, _| {
+                gone.iter().for_each(|(source, prefix)| speaker.retract(*source, prefix));
+                for (source, prefix) in come {
+                    let mut attributes = Attributes::originated(nowhere(Family::of(&prefix)));
+                    if Some(source) == unreachable {
+                        attributes.add_community(NO_ADVERTISE);
+                    }
+                    speaker.originate(source, prefix, attributes);
+                }
+            });
+        }
+        self.own = own;
+    }
+
+    /// Takes in sets of sources that were not spoken of before.
+    pub fn learn(&mut self, selections: Vec<(SelectionId, Vec<SourceId>)>) {
+        for (_, sources) in selections {
+            self.selections.push(Selection { sources, members: Vec::new(), route: None });
+        }
+        self.told = true;
+    }
+
+    /// Makes routes anew where they lead elsewhere now; whether any does.
+    pub fn make_routes(&mut self, index: GatewayIndex, world: World<'_>, drained: &BTreeSet<TunnelId>) -> bool {
+        let lost: BTreeSet<TunnelId> =
+            self.peers.iter().filter(|(_, peer)| peer.lost.is_some()).map(|(id, _)| *id).collect();
+        let tunnels = Tunnels::new(world, drained, |id| lost.contains(&id));
+        let mut changed = false;
+        for (number, selection) in (0..).zip(&mut self.selections) {
+            let Some((members, other)) = destination(&self.sources, &selection.sources, &tunnels) else {
+                continue;
+            };
+            let route = match other {
+                Some(route) => route,
+                None => {
+                    let members = shares(members);
+                    if selection.route.is_some() && members == selection.members {
+                        continue;
+                    }
+                    let group = match &selection.route {
+                        Some(Route::Tunnels(group)) => group.changed(&members),
+                        _ => TunnelGroup::new(&members),
+                    };
+                    selection.members = members;
+                    Route::Tunnels(group)
+                }
+            };
+            if selection.route.as_ref() != Some(&route) {
+                self.table.set_route(place_of(SelectionId(number)), route.clone());
+                selection.route = Some(route);
+                changed = true;
+            }
+        }
+        drop(tunnels);
+        changed | self.make_inner_routes(index, world)
+    }
+
+    /// The gateway's own addresses are the host's, and its peers' lie behind their tunnels.
+    fn make_inner_routes(&mut self, index: GatewayIndex, world: World<'_>) -> bool {
+        let own = world.resources.inner_addresses(index).map(|own| (IpNet::from(own.address()), Route::Host));
+        let of_gateway = world.resources.tunnels_indexed().filter(|(_, tunnel)| tunnel.gateway == index);
+        let peers = of_gateway.filter_map(|(place, tunnel)| {
+            let id = world.ids.id(place).filter(|id| world.up.contains(id));
+            let group = id.map_or_else(TunnelGroup::default, |id| TunnelGroup::from(tables::TunnelIndex(id.0)));
+            Some((IpNet::from(tunnel.peer_inner_address?), Route::Tunnels(group)))
+        });
+        let wanted: BTreeMap<IpNet, Route> = own.chain(peers).collect();
+        let mut changes = Vec::new();
+        let gone: Vec<IpNet> = self.inner.keys().filter(|net| !wanted.contains_key(net)).copied().collect();
+        for net in gone {
+            if let Some(inner) = self.inner.remove(&net) {
+                changes.push((net, inner.beneath.map(place_of)));
+                self.table.remove_route(inner.place);
+            }
+        }
+        let mut changed = !changes.is_empty();
+        for (net, route) in wanted {
+            let place = match self.inner.get(&net) {
+                Some(inner) => inner.place,
+                None => {
+                    let place = self.free_inner_place();
+                    // A host's prefix that BGP has said before is beneath: the table does not tell which it was, and the
+                    // next word on it will.
+                    self.inner.insert(net, Inner { place, beneath: None });
+                    changes.push((net, Some(place)));
+                    place
+                }
+            };
+            if self.table.route(place) != Some(&route) {
+                self.table.set_route(place, route);
+                changed = true;
+            }
+        }
+        self.table.change_prefixes(changes);
+        changed
+    }
+
+    fn free_inner_place(&self) -> RouteIndex {
+        let taken: BTreeSet<u32> = self.inner.values().map(|inner| inner.place.0).collect();
+        // Selections have the even places.
+        RouteIndex((0..).map(|number| 2 * number + 1).find(|place| !taken.contains(place)).unwrap_or(1))
+    }
+
+    /// Puts what BGP has chosen into the table.
+    pub fn apply(&mut self, changes: &[Change]) {
+        let inner = &mut self.inner;
+        let changes = changes.iter().filter_map(|change| {
+            let net = network(change.prefix);
+            if net.prefix_len() == net.max_prefix_len()
+                && let Some(known) = inner.get_mut(&net)
+            {
+                known.beneath = change.selection;
+                return None;
+            }
+            Some((net, change.selection.map(place_of)))
+        });
+        self.table.change_prefixes(changes);
+    }
+
+    /// A prefix that has changed, and whether it leads into tunnels now.
+    pub fn way(&self, change: &Change) -> (IpNet, bool) {
+        let selection = change.selection.and_then(|SelectionId(number)| self.selections.get(number as usize));
+        let tunnels = selection.is_some_and(|selection| {
+            selection.sources.iter().any(|source| {
+                matches!(self.sources.key(*source), Some(SourceKey::Peer(_) | SourceKey::StaticConnection(_)))
+            })
+        });
+        (network(change.prefix), tunnels)
+    }
+
+    /// BFD has seen something of a peer: whether it has lost it. `None` if it is no news.
+    pub fn take_change(&mut self, tunnel: TunnelId, change: StateChange, now: Instant) -> Option<bool> {
+        let peer = self.peers.get_mut(&tunnel).filter(|peer| peer.tunnel_up)?;
+        peer.bfd_up = change.to == State::Up;
+        if peer.bfd_up {
+            peer.lost = None;
+            return Some(false);
+        }
+        // RFC 5882 §3.2: one that is taken down on purpose says nothing of the path.
+        let on_purpose = change.to == State::AdminDown || change.remote_diagnostic == Diagnostic::AdministrativelyDown;
+        if change.from == State::Up && !on_purpose {
+            peer.lost = Some(now);
+            return Some(true);
+        }
+        (change.from == State::Up).then_some(false)
+    }
+
+    /// Does not wait any longer for BFD that has not come back. Whether there was any.
+    pub fn expire(&mut self, now: Instant, after: Duration) -> bool {
+        let late = |peer: &&mut Peer| peer.lost.is_some_and(|at| now.saturating_duration_since(at) >= after);
+        self.peers.values_mut().filter(late).map(|peer| peer.lost = None).count() > 0
+    }
+
+    pub fn table(&self) -> Option<&RouteTable> {
+        self.told.then_some(&self.table)
+    }
+
+    pub fn tunnel_of(&self, peer: SourceId) -> Option<TunnelId> {
+        match self.sources.key(peer)? {
+            SourceKey::Peer(tunnel) => Some(*tunnel),
+            _ => None,
+        }
+    }
+
+    pub fn peers(&self) -> impl Iterator<Item = (TunnelId, &Peer)> {
+        self.peers.iter().map(|(id, peer)| (*id, peer))
+    }
+
+    pub fn peer(&self, tunnel: TunnelId) -> Option<&Peer> {
+        self.peers.get(&tunnel)
+    }
+
+    /// Every source with its number.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    fn index(&self, resources: &Resources) -> Option<GatewayIndex> {
+        let place = resources.gateways().iter().position(|owner| owner.name.as_str() == self.name)?;
+        Some(GatewayIndex(place as u32))
+    }
+}
+
+impl Peer {
+    /// Has BFD's thread speak to the peer as this says, or not at all.
+    fn speak_bfd(&self, gateway: GatewayId, tunnel: TunnelId, session: Option<SessionConfig>, detection: &Detection) {
+        match session {
+            Some(session) => detection.configure(gateway, SessionId(tunnel.0), session),
+            None => detection.remove(gateway, SessionId(tunnel.0)),
+        }
+    }
+
+    /// Whether BFD is to be spoken with it.
+    pub fn has_bfd(&self) -> bool {
+        self.detection.is_some()
+    }
+}
+
+/// Selections have the even places of the table.
+fn place_of(SelectionId(number): SelectionId) -> RouteIndex {
+    RouteIndex(2 * number)
+}
+
+/// The tunnels that a selection's traffic may take, or what becomes of it otherwise. `None` if its sources are gone.
+#[allow(clippy::type_complexity, reason = "the two kinds of answer")]
+fn destination(
+    sources: &Sources,
+    chosen: &[SourceId],
+    tunnels: &Tunnels<'_>,
+) -> Option<(Vec<(tables::TunnelIndex, u8)>, Option<Route>)> {
+    let resources = tunnels.world.resources;
+    let mut members = Vec::new();
+    let mut any = false;
+    for key in chosen.iter().filter_map(|source| sources.key(*source)) {
+        any = true;
+        match key {
+            SourceKey::Peer(tunnel) => {
+                members.extend(tunnels.world.ids.index(*tunnel).and_then(|index| tunnels.member(index)));
+            }
+            SourceKey::StaticConnection(name) => {
+                let place = resources.connections().iter().position(|known| known.name.as_str() == name);
+                let connection = place.map(|place| ConnectionIndex(place as u32));
+                members.extend(connection.into_iter().flat_map(|connection| tunnels.of_connection(connection)));
+            }
+            // The best are of one kind of next hop, and the rules of a file allow one attachment for a destination.
+            SourceKey::StaticAttachment(name) | SourceKey::Propagated(name) => {
+                let place = resources.attachments().iter().position(|known| known.name.as_str() == name);
+                let attachment = place.map(|place| Route::Attachment(tables::AttachmentIndex(place as u32)));
+                return attachment.map(|route| (members, Some(route)));
+            }
+            SourceKey::Blackhole => return Some((members, Some(Route::Blackhole))),
+            SourceKey::Reject => return Some((members, Some(Route::Reject))),
+            SourceKey::Unreachable => {}
+        }
+    }
+    any.then_some((members, None))
+}
