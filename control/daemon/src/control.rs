@@ -179,6 +179,7 @@ impl Control {
         let public = layout::public_addresses(&resources);
         let icmp = IcmpListener::open().context("opening raw sockets for ICMP errors")?;
         let dataplane = Dataplane::start(&options, &layout, snapshot.clone(), (&public, &addresses))?;
+        let hosts = Hosts::start(dataplane.handles().cloned().collect()).context("starting a thread")?;
         let now = Instant::now();
         let mut control = Self {
             rates: Rates::default(),
@@ -192,7 +193,7 @@ impl Control {
             associations,
             learnt,
             dataplane,
-            hosts: Hosts::default(),
+            hosts,
             errors: Errors::new(),
             icmp,
             snapshot,
@@ -299,7 +300,6 @@ impl Control {
         if self.endpoint.next_timeout().is_some_and(|due| due <= now) {
             self.with_ike(|endpoint, context| endpoint.handle_timeout(context));
         }
-        self.serve_hosts();
         self.follow_routing(now);
         self.tell_senders(now);
         self.receive_errors(now);

@@ -2,6 +2,10 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::Context;
 use gateway::{GatewayIndex, InterfaceAddress, Resources};
@@ -9,8 +13,8 @@ use peering::OpenSocket;
 use socket2::Socket;
 use tun_rs::{DeviceBuilder, SyncDevice};
 use wire::Packet;
+use worker::Handle;
 
-use crate::control::Control;
 use crate::kernel::Requests;
 use crate::network_namespace::NetworkNamespace;
 
@@ -18,16 +22,22 @@ use crate::network_namespace::NetworkNamespace;
 const MTU: u16 = 1400;
 /// Packets taken from one worker or one device in a turn.
 const PACKETS_PER_TURN: usize = 64;
+/// How long to wait before looking for more of them.
+const LOOK: Duration = Duration::from_micros(500);
 /// The index of every namespace's loopback interface.
 const LOOPBACK: u32 = 1;
 
-/// The hosts of all border gateways, by their place in the file; `None` for one without inner addresses.
-#[derive(Default)]
-pub struct Hosts(Vec<Option<Host>>);
+/// The hosts of all border gateways, and the thread that carries their packets.
+pub struct Hosts {
+    /// By place in the file; `None` for one without inner addresses.
+    hosts: Vec<Option<Host>>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
 
 struct Host {
     plan: Plan,
-    device: SyncDevice,
+    device: Arc<SyncDevice>,
     /// Goes after the device.
     namespace: NetworkNamespace,
 }
@@ -41,9 +51,20 @@ struct Plan {
 }
 
 impl Hosts {
+    /// Without any host. `handles` are the workers'.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn start(handles: Vec<Handle>) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("hosts".to_owned()).spawn(move || carry(&theirs, &handles))?;
+        Ok(Self { hosts: Vec::new(), shared, thread: Some(thread) })
+    }
+
     /// Makes those that the resources want and are not there, and lets go of those that they no longer want.
     pub fn take_up(&mut self, resources: &Resources) {
-        let mut old: Vec<Host> = std::mem::take(&mut self.0).into_iter().flatten().collect();
+        let mut old: Vec<Host> = std::mem::take(&mut self.hosts).into_iter().flatten().collect();
         let mut host = |gateway: u32| {
             let plan = Plan::of(resources, GatewayIndex(gateway))?;
             let known = old.iter().position(|host| host.plan.namespace == plan.namespace);
@@ -53,7 +74,14 @@ impl Hosts {
                 known => open(plan, known.map(|host| host.namespace)),
             }
         };
-        self.0 = (0..resources.gateways().len() as u32).map(&mut host).collect();
+        self.hosts = (0..resources.gateways().len() as u32).map(&mut host).collect();
+        let devices = self.hosts.iter().map(|host| Some(Arc::clone(&host.as_ref()?.device))).collect();
+        *self.shared.devices.lock().unwrap_or_else(PoisonError::into_inner) = devices;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        self.thread.iter().for_each(|thread| thread.thread().unpark());
     }
 
     /// Opens sockets in a gateway's network namespace; `None` where it is not there.
@@ -63,7 +91,19 @@ impl Hosts {
     }
 
     fn host(&self, gateway: u32) -> Option<&Host> {
-        self.0.get(gateway as usize)?.as_ref()
+        self.hosts.get(gateway as usize)?.as_ref()
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Relaxed);
+        self.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that carries the hosts' packets has panicked");
+        }
     }
 }
 
@@ -102,7 +142,7 @@ impl Host {
             None => NetworkNamespace::open(&plan.namespace).context("its network namespace (needs CAP_SYS_ADMIN)")?,
         };
         let device = namespace.inside(|| set_up(&plan)).context("its TUN device")?;
-        Ok(Self { plan, device, namespace })
+        Ok(Self { plan, device: Arc::new(device), namespace })
     }
 }
 
@@ -130,29 +170,47 @@ fn set_up(plan: &Plan) -> io::Result<SyncDevice> {
     Ok(device)
 }
 
-impl Control {
-    /// Carries packets between the workers and the hosts.
-    pub(crate) fn serve_hosts(&mut self) {
-        for handle in self.dataplane.handles() {
+/// What the thread that carries packets shares with control.
+#[derive(Default)]
+struct Shared {
+    /// By the gateway's place in the file.
+    devices: Mutex<Vec<Option<Arc<SyncDevice>>>>,
+    stop: AtomicBool,
+}
+
+/// Carries packets between the workers and the hosts, for as long as there is a device, until it is told to stop. Workers make no
+/// system calls, so they cannot wake it: it looks, often enough for BFD, and at a priority at which no load keeps it from that.
+fn carry(shared: &Shared, handles: &[Handle]) {
+    peering::be_first("hosts");
+    let mut buffer = [0; MTU as usize];
+    while !shared.stop.load(Relaxed) {
+        let devices = shared.devices.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if devices.iter().all(Option::is_none) {
+            thread::park();
+            continue;
+        }
+        for handle in handles {
             for _ in 0..PACKETS_PER_TURN {
                 let Some(packet) = handle.to_host() else { break };
-                if let Some(host) = self.hosts.host(packet.gateway.0) {
+                if let Some(Some(device)) = devices.get(packet.gateway.0 as usize) {
                     // What the device does not take is lost, as on any link that is full.
-                    let _ = host.device.send(packet.packet());
+                    let _ = device.send(packet.packet());
                 }
             }
         }
-        let mut buffer = [0; MTU as usize];
-        for (gateway, host) in (0..).zip(&self.hosts.0) {
-            let Some(host) = host else { continue };
+        for (gateway, device) in (0..).zip(&devices) {
+            let Some(device) = device else { continue };
             for _ in 0..PACKETS_PER_TURN {
-                let Ok(length) = host.device.recv(&mut buffer) else { break };
+                let Ok(length) = device.recv(&mut buffer) else { break };
                 let packet = buffer.get(..length).unwrap_or_default();
                 if leaves_its_link(packet) {
-                    self.dataplane.send_from_host(tables::GatewayIndex(gateway), packet);
+                    // One of them has room, or it is lost.
+                    let _ =
+                        handles.iter().any(|handle| handle.from_host(tables::GatewayIndex(gateway), packet).is_ok());
                 }
             }
         }
+        thread::sleep(LOOK);
     }
 }
 

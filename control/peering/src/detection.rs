@@ -15,12 +15,9 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use socket2::{SockAddr, Socket, Type};
-use thread_priority::{
-    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id,
-};
 
 use crate::listener::FAR;
+use crate::priority::be_first;
 use crate::{GatewayId, OpenSocket, domain};
 
 /// A session has changed its state.
@@ -162,12 +159,10 @@ struct Run {
 const PER_TURN: usize = 64;
 /// RFC 5881 §4: the least of the ports that packets come from.
 const FIRST_PORT: u16 = 49152;
-/// Among real-time threads, above those with none to hurry.
-const PRIORITY: u8 = 50;
 
 impl Run {
     fn run(mut self) {
-        be_first();
+        be_first("BFD");
         while self.obey() {
             let readable = self.wait();
             // What has arrived counts before what is due: being late ourselves is no silence of the other end.
@@ -347,13 +342,4 @@ fn receive_from(socket: &Socket, payload: &mut [u8]) -> Option<(usize, IpAddr, u
     let v4 = from.as_sockaddr_in().map(|from| IpAddr::V4(from.ip()));
     let from = v4.or_else(|| from.as_sockaddr_in6().map(|from| IpAddr::V6(from.ip())))?;
     Some((message.bytes, from, ttl))
-}
-
-/// Before all threads that are not real-time: workers that busy-poll share their cores with this one.
-fn be_first() {
-    let priority = ThreadPriority::try_from(PRIORITY).unwrap_or(ThreadPriority::Max);
-    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), priority, policy) {
-        tracing::warn!(?error, "BFD's thread has no real-time priority: under load sessions may go down by mistake");
-    }
 }

@@ -14,6 +14,7 @@ mod connection;
 mod detection;
 mod gateway;
 mod listener;
+mod priority;
 mod run;
 
 use std::io;
@@ -29,6 +30,7 @@ use socket2::{Domain, Socket, Type};
 use tcp_protection::Md5Key;
 
 pub use detection::{Detection, StateChange};
+pub use priority::be_first;
 
 /// A border gateway, as the caller names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -93,7 +93,8 @@ impl Shared {
     }
 }
 
-/// Control's end of a worker.
+/// Control's end of a worker. Clones are ends of the same one: of what is in a queue each gets what the others have not taken.
+#[derive(Clone)]
 pub struct Handle(pub(crate) Arc<Shared>);
 
 impl Handle {
