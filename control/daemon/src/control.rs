@@ -448,7 +448,7 @@ impl Control {
     /// Another child is sent on, or none, and every worker has seen it.
     fn publish_sending(&mut self) {
         (self.snapshot.tunnels, self.snapshot.further) = self.picture().sending();
-        self.follow_tunnels(Instant::now());
+        self.follow_tunnels();
         self.snapshot.gateways = self.picture().gateways();
         self.publish();
         self.dataplane.wait_observed();

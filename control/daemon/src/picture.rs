@@ -134,35 +134,46 @@ impl Picture<'_> {
         self.ids.all().iter().zip(self.resources.tunnels()).filter_map(limits).collect()
     }
 
-    /// Border gateways with their routes: depend on the children and the resources.
+    /// Border gateways with their routes: depend on the children, the resources and BGP.
     pub fn gateways(&self) -> SlotTable<Gateway> {
-        let up: BTreeSet<gateway::TunnelIndex> =
-            self.associations.up().filter_map(|tunnel| self.ids.index(tunnel)).collect();
-        let made = |(gateway, resource): (usize, &gateway::BorderGateway)| {
-            let symmetric = match resource.flow_hash {
-                FlowHash::Directed => false,
-                FlowHash::Symmetric => true,
-            };
-            let index = gateway::GatewayIndex(gateway as u32);
-            if let Some(routes) = self.routing.and_then(|routing| routing.table(index)) {
-                return (gateway, Gateway { routes: routes.clone(), symmetric });
-            }
-            let (mut routes, mut numbers, mut prefixes) = (Vec::new(), BTreeMap::new(), Vec::new());
-            for route in gateway::valid_routes(self.resources, gateway::GatewayIndex(gateway as u32), &up) {
-                let number = *numbers.entry(route.next_hop).or_insert_with_key(|next_hop| {
-                    routes.push(self.route(next_hop));
-                    RouteIndex(routes.len() as u32 - 1)
-                });
-                prefixes.push((network(route.prefix), number));
-            }
-            // After the others, for the last word on a prefix counts: the gateway's own addresses are nobody else's.
-            for (address, route) in self.inner_routes(gateway::GatewayIndex(gateway as u32), &up) {
-                prefixes.push((IpNet::from(address), RouteIndex(routes.len() as u32)));
-                routes.push(route);
-            }
-            (gateway, Gateway { routes: RouteTable::new(routes, prefixes), symmetric })
+        let up = self.up();
+        let all = (0..self.resources.gateways().len() as u32).map(gateway::GatewayIndex);
+        all.map(|index| (index.position(), self.gateway_with(index, &up))).collect()
+    }
+
+    /// One of them.
+    pub fn gateway(&self, index: gateway::GatewayIndex) -> Gateway {
+        self.gateway_with(index, &self.up())
+    }
+
+    fn up(&self) -> BTreeSet<gateway::TunnelIndex> {
+        let up: BTreeSet<TunnelId> = self.associations.up().collect();
+        let all = self.resources.tunnels_indexed().zip(self.ids.all());
+        all.filter(|(_, id)| up.contains(id)).map(|((index, _), _)| index).collect()
+    }
+
+    fn gateway_with(&self, index: gateway::GatewayIndex, up: &BTreeSet<gateway::TunnelIndex>) -> Gateway {
+        let symmetric = match self.resources.gateway(index).flow_hash {
+            FlowHash::Directed => false,
+            FlowHash::Symmetric => true,
         };
-        self.resources.gateways().iter().enumerate().map(made).collect()
+        if let Some(routes) = self.routing.and_then(|routing| routing.table(index)) {
+            return Gateway { routes: routes.clone(), symmetric };
+        }
+        let (mut routes, mut numbers, mut prefixes) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for route in gateway::valid_routes(self.resources, index, up) {
+            let number = *numbers.entry(route.next_hop).or_insert_with_key(|next_hop| {
+                routes.push(self.route(next_hop));
+                RouteIndex(routes.len() as u32 - 1)
+            });
+            prefixes.push((network(route.prefix), number));
+        }
+        // After the others, for the last word on a prefix counts: the gateway's own addresses are nobody else's.
+        for (address, route) in self.inner_routes(index, up) {
+            prefixes.push((IpNet::from(address), RouteIndex(routes.len() as u32)));
+            routes.push(route);
+        }
+        Gateway { routes: RouteTable::new(routes, prefixes), symmetric }
     }
 
     /// Attachments: depend on the resources, the kernel, and what was learnt.

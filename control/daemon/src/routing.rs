@@ -11,6 +11,7 @@ mod propagation;
 mod setup;
 mod source;
 mod speaking;
+mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,7 +26,8 @@ use tables::RouteTable;
 
 pub use event_log::{Entry as LogEntry, EventLog};
 use propagation::{Propagator, Target};
-pub use speaking::{Peer, Speaking, Tunnels};
+pub use speaking::{Peer, Speaking};
+use tunnels::Tunnels;
 
 use crate::hosts::Hosts;
 use crate::tunnel_ids::TunnelIds;
@@ -47,9 +49,15 @@ pub struct Routing {
     /// Tunnels that peers are to leave, though the resources do not say so.
     drained: BTreeSet<TunnelId>,
     last_id: u32,
-    /// This process follows one that did not say that it ended.
-    restarting: bool,
+    /// Until when peers are told that we have restarted: this process follows one that did not say that it ended.
+    restarting_until: Option<Instant>,
     pub log: EventLog,
+}
+
+/// What the threads have said.
+pub struct Reports {
+    changes: Vec<StateChange>,
+    reports: Vec<Report>,
 }
 
 /// What routing depends on.
@@ -75,13 +83,14 @@ impl Routing {
             gateways: BTreeMap::new(),
             drained: BTreeSet::new(),
             last_id: 0,
-            restarting,
+            restarting_until: restarting.then(|| Instant::now() + DEFERRAL),
             log: EventLog::default(),
         })
     }
 
     /// Has the threads do what the resources want now.
     pub fn take_up(&mut self, world: World<'_>, hosts: &Hosts, now: Instant) {
+        let restarting = self.restarting_until.is_some_and(|at| at > now);
         let mut before: Vec<Speaking> = std::mem::take(&mut self.gateways).into_values().collect();
         for (place, owner) in (0..).zip(world.resources.gateways()) {
             let index = GatewayIndex(place);
@@ -93,7 +102,7 @@ impl Routing {
             let known = before.iter().position(|known| known.name == name && known.namespace == namespace);
             let speaking = match known {
                 Some(known) => Some(before.swap_remove(known)),
-                None => self.open(index, name, namespace, hosts),
+                None => self.open(index, (name, namespace), hosts, restarting),
             };
             self.gateways.extend(speaking.map(|speaking| (index, speaking)));
         }
@@ -104,7 +113,7 @@ impl Routing {
         let alive: BTreeSet<TunnelId> = world.ids.all().iter().copied().collect();
         self.drained.retain(|tunnel| alive.contains(tunnel));
         for (index, speaking) in &mut self.gateways {
-            speaking.take_up(*index, world, &self.peering, &self.detection, (&self.drained, self.restarting));
+            speaking.take_up(*index, world, &self.peering, &self.detection, (&self.drained, restarting));
         }
         self.propagator.take_up(targets(world.resources));
         for (index, speaking) in &self.gateways {
@@ -113,10 +122,16 @@ impl Routing {
                 self.peering.with(speaking.id, |speaker, _| speaker.repeat_routes());
             }
         }
-        self.follow(world, now);
+        self.follow(world);
     }
 
-    fn open(&mut self, index: GatewayIndex, name: &str, namespace: &str, hosts: &Hosts) -> Option<Speaking> {
+    fn open(
+        &mut self,
+        index: GatewayIndex,
+        (name, namespace): (&str, &str),
+        hosts: &Hosts,
+        restarting: bool,
+    ) -> Option<Speaking> {
         let openers = [(); 2].map(|()| hosts.socket_opener(index));
         let [Some(for_bgp), Some(for_bfd)] = openers else {
             tracing::error!(gateway = name, "it speaks no BGP: its inner addresses are not there");
@@ -129,7 +144,7 @@ impl Routing {
             peering::GatewaySetup {
                 open_socket: for_bgp,
                 own: Vec::new(),
-                deferral: self.restarting.then_some(DEFERRAL),
+                deferral: restarting.then_some(DEFERRAL),
                 port: peering::PORT,
             },
         );
@@ -137,20 +152,21 @@ impl Routing {
         Some(Speaking::new(id, name, namespace))
     }
 
-    /// Tunnels have come up or gone down, or have another weight. Whether traffic goes another way.
-    pub fn follow(&mut self, world: World<'_>, now: Instant) -> bool {
-        let mut moved = false;
+    /// Tunnels have come up or gone down, or have another weight. The gateways whose traffic goes another way, of those that
+    /// speak BGP.
+    pub fn follow(&mut self, world: World<'_>) -> BTreeSet<GatewayIndex> {
+        let mut moved = BTreeSet::new();
         for (index, speaking) in &mut self.gateways {
-            speaking.follow_tunnels(world, &self.peering, &self.detection, now);
-            moved |= speaking.make_routes(*index, world, &self.drained);
+            speaking.follow_tunnels(world, &self.peering, &self.detection);
+            if speaking.make_routes(*index, world, &self.drained) {
+                moved.insert(*index);
+            }
         }
         // Those that speak no BGP have the routes of the resources.
-        let place = |index: &GatewayIndex| index.position();
-        let tunnels = Tunnels::new(world, &self.drained, |_| false);
+        let tunnels = Tunnels::new(world, &self.drained, &BTreeSet::new());
         for index in (0..world.resources.gateways().len() as u32).map(GatewayIndex) {
-            debug_assert!(place(&index) < world.resources.gateways().len());
             if !self.gateways.contains_key(&index) && self.propagator.is_wanted(index) {
-                let routes = gateway::valid_routes(world.resources, index, &tunnels.usable());
+                let routes = gateway::valid_routes(world.resources, index, tunnels.usable());
                 let ways = routes.into_iter().filter_map(|route| match route.next_hop {
                     gateway::NextHop::Tunnels(_) => Some(source::network(setup::prefix(route.prefix))),
                     _ => None,
@@ -161,19 +177,22 @@ impl Routing {
         moved
     }
 
-    /// Takes in what the threads have to say. Whether traffic goes another way.
-    pub fn take_reports(&mut self, world: World<'_>, now: Instant) -> bool {
-        let mut failed = false;
-        while let Some(change) = self.detection.poll_change() {
-            failed |= self.take_change(world, change, now);
-        }
-        let mut moved = failed && self.follow(world, now);
+    /// What the threads have to say; `None` if that is nothing.
+    pub fn poll(&mut self) -> Option<Reports> {
+        let changes: Vec<_> = std::iter::from_fn(|| self.detection.poll_change()).collect();
+        let reports: Vec<_> = std::iter::from_fn(|| self.peering.poll_report()).take(REPORTS_PER_TURN).collect();
+        (!changes.is_empty() || !reports.is_empty()).then_some(Reports { changes, reports })
+    }
+
+    /// Takes that in. The gateways whose traffic goes another way.
+    pub fn take_reports(&mut self, said: Reports, world: World<'_>, now: Instant) -> BTreeSet<GatewayIndex> {
+        let failed = said.changes.into_iter().fold(false, |any, change| any | self.take_change(world, change, now));
+        let mut moved = if failed { self.follow(world) } else { BTreeSet::new() };
         let mut changes: BTreeMap<GatewayId, Vec<bgp::Change>> = BTreeMap::new();
-        for _ in 0..REPORTS_PER_TURN {
-            match self.peering.poll_report() {
-                None => break,
-                Some(Report::Event { gateway, peer, event }) => self.note(world, gateway, peer, event),
-                Some(Report::Routes { gateway, selections, changes: more }) => {
+        for report in said.reports {
+            match report {
+                Report::Event { gateway, peer, event } => self.note(world, gateway, peer, event),
+                Report::Routes { gateway, selections, changes: more } => {
                     let Some(speaking) = self.gateways.values_mut().find(|known| known.id == gateway) else { continue };
                     speaking.learn(selections);
                     changes.entry(gateway).or_default().extend(more);
@@ -187,7 +206,7 @@ impl Routing {
             if self.propagator.is_wanted(*index) {
                 self.propagator.change(*index, changes.iter().map(|change| speaking.way(change)));
             }
-            moved = true;
+            moved.insert(*index);
         }
         moved
     }

@@ -82,19 +82,25 @@ impl Control {
     }
 
     /// Has routing know which tunnels are up.
-    pub(crate) fn follow_tunnels(&mut self, now: Instant) {
+    pub(crate) fn follow_tunnels(&mut self) {
         let up: BTreeSet<TunnelId> = self.associations.up().collect();
         let world = World { resources: &self.resources, ids: &self.ids, up: &up };
-        self.routing.follow(world, now);
+        self.routing.follow(world);
     }
 
     /// Takes in what BGP and BFD have found out.
     pub(crate) fn follow_routing(&mut self, now: Instant) {
-        let up: BTreeSet<TunnelId> = self.associations.up().collect();
-        let world = World { resources: &self.resources, ids: &self.ids, up: &up };
-        if self.routing.take_reports(world, now) {
-            self.snapshot.gateways = self.picture().gateways();
-            self.publish();
+        if let Some(reports) = self.routing.poll() {
+            let up: BTreeSet<TunnelId> = self.associations.up().collect();
+            let world = World { resources: &self.resources, ids: &self.ids, up: &up };
+            let moved = self.routing.take_reports(reports, world, now);
+            if !moved.is_empty() {
+                for index in moved {
+                    let gateway = self.picture().gateway(index);
+                    self.snapshot.gateways.insert(index.position(), gateway);
+                }
+                self.publish();
+            }
         }
         if let Some((_, resources, layout)) = self.parting.take_if(|(at, ..)| *at <= now) {
             self.take_up(resources, layout);
@@ -102,8 +108,8 @@ impl Control {
     }
 
     /// Traffic goes other ways, though no tunnel has come or gone.
-    pub(crate) fn move_traffic(&mut self, now: Instant) {
-        self.follow_tunnels(now);
+    pub(crate) fn move_traffic(&mut self) {
+        self.follow_tunnels();
         self.snapshot.gateways = self.picture().gateways();
         self.publish();
     }
@@ -181,7 +187,7 @@ impl Control {
             }
         }
         if self.routing.expire(now) {
-            self.move_traffic(now);
+            self.move_traffic();
         }
         self.expire_path_mtus(now);
         self.watch_associations(now);

@@ -92,9 +92,8 @@ impl Control {
         if !self.routing.drain(tunnel, on) {
             return Ok(format!("{name} {}", if on { "is drained already" } else { "was not drained" }));
         }
-        let now = Instant::now();
-        self.take_up_routing(now);
-        self.move_traffic(now);
+        self.take_up_routing(Instant::now());
+        self.move_traffic();
         let text = if on { "the peer is told to leave this tunnel" } else { "the tunnel takes its share again" };
         let gateway = self.ids.index(tunnel).map(|index| self.resources.tunnel(index).gateway);
         let gateway = gateway.map_or("?", |index| self.resources.gateway(index).name.as_str()).to_owned();

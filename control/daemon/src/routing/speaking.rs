@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bfd::{Diagnostic, SessionConfig, SessionId, State};
 use bgp::{Attributes, Change, Family, NO_ADVERTISE, Prefix, SelectionId, SourceId};
-use gateway::{AdminState, ConnectionIndex, GatewayIndex, Resources, Routing as Kind, TunnelIndex, VpnTunnel};
+use gateway::{AdminState, ConnectionIndex, GatewayIndex, Resources, Routing as Kind};
 use ike::TunnelId;
 use ipnet::IpNet;
 use peering::{Detection, GatewayId, Peering, StateChange};
@@ -14,6 +14,7 @@ use tables::{Route, RouteIndex, RouteTable, TunnelGroup};
 
 use super::setup::{self, nowhere};
 use super::source::{SourceKey, Sources, network};
+use super::tunnels::{Member, Tunnels, is_wanted, shares};
 use super::{World, connection_of};
 
 /// What peers are told when a tunnel is taken from them.
@@ -66,60 +67,6 @@ struct Inner {
     beneath: Option<SelectionId>,
 }
 
-/// Which tunnels may carry traffic, and how much of it.
-pub struct Tunnels<'a> {
-    world: World<'a>,
-    drained: &'a BTreeSet<TunnelId>,
-    lost: Box<dyn Fn(TunnelId) -> bool + 'a>,
-}
-
-impl<'a> Tunnels<'a> {
-    pub fn new(world: World<'a>, drained: &'a BTreeSet<TunnelId>, lost: impl Fn(TunnelId) -> bool + 'a) -> Self {
-        Self { world, drained, lost: Box::new(lost) }
-    }
-
-    /// Those that carry traffic, by place in the resources.
-    pub fn usable(&self) -> BTreeSet<TunnelIndex> {
-        let all = self.world.resources.tunnels_indexed();
-        all.filter(|(index, tunnel)| self.carries(*index, tunnel)).map(|(index, _)| index).collect()
-    }
-
-    fn carries(&self, index: TunnelIndex, tunnel: &VpnTunnel) -> bool {
-        let id = self.world.ids.id(index);
-        is_wanted(tunnel) && id.is_some_and(|id| self.world.up.contains(&id) && !(self.lost)(id))
-    }
-
-    fn member(&self, index: TunnelIndex) -> Option<(tables::TunnelIndex, u8)> {
-        let tunnel = self.world.resources.tunnel(index);
-        let id = self.world.ids.id(index).filter(|_| self.carries(index, tunnel))?;
-        let weight = if self.drained.contains(&id) { 0 } else { tunnel.weight.number() };
-        Some((tables::TunnelIndex(id.0), weight))
-    }
-
-    fn of_connection(&self, connection: ConnectionIndex) -> impl Iterator<Item = (tables::TunnelIndex, u8)> {
-        let all = self.world.resources.tunnels_indexed().filter(move |(_, tunnel)| tunnel.connection == connection);
-        all.filter_map(|(index, _)| self.member(index))
-    }
-}
-
-/// Established and carrying traffic, if it were for the resources alone.
-fn is_wanted(tunnel: &VpnTunnel) -> bool {
-    tunnel.admin == AdminState::Up && !tunnel.paused
-}
-
-/// Those of positive weight; all with equal shares where none has: better a drained tunnel than none.
-fn shares(mut members: Vec<(tables::TunnelIndex, u8)>) -> Vec<(tables::TunnelIndex, NonZeroU8)> {
-    members.sort_unstable();
-    members.dedup_by_key(|(tunnel, _)| *tunnel);
-    let weighted: Vec<_> =
-        members.iter().filter_map(|(tunnel, weight)| Some((*tunnel, NonZeroU8::new(*weight)?))).collect();
-    if weighted.is_empty() {
-        members.into_iter().map(|(tunnel, _)| (tunnel, NonZeroU8::MIN)).collect()
-    } else {
-        weighted
-    }
-}
-
 impl Speaking {
     pub fn new(id: GatewayId, name: &str, namespace: &str) -> Self {
         Self {
@@ -154,6 +101,8 @@ impl Speaking {
             let Some((source, _)) = self.sources.number(SourceKey::Peer(id)) else { continue };
             wanted.insert(id);
             peering.configure(self.id, source, setup);
+            // It may have been told that it is over, before the resources became what they are now.
+            peering.with(self.id, move |speaker, ctx| speaker.start(source, ctx));
             let session = setup::detection(world.resources, tunnel);
             let peer = self.peers.entry(id).or_insert_with(|| {
                 // Until its tunnel is up there is no way to it.
@@ -186,7 +135,7 @@ impl Speaking {
     }
 
     /// Tells BGP's and BFD's threads which tunnels are up, and which static routes there are with them.
-    pub fn follow_tunnels(&mut self, world: World<'_>, peering: &Peering, detection: &Detection, now: Instant) {
+    pub fn follow_tunnels(&mut self, world: World<'_>, peering: &Peering, detection: &Detection) {
         for (id, peer) in &mut self.peers {
             let wanted = world.ids.index(*id).is_some_and(|index| is_wanted(world.resources.tunnel(index)));
             let up = wanted && world.up.contains(id);
@@ -203,16 +152,13 @@ impl Speaking {
                 peering.with(self.id, move |speaker, ctx| speaker.set_path(source, path, ctx));
             }
         }
-        let _ = now;
         self.originate(world, peering);
     }
 
     /// Has BGP's thread know the gateway's own routes.
     fn originate(&mut self, world: World<'_>, peering: &Peering) {
         let Some(index) = self.index(world.resources) else { return };
-        let none = BTreeSet::new();
-        let lost = |id: TunnelId| self.peers.get(&id).is_some_and(|peer| peer.lost.is_some());
-        let tunnels = Tunnels::new(world, &none, lost);
+        let tunnels = Tunnels::new(world, &BTreeSet::new(), &self.lost());
         let mut wanted: BTreeSet<(SourceKey, Prefix)> = BTreeSet::new();
         let connection_name = |connection| world.resources.connection(connection).name.as_str().to_owned();
         let attachment_name = |attachment| world.resources.attachment(attachment).name.as_str().to_owned();
@@ -220,7 +166,7 @@ impl Speaking {
             let prefix = setup::prefix(route.destination);
             if let Some(connection) = connection_of(route.target) {
                 wanted.insert((SourceKey::Unreachable, prefix));
-                if tunnels.of_connection(connection).next().is_some() {
+                if !tunnels.of_connection(connection).is_empty() {
                     wanted.insert((SourceKey::StaticConnection(connection_name(connection)), prefix));
                 }
                 continue;
@@ -238,7 +184,6 @@ impl Speaking {
                 wanted.insert((SourceKey::Propagated(attachment_name(attachment)), setup::prefix(route.destination)));
             }
         }
-        drop(tunnels);
         self.replace_own(wanted, peering);
     }
 
@@ -280,12 +225,11 @@ impl Speaking {
 
     /// Makes routes anew where they lead elsewhere now; whether any does.
     pub fn make_routes(&mut self, index: GatewayIndex, world: World<'_>, drained: &BTreeSet<TunnelId>) -> bool {
-        let lost: BTreeSet<TunnelId> =
-            self.peers.iter().filter(|(_, peer)| peer.lost.is_some()).map(|(id, _)| *id).collect();
-        let tunnels = Tunnels::new(world, drained, |id| lost.contains(&id));
+        let tunnels = Tunnels::new(world, drained, &self.lost());
         let mut changed = false;
         for (number, selection) in (0..).zip(&mut self.selections) {
-            let Some((members, other)) = destination(&self.sources, &selection.sources, &tunnels) else {
+            let Some((members, other)) = destination(world.resources, &self.sources, &selection.sources, &tunnels)
+            else {
                 continue;
             };
             let route = match other {
@@ -309,7 +253,6 @@ impl Speaking {
                 changed = true;
             }
         }
-        drop(tunnels);
         changed | self.make_inner_routes(index, world)
     }
 
@@ -433,6 +376,11 @@ impl Speaking {
         &self.sources
     }
 
+    /// The tunnels in which BFD has lost the peer.
+    fn lost(&self) -> BTreeSet<TunnelId> {
+        self.peers.iter().filter(|(_, peer)| peer.lost.is_some()).map(|(id, _)| *id).collect()
+    }
+
     fn index(&self, resources: &Resources) -> Option<GatewayIndex> {
         let place = resources.gateways().iter().position(|owner| owner.name.as_str() == self.name)?;
         Some(GatewayIndex(place as u32))
@@ -462,19 +410,17 @@ fn place_of(SelectionId(number): SelectionId) -> RouteIndex {
 /// The tunnels that a selection's traffic may take, or what becomes of it otherwise. `None` if its sources are gone.
 #[allow(clippy::type_complexity, reason = "the two kinds of answer")]
 fn destination(
+    resources: &Resources,
     sources: &Sources,
     chosen: &[SourceId],
-    tunnels: &Tunnels<'_>,
-) -> Option<(Vec<(tables::TunnelIndex, u8)>, Option<Route>)> {
-    let resources = tunnels.world.resources;
+    tunnels: &Tunnels,
+) -> Option<(Vec<Member>, Option<Route>)> {
     let mut members = Vec::new();
     let mut any = false;
     for key in chosen.iter().filter_map(|source| sources.key(*source)) {
         any = true;
         match key {
-            SourceKey::Peer(tunnel) => {
-                members.extend(tunnels.world.ids.index(*tunnel).and_then(|index| tunnels.member(index)));
-            }
+            SourceKey::Peer(tunnel) => members.extend(tunnels.member(*tunnel)),
             SourceKey::StaticConnection(name) => {
                 let place = resources.connections().iter().position(|known| known.name.as_str() == name);
                 let connection = place.map(|place| ConnectionIndex(place as u32));
