@@ -1,5 +1,6 @@
 //! The border gateways' own hosts: each one's TUN device, in a network namespace of its own, and the packets to and fro.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -84,10 +85,25 @@ impl Hosts {
         self.thread.iter().for_each(|thread| thread.thread().unpark());
     }
 
-    /// Opens sockets in a gateway's network namespace; `None` where it is not there.
-    pub fn socket_opener(&self, gateway: GatewayIndex) -> Option<OpenSocket> {
-        let namespace = self.host(gateway.0)?.namespace.same().ok()?;
-        Some(Box::new(move |domain, kind| namespace.inside(|| Socket::new(domain, kind, None))))
+    /// Opens sockets in a gateway's network namespace, or, for those of our addresses that are `outside`, in our own.
+    pub fn socket_opener(&self, gateway: GatewayIndex, outside: Arc<Mutex<BTreeSet<IpAddr>>>) -> OpenSocket {
+        let namespace = self.host(gateway.0).and_then(|host| host.namespace.same().ok());
+        Box::new(move |local, kind| {
+            let open = || Socket::new(peering::domain(local), kind, None);
+            if outside.lock().unwrap_or_else(PoisonError::into_inner).contains(&local) {
+                return open();
+            }
+            match &namespace {
+                Some(namespace) => namespace.inside(open),
+                // The gateway had no inner address when BGP began.
+                None => Err(io::ErrorKind::AddrNotAvailable.into()),
+            }
+        })
+    }
+
+    /// Whether a gateway has a network namespace of its own.
+    pub fn has_host(&self, gateway: GatewayIndex) -> bool {
+        self.host(gateway.0).is_some()
     }
 
     fn host(&self, gateway: u32) -> Option<&Host> {

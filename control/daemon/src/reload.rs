@@ -9,6 +9,7 @@ use crate::control::{Control, PARTING};
 use crate::failure::Failure;
 use crate::layout::{self, Layout};
 use crate::resource_file;
+use crate::routing::SourceKey;
 
 /// What a reload does to the tunnels, by number.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -63,14 +64,16 @@ impl Control {
     /// Says BGP's last words to the peers in tunnels that are not wanted any more. Whether there are any.
     fn part_with(&mut self, resources: &Resources) -> bool {
         let ids = self.ids.renumber(&self.resources, resources);
-        let stays = |id| {
-            ids.index(id).is_some_and(|index| {
+        let stays = |key: &SourceKey| match key {
+            SourceKey::Peer(id) => ids.index(*id).is_some_and(|index| {
                 let tunnel = resources.tunnel(index);
                 let speaks = resources.connection(tunnel.connection).routing == Routing::Bgp;
                 speaks && tunnel.admin == AdminState::Up
-            })
+            }),
+            SourceKey::Router(name) => resources.routers().iter().any(|router| router.name.as_str() == name),
+            _ => true,
         };
-        self.routing.part(|id| !stays(id), "this tunnel is taken out of service")
+        self.routing.part(|key| !stays(key), "taken out of service")
     }
 
     /// Says BGP's last words to all peers. Whether there are any.
@@ -137,6 +140,7 @@ fn plan(
             | Change::VpcAttachment(_)
             | Change::CustomerGateway(_)
             | Change::VpnConnection(_)
+            | Change::VpcRouter(_)
             | Change::RouteFilter(_)
             | Change::StaticRoute(_) => continue,
         };

@@ -15,17 +15,19 @@ mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gateway::{GatewayIndex, Resources, RouteTarget, Routing as Kind};
 use ike::TunnelId;
-use peering::{Detection, GatewayId, Peering, Report, StateChange};
+use peering::{Detection, GatewayId, GatewaySetup, Peering, Report, StateChange};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tables::RouteTable;
 
 pub use event_log::{Entry as LogEntry, EventLog};
-use propagation::{Propagator, Target};
+use propagation::{Propagator, Target, Towards};
+pub use source::SourceKey;
 pub use speaking::{Peer, Speaking};
 use tunnels::Tunnels;
 
@@ -94,17 +96,21 @@ impl Routing {
         let mut before: Vec<Speaking> = std::mem::take(&mut self.gateways).into_values().collect();
         for (place, owner) in (0..).zip(world.resources.gateways()) {
             let index = GatewayIndex(place);
-            let of_gateway = |connection: &&gateway::VpnConnection| connection.gateway == index;
-            if !world.resources.connections().iter().filter(of_gateway).any(|c| c.routing == Kind::Bgp) {
+            let (connections, routers) = (world.resources.connections(), world.resources.routers());
+            let in_tunnels = connections.iter().any(|known| known.gateway == index && known.routing == Kind::Bgp);
+            if !in_tunnels && routers.iter().all(|known| known.gateway != index) {
                 continue;
             }
             let (name, namespace) = (owner.name.as_str(), owner.namespace.as_str());
-            let known = before.iter().position(|known| known.name == name && known.namespace == namespace);
-            let speaking = match known {
-                Some(known) => Some(before.swap_remove(known)),
+            // One that has come to have inner addresses begins anew, in the namespace that is there now.
+            let has_host = hosts.has_host(index);
+            let same =
+                |known: &Speaking| (&*known.name, &*known.namespace, known.has_host) == (name, namespace, has_host);
+            let speaking = match before.iter().position(same) {
+                Some(known) => before.swap_remove(known),
                 None => self.open(index, (name, namespace), hosts, restarting),
             };
-            self.gateways.extend(speaking.map(|speaking| (index, speaking)));
+            self.gateways.insert(index, speaking);
         }
         for gone in before {
             self.peering.close(gone.id);
@@ -131,25 +137,16 @@ impl Routing {
         (name, namespace): (&str, &str),
         hosts: &Hosts,
         restarting: bool,
-    ) -> Option<Speaking> {
-        let openers = [(); 2].map(|()| hosts.socket_opener(index));
-        let [Some(for_bgp), Some(for_bfd)] = openers else {
-            tracing::error!(gateway = name, "it speaks no BGP: its inner addresses are not there");
-            return None;
-        };
+    ) -> Speaking {
         self.last_id += 1;
         let id = GatewayId(self.last_id);
-        self.peering.open(
-            id,
-            peering::GatewaySetup {
-                open_socket: for_bgp,
-                own: Vec::new(),
-                deferral: restarting.then_some(DEFERRAL),
-                port: peering::PORT,
-            },
-        );
-        self.detection.open(id, for_bfd);
-        Some(Speaking::new(id, name, namespace))
+        let outside = Arc::new(Mutex::new(BTreeSet::new()));
+        let opener = || hosts.socket_opener(index, Arc::clone(&outside));
+        let deferral = restarting.then_some(DEFERRAL);
+        let setup = GatewaySetup { open_socket: opener(), own: Vec::new(), deferral, port: peering::PORT };
+        self.peering.open(id, setup);
+        self.detection.open(id, opener());
+        Speaking::new(id, (name, namespace), outside, hosts.has_host(index))
     }
 
     /// Tunnels have come up or gone down, or have another weight. The gateways whose traffic goes another way, of those that
@@ -215,18 +212,18 @@ impl Routing {
         let Some((index, speaking)) = self.gateways.iter_mut().find(|(_, known)| known.id == change.gateway) else {
             return false;
         };
-        let tunnel = TunnelId(change.session.0);
-        let Some(matters) = speaking.take_change(tunnel, change, now) else { return false };
-        let (gateway, name) = (world.resources.gateway(*index).name.as_str(), tunnel_name(world, tunnel));
-        self.log.note(gateway, name, &event_log::bfd_words(&change, matters));
-        matters || change.to == bfd::State::Up
+        let Some(lost) = speaking.take_change(change, now) else { return false };
+        let gateway = world.resources.gateway(*index).name.as_str();
+        let name = speaking.key_of_session(change.session).map_or("?", |key| peer_name(world, key));
+        self.log.note(gateway, name, &event_log::bfd_words(&change, lost));
+        lost || change.to == bfd::State::Up
     }
 
     fn note(&mut self, world: World<'_>, gateway: GatewayId, peer: bgp::SourceId, event: bgp::Event) {
         let Some((index, speaking)) = self.gateways.iter().find(|(_, known)| known.id == gateway) else { return };
-        let Some(tunnel) = speaking.tunnel_of(peer) else { return };
+        let Some(key) = speaking.sources().key(peer) else { return };
         let gateway = world.resources.gateway(*index).name.as_str();
-        self.log.note(gateway, tunnel_name(world, tunnel), &event_log::words(&event));
+        self.log.note(gateway, peer_name(world, key), &event_log::words(&event));
     }
 
     /// BFD that has not come back is not waited for any longer. Whether that is so for any peer.
@@ -244,8 +241,8 @@ impl Routing {
         self.drained.contains(&tunnel)
     }
 
-    /// Ends the sessions of some tunnels with these words to the peers (RFC 9003). Whether there were any.
-    pub fn part(&mut self, leaves: impl Fn(TunnelId) -> bool, words: &str) -> bool {
+    /// Ends the sessions with some peers, with these words to them (RFC 9003). Whether there were any.
+    pub fn part(&mut self, leaves: impl Fn(&SourceKey) -> bool, words: &str) -> bool {
         let mut any = false;
         for speaking in self.gateways.values_mut() {
             any |= speaking.part(&self.peering, &leaves, words);
@@ -270,20 +267,39 @@ impl Routing {
     }
 }
 
-/// A tunnel's name.
-fn tunnel_name(world: World<'_>, tunnel: TunnelId) -> &str {
-    world.ids.index(tunnel).map_or("?", |index| world.resources.tunnel(index).name.as_str())
+/// What a peer is called: its tunnel's name, or a router's.
+fn peer_name<'a>(world: World<'a>, key: &'a SourceKey) -> &'a str {
+    match key {
+        SourceKey::Peer(tunnel) => {
+            world.ids.index(*tunnel).map_or("?", |index| world.resources.tunnel(index).name.as_str())
+        }
+        SourceKey::Router(name) => name,
+        _ => "?",
+    }
 }
 
-/// Where routes are propagated to, by gateway.
+/// Where which routes of a gateway's are to appear: those to customers where attachments want them, and those that a router
+/// has told in our own kernel, from which the workers have the ways to the networks behind attachments.
 fn targets(resources: &Resources) -> Vec<(GatewayIndex, Target)> {
-    let targets = resources.attachments().iter().filter_map(|attachment| {
+    let to_customers = resources.attachments().iter().filter_map(|attachment| {
         let propagation = attachment.propagation.as_ref()?;
         let namespace = propagation.namespace.as_ref().map(|name| name.as_str().to_owned());
-        Some((attachment.gateway, Target { namespace, table: propagation.table, via: propagation.via.clone() }))
+        let (table, via) = (propagation.table, propagation.via.clone());
+        Some((attachment.gateway, Target { of: Towards::Customers, namespace, table, via, priority: None }))
     });
-    targets.collect()
+    let to_routers = resources.routers().iter().map(|router| {
+        let of = Towards::Router(router.name.as_str().to_owned());
+        // Tenants may have the same prefixes; each has routes of its own.
+        let priority = Some(FIRST_PRIORITY + router.gateway.0);
+        (router.gateway, Target { of, namespace: None, table: MAIN, via: vec![router.address], priority })
+    });
+    to_customers.chain(to_routers).collect()
 }
+
+/// The kernel's main routing table.
+const MAIN: u32 = 254;
+/// Of routes that a VPC router has told; each gateway has a priority of its own, behind those that an administrator gives.
+const FIRST_PRIORITY: u32 = 1000;
 
 /// Whether a route's target is a connection.
 fn connection_of(target: RouteTarget) -> Option<gateway::ConnectionIndex> {

@@ -33,6 +33,7 @@ pub(crate) struct Draft {
     pub(crate) tunnels: Vec<TunnelDraft>,
     pub(crate) routes: Vec<RouteDraft>,
     pub(crate) filters: Vec<FilterDraft>,
+    pub(crate) routers: Vec<RouterDraft>,
 }
 
 /// What every object has: how it is called in diagnostics and where it begins.
@@ -61,6 +62,17 @@ pub(crate) struct AttachmentDraft {
     pub(crate) anti_spoofing: Option<bool>,
     pub(crate) prefixes: Option<At<Vec<At<Prefix>>>>,
     pub(crate) propagation: Found<Propagation>,
+}
+
+pub(crate) struct RouterDraft {
+    pub(crate) head: Head,
+    pub(crate) name: Option<At<Name>>,
+    pub(crate) attachment: Option<At<AttachmentIndex>>,
+    pub(crate) asn: Found<Asn>,
+    pub(crate) local_address: Option<At<IpAddr>>,
+    pub(crate) address: Option<At<IpAddr>>,
+    pub(crate) bgp: Option<BgpDraft>,
+    pub(crate) bfd: Found<BfdDraft>,
 }
 
 pub(crate) struct CustomerDraft {

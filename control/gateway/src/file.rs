@@ -5,24 +5,26 @@ use std::path::PathBuf;
 
 use toml::de::DeTable;
 
+use crate::asn::Asn;
 use crate::authentication::{Authentication, CertificateFile, CertificateFiles};
 use crate::bgp::{BfdParameters, BgpParameters};
 use crate::diagnostic::Diagnostic;
 use crate::doubts;
 use crate::draft::{
-    AttachmentDraft, AuthenticationDraft, BfdDraft, ConnectionDraft, CustomerDraft, Draft, FilterDraft, GatewayDraft,
-    KeyDraft, PpkDraft, RouteDraft, TunnelDraft,
+    AttachmentDraft, AuthenticationDraft, BfdDraft, BgpDraft, ConnectionDraft, CustomerDraft, Draft, FilterDraft,
+    GatewayDraft, KeyDraft, PpkDraft, RouteDraft, RouterDraft, TunnelDraft,
 };
-use crate::index::{AttachmentIndex, ConnectionIndex, TunnelIndex};
+use crate::index::{AttachmentIndex, ConnectionIndex, GatewayIndex, RouterIndex, TunnelIndex};
 use crate::ppk::PostQuantumKey;
 use crate::prefix::Prefix;
 use crate::psk::PskSource;
 use crate::reader;
 use crate::report::{At, Complaint, Report};
 use crate::resource::{
-    AttachedPrefix, BorderGateway, CustomerGateway, Routing, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel,
+    AttachedPrefix, BorderGateway, CustomerGateway, Routing, StaticRoute, VpcAttachment, VpcRouter, VpnConnection,
+    VpnTunnel,
 };
-use crate::resources::{Field, Resources};
+use crate::resources::{Field, Resources, Sessions};
 use crate::route_filter::RouteFilter;
 use crate::rules;
 use crate::section::Found;
@@ -79,18 +81,24 @@ fn places(draft: &Draft, report: &Report<'_>) -> BTreeMap<Field, Diagnostic> {
             note(field, &connection.head.label, "addresses", address.offset, &address.value.to_string());
         }
     }
-    for (place, connection) in draft.connections.iter().enumerate() {
-        let index = ConnectionIndex::from_position(place);
+    let of_connections = draft.connections.iter().enumerate().map(|(place, known)| {
+        let sessions = Sessions::Connection(ConnectionIndex::from_position(place));
+        (sessions, &known.head.label, &known.bgp, &known.bfd)
+    });
+    let of_routers = draft.routers.iter().enumerate().map(|(place, known)| {
+        (Sessions::Router(RouterIndex::from_position(place)), &known.head.label, &known.bgp, &known.bfd)
+    });
+    for (sessions, label, bgp, bfd) in of_connections.chain(of_routers) {
         let mut file = |field: Field, key: &str, draft: &At<KeyDraft>| {
             if let KeyDraft::File(path) = &draft.value {
-                note(field, &connection.head.label, key, draft.offset, &path.to_string_lossy());
+                note(field, label, key, draft.offset, &path.to_string_lossy());
             }
         };
-        if let Some(key) = connection.bgp.as_ref().and_then(|bgp| bgp.md5_key.as_ref()) {
-            file(Field::Md5KeyFile(index), "bgp.md5_key_file", key);
+        if let Some(key) = bgp.as_ref().and_then(|bgp| bgp.md5_key.as_ref()) {
+            file(Field::Md5KeyFile(sessions), "bgp.md5_key_file", key);
         }
-        if let Found::Good(At { value: BfdDraft { authentication: Some((_, _, key)), .. }, .. }) = &connection.bfd {
-            file(Field::BfdKeyFile(index), "bfd.key_file", key);
+        if let Found::Good(At { value: BfdDraft { authentication: Some((_, _, key)), .. }, .. }) = bfd {
+            file(Field::BfdKeyFile(sessions), "bfd.key_file", key);
         }
     }
     for (place, tunnel) in draft.tunnels.iter().enumerate() {
@@ -138,7 +146,13 @@ fn complete(draft: Draft, invalid: &BTreeSet<(AttachmentIndex, Prefix)>) -> Opti
         Some((t, gateway?))
     };
     let tunnels = tunnels.into_iter().map(tunnel).collect::<Option<Vec<_>>>()?;
+    let owner = |attachment: &AttachmentDraft| {
+        let gateway = attachment.gateway?.value;
+        Some((gateway, draft.gateways.get(gateway.position())?.asn?))
+    };
+    let owners: Vec<_> = draft.attachments.iter().map(owner).collect();
     Some(Resources {
+        routers: draft.routers.into_iter().map(|r| router(r, &owners)).collect::<Option<_>>()?,
         gateways: draft.gateways.into_iter().map(gateway).collect::<Option<_>>()?,
         attachments: draft
             .attachments
@@ -201,21 +215,14 @@ fn connection(draft: ConnectionDraft) -> Option<VpnConnection> {
         routing: draft.routing?,
         bgp: match (draft.routing?, draft.bgp?) {
             (Routing::Static, _) => None,
-            (Routing::Bgp, bgp) => {
-                Some(BgpParameters { md5_key: bgp.md5_key.map(|key| source(key.value)), ..bgp.parameters })
-            }
+            (Routing::Bgp, draft) => Some(bgp(draft)),
         },
-        bfd: draft.bfd.optional()?.map(|bfd| BfdParameters {
-            interval: bfd.interval,
-            multiplier: bfd.multiplier,
-            multihop: bfd.multihop,
-            authentication: bfd.authentication.map(|(kind, id, key)| (kind, id, source(key.value))),
-        }),
+        bfd: draft.bfd.optional()?.map(bfd),
         addresses: draft.addresses?.value.into_iter().map(|at| at.value).collect(),
     })
 }
 
-fn tunnel(draft: TunnelDraft, gateway: crate::index::GatewayIndex) -> Option<VpnTunnel> {
+fn tunnel(draft: TunnelDraft, gateway: GatewayIndex) -> Option<VpnTunnel> {
     Some(VpnTunnel {
         name: draft.name?,
         connection: draft.connection?.value,
@@ -265,6 +272,36 @@ fn source(draft: KeyDraft) -> PskSource {
         KeyDraft::Inline(psk) => PskSource::Inline(psk),
         KeyDraft::File(path) => PskSource::File { path, psk: None },
     }
+}
+
+fn bgp(draft: BgpDraft) -> BgpParameters {
+    BgpParameters { md5_key: draft.md5_key.map(|key| source(key.value)), ..draft.parameters }
+}
+
+fn bfd(draft: BfdDraft) -> BfdParameters {
+    BfdParameters {
+        interval: draft.interval,
+        multiplier: draft.multiplier,
+        multihop: draft.multihop,
+        authentication: draft.authentication.map(|(kind, id, key)| (kind, id, source(key.value))),
+    }
+}
+
+/// `owners`: the gateway of each attachment, and the number of each gateway.
+fn router(draft: RouterDraft, owners: &[Option<(GatewayIndex, Asn)>]) -> Option<VpcRouter> {
+    let attachment = draft.attachment?.value;
+    let (gateway, own) = (*owners.get(attachment.position())?)?;
+    let bgp = bgp(draft.bgp?);
+    Some(VpcRouter {
+        name: draft.name?.value,
+        attachment,
+        gateway,
+        asn: draft.asn.optional()?.or(bgp.local_asn).unwrap_or(own),
+        local_address: draft.local_address?.value,
+        address: draft.address?.value,
+        bgp,
+        bfd: draft.bfd.optional()?.map(bfd),
+    })
 }
 
 fn filter(draft: FilterDraft) -> Option<RouteFilter> {

@@ -42,6 +42,8 @@ index! {
     TunnelIndex,
     /// A static route's place in the file.
     RouteIndex,
+    /// A VPC router's place in the file.
+    RouterIndex,
     /// A route filter's place in the file.
     FilterIndex,
 }

@@ -57,7 +57,9 @@ pub use bgp::{
 pub use diagnostic::{Diagnostic, OutOfRange, Refusal};
 pub use distinguished_name::{DistinguishedName, DistinguishedNameError};
 pub use identity::{Identity, IdentityError};
-pub use index::{AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, TunnelIndex};
+pub use index::{
+    AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, RouterIndex, TunnelIndex,
+};
 pub use interface_address::{InterfaceAddress, InterfaceAddressError};
 pub use kernel_name::{InterfaceName, KernelNameError, KernelNameProblem, NamespaceName};
 pub use keyword::{Keyword, UnknownKeyword};
@@ -69,14 +71,14 @@ pub use prefix::{Prefix, PrefixError};
 pub use propagation::Propagation;
 pub use psk::{Psk, PskError, PskSource};
 pub use reconcile::{
-    AttachmentField, Change, ConnectionField, CustomerField, Effect, FilterField, GatewayField, NoField, Step,
-    TunnelField, difference,
+    AttachmentField, Change, ConnectionField, CustomerField, Effect, FilterField, GatewayField, NoField, RouterField,
+    Step, TunnelField, difference,
 };
 pub use resource::{
     AdminState, AttachedPrefix, Bandwidth, BorderGateway, CustomerGateway, FlowHash, RouteTarget, Routing, Startup,
-    StaticRoute, UdpEncapsulation, Vlan, VpcAttachment, VpnConnection, VpnTunnel, Weight,
+    StaticRoute, UdpEncapsulation, Vlan, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel, Weight,
 };
-pub use resources::{Field, Resources};
+pub use resources::{Field, Resources, Sessions};
 pub use route::{
     NextHop, Route, RouteOrigin, ValidRoute, WeightedTunnel, propagated_routes, static_routes, valid_routes,
 };

@@ -17,8 +17,8 @@ use toml::de::{DeTable, DeValue};
 use tunnel::tunnel;
 
 use crate::asn::Asn;
-use crate::draft::{AttachmentDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, Head};
-use crate::index::{CustomerIndex, GatewayIndex};
+use crate::draft::{AttachmentDraft, ConnectionDraft, CustomerDraft, Draft, GatewayDraft, Head, RouterDraft};
+use crate::index::{AttachmentIndex, CustomerIndex, GatewayIndex};
 use crate::interface_address::InterfaceAddress;
 use crate::kernel_name::{InterfaceName, NamespaceName};
 use crate::name::Name;
@@ -39,6 +39,7 @@ pub(crate) fn read(report: &Report<'_>, root: DeTable<'_>) -> Draft {
     let (customers, customer_names) = named(&mut root, "customer_gateway");
     let (connections, connection_names) = named(&mut root, "vpn_connection");
     let (tunnels, _) = named(&mut root, "vpn_tunnel");
+    let (routers, _) = named(&mut root, "vpc_router");
     let (filters, filter_names) = named(&mut root, "route_filter");
     let routes = root.objects("static_route").good().map_or_else(Vec::new, |list| list.value);
     root.finish();
@@ -55,6 +56,7 @@ pub(crate) fn read(report: &Report<'_>, root: DeTable<'_>) -> Draft {
         tunnels: tunnels.into_iter().map(|section| tunnel(section, &connection_names)).collect(),
         routes: routes.into_iter().enumerate().map(read_route).collect(),
         filters: filters.into_iter().map(route_filter).collect(),
+        routers: routers.into_iter().map(|section| router(section, &attachment_names, &filter_names)).collect(),
     }
 }
 
@@ -123,6 +125,16 @@ fn customer(mut section: Section<'_, '_>) -> CustomerDraft {
     let asn = section.required("asn", Asn::ALLOWED, scalar::asn);
     let addresses = section.required_list("addresses", "1, 2 or 4 addresses", scalar::address);
     CustomerDraft { head: close(section), name, asn, addresses }
+}
+
+fn router(mut section: Section<'_, '_>, attachments: &Names, filters: &Names) -> RouterDraft {
+    let name = section.required("name", A_NAME, scalar::text::<Name>);
+    let attachment = attachments.reference(&mut section).map(|at| at.map(AttachmentIndex::from_position));
+    let asn = section.field("asn", scalar::asn);
+    let local_address = section.required("local_address", "our address on the attachment's link", scalar::address);
+    let address = section.required("address", "its address there", scalar::address);
+    let (bgp, bfd) = (bgp(section.table("bgp"), filters), bfd(section.table("bfd")));
+    RouterDraft { head: close(section), name, attachment, asn, local_address, address, bgp, bfd }
 }
 
 /// One of a router: no address of the whole world, of nobody or of many (RFC 6286 §2.1 asks for no more than not 0).

@@ -4,10 +4,12 @@ mod field;
 
 use std::collections::BTreeMap;
 
-pub use field::{AttachmentField, ConnectionField, CustomerField, FilterField, GatewayField, NoField, TunnelField};
+pub use field::{
+    AttachmentField, ConnectionField, CustomerField, FilterField, GatewayField, NoField, RouterField, TunnelField,
+};
 
 use crate::index::{
-    AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, TunnelIndex,
+    AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, RouterIndex, TunnelIndex,
 };
 use crate::name::Name;
 use crate::prefix::Prefix;
@@ -27,6 +29,8 @@ pub enum Change {
     VpnConnection(Step<ConnectionIndex, ConnectionField>),
     /// Of a VPN tunnel.
     VpnTunnel(Step<TunnelIndex, TunnelField>),
+    /// Of a VPC router.
+    VpcRouter(Step<RouterIndex, RouterField>),
     /// Of a route filter.
     RouteFilter(Step<FilterIndex, FilterField>),
     /// Of a static route.
@@ -124,6 +128,12 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
         TunnelIndex::from_position,
         |a, b| field::of_tunnel((old, a), (new, b)),
     );
+    let routers = steps(
+        (&old.routers, &new.routers),
+        |_, router| router.name.as_str(),
+        RouterIndex::from_position,
+        |a, b| field::of_router((old, a), (new, b)),
+    );
     let filters = steps(
         (&old.filters, &new.filters),
         |_, filter| filter.name.as_str(),
@@ -141,6 +151,7 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
     changes.extend(routes.gone.into_iter().map(Change::StaticRoute));
     changes.extend(tunnels.gone.into_iter().map(Change::VpnTunnel));
     changes.extend(connections.gone.into_iter().map(Change::VpnConnection));
+    changes.extend(routers.gone.into_iter().map(Change::VpcRouter));
     changes.extend(filters.gone.into_iter().map(Change::RouteFilter));
     changes.extend(customers.gone.into_iter().map(Change::CustomerGateway));
     changes.extend(attachments.gone.into_iter().map(Change::VpcAttachment));
@@ -149,6 +160,7 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
     changes.extend(attachments.rest.into_iter().map(Change::VpcAttachment));
     changes.extend(customers.rest.into_iter().map(Change::CustomerGateway));
     changes.extend(filters.rest.into_iter().map(Change::RouteFilter));
+    changes.extend(routers.rest.into_iter().map(Change::VpcRouter));
     changes.extend(connections.rest.into_iter().map(Change::VpnConnection));
     changes.extend(tunnels.rest.into_iter().map(Change::VpnTunnel));
     changes.extend(routes.rest.into_iter().map(Change::StaticRoute));

@@ -68,6 +68,27 @@ pub struct AttachedPrefix {
     pub valid: bool,
 }
 
+/// A router of the network behind a VPC attachment, with which BGP is spoken on the attachment's link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VpcRouter {
+    /// Unlike that of any other VPC router and of any tunnel.
+    pub name: Name,
+    /// Behind which it is.
+    pub attachment: AttachmentIndex,
+    /// The border gateway of that attachment.
+    pub gateway: GatewayIndex,
+    /// Its number; that of the gateway, or of `bgp.local_asn`, where the file says nothing.
+    pub asn: Asn,
+    /// Our address on the attachment's link.
+    pub local_address: IpAddr,
+    /// Its address there, of the same family.
+    pub address: IpAddr,
+    /// The session.
+    pub bgp: BgpParameters,
+    /// What watches it, if anything does.
+    pub bfd: Option<BfdParameters>,
+}
+
 /// The peer: its public addresses and its ASN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomerGateway {

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use crate::authentication::{Authentication, CertificateContent, CertificateFile, CertificateFiles};
 use crate::bgp::BgpParameters;
 use crate::diagnostic::{Diagnostic, Refusal};
-use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, TunnelIndex};
+use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex, RouterIndex, TunnelIndex};
 use crate::interface_address::InterfaceAddress;
 use crate::psk::{Psk, PskSource};
-use crate::resource::{BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpnConnection, VpnTunnel};
+use crate::resource::{
+    BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel,
+};
 use crate::route_filter::RouteFilter;
 
 /// The objects of one resource file, all rules between them checked. Equal when the objects are, wherever they
@@ -25,8 +27,18 @@ pub struct Resources {
     pub(crate) tunnels: Vec<VpnTunnel>,
     pub(crate) routes: Vec<StaticRoute>,
     pub(crate) filters: Vec<RouteFilter>,
+    pub(crate) routers: Vec<VpcRouter>,
     pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) places: BTreeMap<Field, Diagnostic>,
+}
+
+/// What has BGP sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sessions {
+    /// A connection, in its tunnels.
+    Connection(ConnectionIndex),
+    /// A VPC router.
+    Router(RouterIndex),
 }
 
 /// A field about which only the host can tell whether it is right.
@@ -36,10 +48,10 @@ pub enum Field {
     Interface(AttachmentIndex),
     /// One of `vpn_connection.addresses`, by its place in the list.
     ConnectionAddress(ConnectionIndex, usize),
-    /// `vpn_connection.bgp.md5_key_file`.
-    Md5KeyFile(ConnectionIndex),
-    /// `vpn_connection.bfd.key_file`.
-    BfdKeyFile(ConnectionIndex),
+    /// `bgp.md5_key_file`.
+    Md5KeyFile(Sessions),
+    /// `bfd.key_file`.
+    BfdKeyFile(Sessions),
     /// `vpn_tunnel.psk_file`.
     PskFile(TunnelIndex),
     /// `vpn_tunnel.psk_next_file`.
@@ -78,14 +90,22 @@ impl Resources {
                 let tunnel = self.tunnels.get_mut(tunnel.position());
                 tunnel.and_then(|tunnel| tunnel.ppk.as_mut()).map(|ppk| &mut ppk.key)
             }
-            Field::Md5KeyFile(connection) => {
-                let connection = self.connections.get_mut(connection.position());
-                connection.and_then(|connection| connection.bgp.as_mut()?.md5_key.as_mut())
+            Field::Md5KeyFile(Sessions::Connection(index)) => {
+                self.connections.get_mut(index.position()).and_then(|known| known.bgp.as_mut()?.md5_key.as_mut())
             }
-            Field::BfdKeyFile(connection) => {
-                let connection = self.connections.get_mut(connection.position());
-                let authentication = connection.and_then(|connection| connection.bfd.as_mut()?.authentication.as_mut());
-                authentication.map(|(_, _, key)| key)
+            Field::Md5KeyFile(Sessions::Router(index)) => {
+                self.routers.get_mut(index.position()).and_then(|known| known.bgp.md5_key.as_mut())
+            }
+            Field::BfdKeyFile(sessions) => {
+                let bfd = match sessions {
+                    Sessions::Connection(index) => {
+                        self.connections.get_mut(index.position()).and_then(|known| known.bfd.as_mut())
+                    }
+                    Sessions::Router(index) => {
+                        self.routers.get_mut(index.position()).and_then(|known| known.bfd.as_mut())
+                    }
+                };
+                bfd.and_then(|bfd| bfd.authentication.as_mut()).map(|(_, _, key)| key)
             }
             Field::Interface(_) | Field::ConnectionAddress(..) | Field::CertificateFile(..) => None,
         };
@@ -99,8 +119,13 @@ impl Resources {
     fn longest_key(&self, field: Field) -> usize {
         match field {
             Field::Md5KeyFile(_) => BgpParameters::MAX_MD5_KEY,
-            Field::BfdKeyFile(connection) => {
-                let bfd = self.connections.get(connection.position()).and_then(|connection| connection.bfd.as_ref());
+            Field::BfdKeyFile(sessions) => {
+                let bfd = match sessions {
+                    Sessions::Connection(index) => {
+                        self.connections.get(index.position()).and_then(|known| known.bfd.as_ref())
+                    }
+                    Sessions::Router(index) => self.routers.get(index.position()).and_then(|known| known.bfd.as_ref()),
+                };
                 let authentication = bfd.and_then(|bfd| bfd.authentication.as_ref());
                 authentication.map_or(Psk::MAX_BYTES, |(authentication, _, _)| authentication.longest_key())
             }
@@ -151,6 +176,12 @@ impl Resources {
     #[must_use]
     pub fn routes(&self) -> &[StaticRoute] {
         &self.routes
+    }
+
+    /// The VPC routers, by [`RouterIndex`].
+    #[must_use]
+    pub fn routers(&self) -> &[VpcRouter] {
+        &self.routers
     }
 
     /// The route filters, by [`FilterIndex`](crate::FilterIndex).
@@ -221,11 +252,18 @@ impl Resources {
 
     /// The files whose content [`Resources::supply_psk`] waits for.
     pub fn psk_files(&self) -> impl Iterator<Item = (Field, &Path)> {
-        let of_connections = self.connections.iter().enumerate().flat_map(|(place, connection)| {
-            let index = ConnectionIndex::from_position(place);
-            let md5 = connection.bgp.as_ref().and_then(|bgp| bgp.md5_key.as_ref()?.path());
-            let bfd = connection.bfd.as_ref().and_then(|bfd| bfd.authentication.as_ref()?.2.path());
-            let files = [(Field::Md5KeyFile(index), md5), (Field::BfdKeyFile(index), bfd)];
+        let of_connections = self.connections.iter().enumerate().map(|(place, known)| {
+            let sessions = Sessions::Connection(ConnectionIndex::from_position(place));
+            (sessions, known.bgp.as_ref(), known.bfd.as_ref())
+        });
+        let of_routers = self.routers.iter().enumerate().map(|(place, known)| {
+            let sessions = Sessions::Router(RouterIndex::from_position(place));
+            (sessions, Some(&known.bgp), known.bfd.as_ref())
+        });
+        let of_sessions = of_connections.chain(of_routers).flat_map(|(sessions, bgp, bfd)| {
+            let md5 = bgp.and_then(|bgp| bgp.md5_key.as_ref()?.path());
+            let bfd = bfd.and_then(|bfd| bfd.authentication.as_ref()?.2.path());
+            let files = [(Field::Md5KeyFile(sessions), md5), (Field::BfdKeyFile(sessions), bfd)];
             files.into_iter().filter_map(|(field, path)| Some((field, path?)))
         });
         let of_tunnels = self.tunnels_indexed().flat_map(|(index, tunnel)| {
@@ -237,7 +275,7 @@ impl Resources {
             let files = [(Field::PskFile(index), key), (Field::NextPskFile(index), next), (Field::PpkFile(index), ppk)];
             files.into_iter().filter_map(|(field, path)| Some((field, path?)))
         });
-        of_connections.chain(of_tunnels)
+        of_sessions.chain(of_tunnels)
     }
 
     /// The tunnels whose files' content [`Resources::supply_certificates`] waits for.
@@ -277,6 +315,7 @@ impl PartialEq for Resources {
             && self.tunnels == other.tunnels
             && self.routes == other.routes
             && self.filters == other.filters
+            && self.routers == other.routers
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::bgp::AddressFamily;
-use crate::draft::{ConnectionDraft, Draft, GatewayDraft, RouteDraft, TunnelDraft};
+use crate::draft::{ConnectionDraft, Draft, GatewayDraft, RouteDraft, RouterDraft, TunnelDraft};
 use crate::index::GatewayIndex;
 use crate::interface_address::InterfaceAddress;
 use crate::prefix::Prefix;
@@ -27,6 +27,9 @@ pub(crate) fn check(draft: &Draft, report: &Report<'_>) {
     }
     one_tunnel_per_pair(draft, report);
     sessions(draft, report);
+    for router in &draft.routers {
+        router_addresses(draft, report, router);
+    }
     inner_addresses(draft, report);
     for route in &draft.routes {
         same_gateway(draft, report, route);
@@ -118,6 +121,8 @@ fn sessions(draft: &Draft, report: &Report<'_>) {
             report.error(&tunnel.head.label, key, tunnel.head.offset, complaint);
         }
     }
+    let attached = draft.routers.iter().filter_map(|router| draft.gateway_of_attachment(router.attachment?.value));
+    speakers.extend(attached);
     for (place, gateway) in draft.gateways.iter().enumerate() {
         let index = GatewayIndex::from_position(place);
         let of_gateway = draft
@@ -133,6 +138,45 @@ fn sessions(draft: &Draft, report: &Report<'_>) {
             let complaint = complaint.allowed("four numbers as an IPv4 address has them");
             report.error(&gateway.head.label, "router_id", gateway.head.offset, complaint);
         }
+    }
+}
+
+/// A VPC router is on a link of the host's own, and no tunnel's peer.
+fn router_addresses(draft: &Draft, report: &Report<'_>, router: &RouterDraft) {
+    let label = &router.head.label;
+    if let (Some(local), Some(remote)) = (router.local_address, router.address)
+        && local.value.is_ipv4() != remote.value.is_ipv4()
+    {
+        let complaint = Complaint::new(format!("is of another family than local_address {}", local.value));
+        let complaint = complaint.allowed("both IPv4 or both IPv6").quoting(&remote.value.to_string());
+        report.error(label, "address", remote.offset, complaint);
+    }
+    if let Some(name) = &router.name
+        && let Some(tunnel) = draft.tunnels.iter().find(|tunnel| tunnel.name.as_ref() == Some(&name.value))
+    {
+        let complaint = Complaint::new(format!("is that of {}", tunnel.head.label));
+        let complaint = complaint.allowed("a name of its own: both are BGP neighbours").quoting(name.value.as_str());
+        report.error(label, "name", name.offset, complaint);
+    }
+    let Some(attachment) = router.attachment else { return };
+    let behind = &draft.attachments[attachment.value.position()];
+    if let Found::Good(vlan) = behind.vlan {
+        let problem = format!("is in VLAN {}, where the host itself has no address", vlan.value.number());
+        let name = behind.name.as_ref().map_or("", |name| name.as_str());
+        let complaint = Complaint::new(problem).allowed("an attachment without vlan").quoting(name);
+        report.error(label, "vpc_attachment", attachment.offset, complaint);
+    }
+    let (Some(local), Some(gateway)) = (router.local_address, behind.gateway) else { return };
+    let owner = draft.gateways[gateway.value.position()].addresses.iter().flatten().copied();
+    let of_gateway = draft
+        .tunnels
+        .iter()
+        .filter(|tunnel| tunnel.connection.and_then(|at| draft.gateway_of(at.value)) == Some(gateway.value));
+    let mut inner = owner.chain(of_gateway.filter_map(|tunnel| Some(tunnel.inner_address.good()?.value)));
+    if inner.any(|address| address.address() == local.value) {
+        let complaint = Complaint::new("is an address inside the tunnels");
+        let complaint = complaint.allowed("our address on the attachment's link").quoting(&local.value.to_string());
+        report.error(label, "local_address", local.offset, complaint);
     }
 }
 

@@ -134,6 +134,51 @@ fn what_is_wrong_is_named_with_what_is_allowed() {
 }
 
 #[test]
+fn a_router_of_the_vpc_is_on_a_link_of_the_hosts_own() {
+    let router = |lines: &str| {
+        let head = "[[vpc_router]]\nname = \"r-1\"\nvpc_attachment = \"vpc-1\"\nlocal_address = \"10.1.0.1\"";
+        with_bgp("", &format!("{head}\naddress = \"10.1.0.254\"\n{lines}"))
+    };
+    let resources = Resources::parse("f", &router("")).unwrap();
+    let found = &resources.routers()[0];
+    assert_eq!((found.gateway, found.asn.number()), (GatewayIndex(0), 65000));
+    let shown_to_it = Resources::parse("f", &router("[vpc_router.bgp]\nlocal_asn = 64999")).unwrap();
+    assert_eq!(shown_to_it.routers()[0].asn.number(), 64999);
+    let text = router("");
+    for (from, to, expected) in [
+        (
+            "local_address = \"10.1.0.1\"",
+            "local_address = \"169.254.10.1\"",
+            "vpc_router \"r-1\": local_address = \"169.254.10.1\" is a link-local address; allowed: an address that is routed \
+             between the two ends",
+        ),
+        (
+            "name = \"r-1\"",
+            "name = \"tun-1\"",
+            "vpc_router \"tun-1\": name = \"tun-1\" is that of vpn_tunnel \"tun-1\"; allowed: a name of its own: both are BGP \
+             neighbours",
+        ),
+        (
+            "address = \"10.1.0.254\"",
+            "address = \"2001:db8::254\"",
+            "vpc_router \"r-1\": address = \"2001:db8::254\" is of another family than local_address 10.1.0.1; allowed: both IPv4 \
+             or both IPv6",
+        ),
+        (
+            "interface = \"vpc0\"",
+            "vlan = 7\ninterface = \"vpc0\"",
+            "vpc_router \"r-1\": vpc_attachment = \"vpc-1\" is in VLAN 7, where the host itself has no address; allowed: an \
+             attachment without vlan",
+        ),
+    ] {
+        assert_eq!(problems(&text.replace(from, to)), [expected]);
+    }
+    let inside = text.replace("169.254.10.1/30", "10.9.9.1/30").replace("169.254.10.2", "10.9.9.2");
+    let found = problems(&inside.replace("local_address = \"10.1.0.1\"", "local_address = \"10.9.9.1\""));
+    assert!(found[0].contains("local_address = \"10.9.9.1\" is an address inside the tunnels"), "{found:?}");
+}
+
+#[test]
 fn sessions_need_both_ends_and_a_name() {
     let missing = problems(&GOOD.replace("routing = \"static\"", "routing = \"bgp\""));
     assert_eq!(missing.len(), 3, "{missing:#?}");

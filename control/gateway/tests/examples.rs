@@ -110,6 +110,7 @@ fn the_full_example_has_every_field() {
         "vpn_connection",
         "vpn_tunnel",
         "static_route",
+        "vpc_router",
         "route_filter",
     ];
     let tables = [
@@ -129,6 +130,9 @@ fn the_full_example_has_every_field() {
             if let Some((outer, inner)) = table.split_once('.') {
                 written.insert((outer.to_owned(), inner.to_owned()));
             }
+        } else if table.starts_with("vpc_router.") {
+            // They are those of a connection.
+            assert!(known_fields(&table) == known_fields(&table.replace("vpc_router", "vpn_connection")));
         } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
             written.insert((table.clone(), key.to_owned()));
         }
@@ -155,7 +159,7 @@ fn the_full_example_reads_as_written() {
     assert_eq!(tunnel.peer_inner_address.unwrap().to_string(), "169.254.10.2");
     assert_eq!(tunnel.esp.lifetime_packets.limit(), Some(4_000_000_000));
     assert_eq!(tunnel.esp.lifetime_bytes.limit(), Some(1_000_000_000_000));
-    let vlans: Vec<_> = resources.attachments().iter().map(|a| a.vlan.unwrap().number()).collect();
+    let vlans: Vec<_> = resources.attachments().iter().filter_map(|a| Some(a.vlan?.number())).collect();
     assert_eq!(vlans, [100, 200]);
     let addresses: Vec<_> = resources.inner_addresses(GatewayIndex(0)).map(|address| address.to_string()).collect();
     assert_eq!(addresses[..3], ["10.255.0.1/32", "169.254.10.1/30", "fd00:10::1/126"]);

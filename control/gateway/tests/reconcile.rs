@@ -234,6 +234,7 @@ fn everything_comes_top_down_and_goes_bottom_up() {
                 Change::CustomerGateway(_) => "customer",
                 Change::VpnConnection(_) => "connection",
                 Change::VpnTunnel(_) => "tunnel",
+                Change::VpcRouter(_) => "router",
                 Change::RouteFilter(_) => "filter",
                 Change::StaticRoute(_) => "route",
             })

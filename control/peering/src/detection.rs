@@ -18,7 +18,7 @@ use socket2::{SockAddr, Socket, Type};
 
 use crate::listener::FAR;
 use crate::priority::be_first;
-use crate::{GatewayId, OpenSocket, domain};
+use crate::{GatewayId, OpenSocket};
 
 /// A session has changed its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,7 +297,7 @@ impl Gateway {
 
 impl Sockets {
     fn open(open_socket: &OpenSocket, local: IpAddr, port: u16) -> io::Result<Self> {
-        let [receiving, sending] = [(); 2].map(|()| open_socket(domain(local), Type::DGRAM));
+        let [receiving, sending] = [(); 2].map(|()| open_socket(local, Type::DGRAM));
         let (receiving, sending) = (receiving?, sending?);
         match local {
             IpAddr::V4(_) => {

@@ -36,8 +36,8 @@ pub use priority::be_first;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GatewayId(pub u32);
 
-/// Opens a socket in a gateway's network namespace.
-pub type OpenSocket = Box<dyn Fn(Domain, Type) -> io::Result<Socket> + Send>;
+/// Opens a socket in the network namespace of an address of ours.
+pub type OpenSocket = Box<dyn Fn(IpAddr, Type) -> io::Result<Socket> + Send>;
 
 /// A gateway's BGP.
 pub struct GatewaySetup {
@@ -183,7 +183,8 @@ impl Drop for Peering {
     }
 }
 
-fn domain(address: IpAddr) -> Domain {
+/// The kind of socket for an address.
+pub fn domain(address: IpAddr) -> Domain {
     match address {
         IpAddr::V4(_) => Domain::IPV4,
         IpAddr::V6(_) => Domain::IPV6,

@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{SockAddr, Type};
 use tcp_protection::{Md5Key, set_md5_key};
 
-use crate::{OpenSocket, domain};
+use crate::OpenSocket;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 64;
@@ -25,7 +25,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn open(open_socket: &OpenSocket, address: IpAddr, port: u16) -> io::Result<Self> {
-        let socket = open_socket(domain(address), Type::STREAM)?;
+        let socket = open_socket(address, Type::STREAM)?;
         socket.set_reuse_address(true)?;
         // The address may come later than we do.
         match address {

@@ -14,7 +14,7 @@ use socket2::Type;
 use crate::connection::{Connection, Progress, Stage};
 use crate::gateway::Gateway;
 use crate::listener::Listener;
-use crate::{Command, GatewayId, GatewaySetup, PeerSetup, Report, domain};
+use crate::{Command, GatewayId, GatewaySetup, PeerSetup, Report};
 
 const WAKER: usize = 0;
 /// Bytes read at once.
@@ -401,7 +401,7 @@ impl Run {
     fn connect(&mut self, id: GatewayId, peer: SourceId, name: ConnectionId) {
         let opened = self.gateways.get(&id).and_then(|gateway| {
             let setup = gateway.peers.get(&peer)?;
-            let socket = (gateway.open_socket)(domain(setup.session.remote), Type::STREAM);
+            let socket = (gateway.open_socket)(setup.session.local, Type::STREAM);
             Some(
                 socket
                     .and_then(|socket| Connection::open((id, peer, name), socket, setup, gateway.port, Instant::now())),

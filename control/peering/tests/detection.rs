@@ -33,7 +33,7 @@ fn config(local: IpAddr, remote: IpAddr) -> SessionConfig {
 
 fn end(seed: u64, config: SessionConfig) -> Detection {
     let detection = Detection::start(ChaCha8Rng::seed_from_u64(seed)).unwrap();
-    detection.open(GATEWAY, Box::new(|domain, kind| Socket::new(domain, kind, None)));
+    detection.open(GATEWAY, Box::new(|local, kind| Socket::new(bordergate_peering::domain(local), kind, None)));
     detection.configure(GATEWAY, SESSION, config);
     detection
 }

@@ -81,8 +81,8 @@ impl End {
     fn new(seed: u64) -> Self {
         let peering = Peering::start(ChaCha8Rng::seed_from_u64(seed)).unwrap();
         let setup = GatewaySetup {
-            open_socket: Box::new(|domain, kind| {
-                let socket = Socket::new(domain, kind, None)?;
+            open_socket: Box::new(|local, kind| {
+                let socket = Socket::new(bordergate_peering::domain(local), kind, None)?;
                 // So that what one end does not read the other soon cannot write.
                 socket.set_recv_buffer_size(64 * 1024)?;
                 socket.set_send_buffer_size(64 * 1024)?;

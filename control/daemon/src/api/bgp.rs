@@ -102,11 +102,13 @@ pub struct Routes {
     pub left_out: usize,
 }
 
-/// The peer in one tunnel.
+/// One peer: in a tunnel, or a VPC router.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Neighbor {
     pub gateway: String,
+    /// Or, of a VPC router, the attachment behind which it is.
     pub connection: String,
+    /// Or the name of a VPC router.
     pub tunnel: String,
     pub local: String,
     pub remote: String,

@@ -148,6 +148,8 @@ pub struct KernelRoute {
     pub destination: IpNet,
     /// The router, of the same family.
     pub via: IpAddr,
+    /// Among routes to the same destination, the lower is used; the kernel's choice if `None`.
+    pub priority: Option<u32>,
 }
 
 impl KernelRoute {
@@ -168,6 +170,7 @@ impl KernelRoute {
             RouteAttribute::Gateway(address(self.via)),
             RouteAttribute::Table(table),
         ];
+        route.attributes.extend(self.priority.map(RouteAttribute::Priority));
         route
     }
 
@@ -179,12 +182,13 @@ impl KernelRoute {
             _ => None,
         };
         let mut own_table = u32::from(route.header.table);
-        let (mut destination, mut via) = (None, None);
+        let (mut destination, mut via, mut priority) = (None, None, None);
         for attribute in &route.attributes {
             match attribute {
                 RouteAttribute::Destination(found) => destination = address(found),
                 RouteAttribute::Gateway(found) => via = address(found),
                 RouteAttribute::Table(found) => own_table = *found,
+                RouteAttribute::Priority(found) => priority = Some(*found),
                 _ => {}
             }
         }
@@ -194,7 +198,7 @@ impl KernelRoute {
             IpAddr::V6(_) => IpAddr::from([0; 16]),
         };
         let destination = IpNet::new(destination.unwrap_or(any), route.header.destination_prefix_length).ok()?;
-        Some(Self { destination, via })
+        Some(Self { destination, via, priority })
     }
 }
 

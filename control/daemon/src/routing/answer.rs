@@ -6,7 +6,6 @@ use std::time::{Instant, UNIX_EPOCH};
 
 use bgp::{Attributes, Candidate, Family, Prefix, Rib, SourceId, Speaker, State};
 use gateway::{Community, GatewayIndex, Policy, Resources};
-use ike::TunnelId;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
@@ -51,7 +50,7 @@ impl Control {
         let done = match asked {
             Ask::Summary {} => return self.tell_neighbors(None, answer),
             Ask::Neighbor(of) => match self.peer_named(&of.tunnel) {
-                Ok((_, tunnel)) => return self.tell_neighbors(Some(tunnel), answer),
+                Ok((_, key)) => return self.tell_neighbors(Some(&key), answer),
                 Err(error) => Err(error),
             },
             Ask::Rib(asked) => match self.peers_of(&asked) {
@@ -88,15 +87,17 @@ impl Control {
     }
 
     fn drain_tunnel(&mut self, name: &str, on: bool) -> Result<String, String> {
-        let (_, tunnel) = self.peer_named(name)?;
+        let (index, key) = self.peer_named(name)?;
+        let Some(tunnel) = key.tunnel() else {
+            return Err(format!("{name} is no tunnel, so nothing leads through it"));
+        };
         if !self.routing.drain(tunnel, on) {
             return Ok(format!("{name} {}", if on { "is drained already" } else { "was not drained" }));
         }
         self.take_up_routing(Instant::now());
         self.move_traffic();
         let text = if on { "the peer is told to leave this tunnel" } else { "the tunnel takes its share again" };
-        let gateway = self.ids.index(tunnel).map(|index| self.resources.tunnel(index).gateway);
-        let gateway = gateway.map_or("?", |index| self.resources.gateway(index).name.as_str()).to_owned();
+        let gateway = self.resources.gateway(index).name.as_str().to_owned();
         self.routing.log.note(&gateway, name, text);
         Ok(format!("{name}: {text}"))
     }
@@ -106,9 +107,9 @@ impl Control {
         name: &str,
         call: impl FnOnce(&mut Speaker, SourceId, &mut bgp::Context<'_>) + Send + 'static,
     ) -> Result<(), String> {
-        let (index, tunnel) = self.peer_named(name)?;
+        let (index, key) = self.peer_named(name)?;
         let found = self.routing.speaking().find(|(known, _)| *known == index);
-        let Some((speaking, peer)) = found.and_then(|(_, speaking)| Some((speaking, speaking.peer(tunnel)?))) else {
+        let Some((speaking, peer)) = found.and_then(|(_, speaking)| Some((speaking, speaking.peer(&key)?))) else {
             return Err(format!("{name} is administratively down; set admin = \"up\" in the resource file"));
         };
         let source = peer.source;
@@ -116,49 +117,72 @@ impl Control {
         Ok(())
     }
 
-    fn tell_neighbors(&self, only: Option<TunnelId>, answer: oneshot::Sender<Answer>) {
+    fn tell_neighbors(&self, only: Option<&SourceKey>, answer: oneshot::Sender<Answer>) {
         let reply = Reply::new(Told::Neighbors(Vec::new()), answer);
         for (index, speaking) in self.routing.speaking() {
-            let peers = speaking.peers().filter(|(tunnel, _)| only.is_none_or(|only| only == *tunnel));
+            let peers = speaking.peers().filter(|(key, _)| only.is_none_or(|only| only == *key));
             let rows: Vec<(SourceId, api::Neighbor)> =
-                peers.filter_map(|(tunnel, peer)| Some((peer.source, self.neighbor(index, tunnel, peer)?))).collect();
+                peers.filter_map(|(key, peer)| Some((peer.source, self.neighbor(index, key, peer)?))).collect();
             let reply = Arc::clone(&reply);
             self.routing.peering().with(speaking.id, move |speaker, ctx| {
-                let rows = rows.into_iter().map(|(source, row)| with_status(row, source, speaker, ctx.now)).collect();
+                let rows = rows.into_iter().map(|(source, row)| with_status(row, source, speaker, ctx.now));
+                let rows: Vec<_> = rows.collect();
                 reply.add(|told| {
                     if let Told::Neighbors(known) = told {
-                        let mut rows: Vec<_> = rows;
-                        known.append(&mut rows);
+                        known.extend(rows);
                     }
                 });
             });
         }
     }
 
-    fn neighbor(&self, index: GatewayIndex, tunnel: TunnelId, peer: &Peer) -> Option<api::Neighbor> {
-        let resource = self.resources.tunnel(self.ids.index(tunnel)?);
+    fn neighbor(&self, index: GatewayIndex, key: &SourceKey, peer: &Peer) -> Option<api::Neighbor> {
         let owner = self.resources.gateway(index);
-        let connection = self.resources.connection(resource.connection);
-        let bgp = connection.bgp.as_ref()?;
-        Some(api::Neighbor {
+        let row = api::Neighbor {
             gateway: owner.name.as_str().to_owned(),
-            connection: connection.name.as_str().to_owned(),
-            tunnel: resource.name.as_str().to_owned(),
-            local: resource.inner_address?.address().to_string(),
-            remote: resource.peer_inner_address?.to_string(),
-            local_asn: bgp.local_asn.unwrap_or(owner.asn).number(),
-            remote_asn: self.resources.customer(connection.customer).asn.number(),
             bfd: peer.has_bfd().then(|| if peer.bfd_up { "up" } else { "down" }.to_owned()),
-            drained: self.routing.is_drained(tunnel) || resource.weight.number() == 0,
+            ..api::Neighbor::default()
+        };
+        let (bgp, row) = match key {
+            SourceKey::Peer(tunnel) => {
+                let resource = self.resources.tunnel(self.ids.index(*tunnel)?);
+                let connection = self.resources.connection(resource.connection);
+                let row = api::Neighbor {
+                    connection: connection.name.as_str().to_owned(),
+                    tunnel: resource.name.as_str().to_owned(),
+                    local: resource.inner_address?.address().to_string(),
+                    remote: resource.peer_inner_address?.to_string(),
+                    remote_asn: self.resources.customer(connection.customer).asn.number(),
+                    drained: self.routing.is_drained(*tunnel) || resource.weight.number() == 0,
+                    ..row
+                };
+                (connection.bgp.as_ref()?, row)
+            }
+            SourceKey::Router(name) => {
+                let router = self.resources.routers().iter().find(|router| router.name.as_str() == name)?;
+                let row = api::Neighbor {
+                    connection: self.resources.attachment(router.attachment).name.as_str().to_owned(),
+                    tunnel: name.clone(),
+                    local: router.local_address.to_string(),
+                    remote: router.address.to_string(),
+                    remote_asn: router.asn.number(),
+                    ..row
+                };
+                (&router.bgp, row)
+            }
+            _ => return None,
+        };
+        Some(api::Neighbor {
+            local_asn: bgp.local_asn.unwrap_or(owner.asn).number(),
             prefix_limit: bgp.prefix_limit.count(),
             import: policy(&self.resources, bgp.import),
             export: policy(&self.resources, bgp.export),
-            ..api::Neighbor::default()
+            ..row
         })
     }
 
     /// The peer whose routes alone are wanted, if it is that.
-    fn peers_of(&self, asked: &api::Rib) -> Result<Option<(GatewayIndex, TunnelId)>, String> {
+    fn peers_of(&self, asked: &api::Rib) -> Result<Option<(GatewayIndex, SourceKey)>, String> {
         self.check_gateway(asked.gateway.as_deref())?;
         match (asked.view, &asked.tunnel) {
             (View::In | View::Out, Some(name)) => self.peer_named(name).map(Some),
@@ -177,14 +201,16 @@ impl Control {
         }
     }
 
-    fn tell_routes(&self, asked: &api::Rib, only: Option<(GatewayIndex, TunnelId)>, answer: oneshot::Sender<Answer>) {
+    fn tell_routes(&self, asked: &api::Rib, only: Option<(GatewayIndex, SourceKey)>, answer: oneshot::Sender<Answer>) {
         let reply = Reply::new(Told::Routes(api::Routes::default()), answer);
         for (index, speaking) in self.routing.speaking() {
             let name = self.resources.gateway(index).name.as_str();
-            if only.is_some_and(|(of, _)| of != index) || asked.gateway.as_deref().is_some_and(|of| of != name) {
+            if only.as_ref().is_some_and(|(of, _)| *of != index)
+                || asked.gateway.as_deref().is_some_and(|of| of != name)
+            {
                 continue;
             }
-            let peer = only.and_then(|(_, tunnel)| Some(speaking.peer(tunnel)?.source));
+            let peer = only.as_ref().and_then(|(_, key)| Some(speaking.peer(key)?.source));
             let (labels, view, limit) = (self.labels(name, speaking), asked.view, asked.limit);
             let reply = Arc::clone(&reply);
             self.routing.peering().with(speaking.id, move |speaker, _| {
@@ -233,6 +259,7 @@ impl Control {
         let label = |key: &SourceKey| match key {
             SourceKey::Peer(tunnel) => self.name(*tunnel).to_owned(),
             SourceKey::StaticConnection(name) | SourceKey::StaticAttachment(name) => format!("static {name}"),
+            SourceKey::Router(name) => name.clone(),
             SourceKey::Propagated(name) => format!("vpc {name}"),
             SourceKey::Blackhole => "blackhole".to_owned(),
             SourceKey::Reject => "reject".to_owned(),
@@ -242,13 +269,16 @@ impl Control {
         Labels { gateway: gateway.to_owned(), sources }
     }
 
-    /// A tunnel in which BGP is spoken, and its gateway.
-    fn peer_named(&self, name: &str) -> Result<(GatewayIndex, TunnelId), String> {
+    /// A neighbour by its name: a tunnel in which BGP is spoken, or a VPC router. And its gateway.
+    fn peer_named(&self, name: &str) -> Result<(GatewayIndex, SourceKey), String> {
+        if let Some(router) = self.resources.routers().iter().find(|router| router.name.as_str() == name) {
+            return Ok((router.gateway, SourceKey::Router(name.to_owned())));
+        }
         let tunnel = self.known_tunnel(name)?;
         let index = self.ids.index(tunnel).ok_or("the tunnel is gone")?;
         let resource = self.resources.tunnel(index);
         match self.resources.connection(resource.connection).routing {
-            gateway::Routing::Bgp => Ok((resource.gateway, tunnel)),
+            gateway::Routing::Bgp => Ok((resource.gateway, SourceKey::Peer(tunnel))),
             gateway::Routing::Static => {
                 let connection = &self.resources.connection(resource.connection).name;
                 Err(format!("no BGP is spoken in {name}: {connection} has routing = \"static\""))

@@ -20,22 +20,34 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// For how long routes stay that a process before this one has left: peers have told theirs again by then.
 const LEFT_OVER: Duration = Duration::from_secs(90);
 
-/// Where routes are to appear.
+/// Whom a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Towards {
+    /// Into tunnels.
+    Customers,
+    /// To the router of this name.
+    Router(String),
+}
+
+/// Where which routes are to appear.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
+    pub of: Towards,
     /// Under /run/netns; `None`: ours.
     pub namespace: Option<String>,
     pub table: u32,
     /// The next hop, one for each family.
     pub via: Vec<IpAddr>,
+    /// Among routes to the same destination, the lower is used; the kernel's choice if `None`.
+    pub priority: Option<u32>,
 }
 
 enum Command {
     /// These are the targets of each gateway; those of before that are not among them lose their routes.
     Targets(Vec<(GatewayIndex, Target)>),
-    /// These prefixes lead into a gateway's tunnels, or do so no longer.
-    Change(GatewayIndex, Vec<(IpNet, bool)>),
-    /// These prefixes do, and no others.
+    /// Whom these prefixes of a gateway's lead to now.
+    Change(GatewayIndex, Vec<(IpNet, Option<Towards>)>),
+    /// These prefixes lead to customers, and no others.
     Replace(GatewayIndex, BTreeSet<IpNet>),
 }
 
@@ -74,12 +86,12 @@ impl Propagator {
         self.targets.iter().any(|(index, _)| *index == gateway)
     }
 
-    /// These prefixes lead into tunnels, or do so no longer.
-    pub fn change(&self, gateway: GatewayIndex, changes: impl Iterator<Item = (IpNet, bool)>) {
+    /// Whom these prefixes lead to now.
+    pub fn change(&self, gateway: GatewayIndex, changes: impl Iterator<Item = (IpNet, Option<Towards>)>) {
         self.send(Command::Change(gateway, changes.collect()));
     }
 
-    /// These prefixes do, and no others.
+    /// These prefixes lead to customers, and no others.
     pub fn replace(&self, gateway: GatewayIndex, prefixes: BTreeSet<IpNet>) {
         self.send(Command::Replace(gateway, prefixes));
     }
@@ -110,13 +122,14 @@ fn run(commands: &Receiver<Command>) {
             Ok(Command::Targets(targets)) => take_up(&mut places, targets),
             Ok(Command::Change(gateway, changes)) => {
                 for place in of_gateway(&mut places, gateway) {
-                    for (net, present) in &changes {
-                        if *present { place.want(*net) } else { place.leave(*net) }
+                    for (net, towards) in &changes {
+                        if towards.as_ref() == Some(&place.target.of) { place.want(*net) } else { place.leave(*net) }
                     }
                 }
             }
             Ok(Command::Replace(gateway, prefixes)) => {
-                for place in of_gateway(&mut places, gateway) {
+                let customers = |place: &&mut Place| place.target.of == Towards::Customers;
+                for place in of_gateway(&mut places, gateway).filter(customers) {
                     let gone: Vec<IpNet> = place.wanted.difference(&prefixes).copied().collect();
                     gone.into_iter().for_each(|net| place.leave(net));
                     prefixes.iter().for_each(|net| place.want(*net));
@@ -223,7 +236,7 @@ impl Place {
             return;
         };
         let asked = self.requests().and_then(|(requests, target)| {
-            let route = KernelRoute { destination: net, via };
+            let route = KernelRoute { destination: net, via, priority: target.priority };
             if present { requests.put_route(target.table, route) } else { requests.remove_route(target.table, route) }
         });
         match asked {

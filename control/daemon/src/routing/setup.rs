@@ -9,8 +9,8 @@ use bgp::{
     NeighborConfig, NextHops, PeerConfig, PrefixLimit, Rule, Verdict, Worth,
 };
 use gateway::{
-    AddressFamily, BfdAuthentication, BfdParameters, BgpParameters, FilterAction, FilterRule, FilterVerdict, Policy,
-    Prefix, PrefixExcess, Resources, VpnTunnel,
+    AddressFamily, BfdAuthentication, BfdParameters, BgpParameters, FilterAction, FilterRule, FilterVerdict,
+    GatewayIndex, Policy, Prefix, PrefixExcess, Resources, VpcRouter, VpnTunnel,
 };
 use peering::PeerSetup;
 use tcp_protection::Md5Key;
@@ -34,6 +34,10 @@ pub mod worth {
     pub const PROPAGATED: Worth = Worth { preference: 100, distance: 120 };
     /// A static route to a connection.
     pub const STATIC_CONNECTION: Worth = Worth { preference: 140, distance: 100 };
+    /// What a router behind an attachment says, of another AS.
+    pub const EXTERNAL_ROUTER: Worth = Worth { preference: 100, distance: 150 };
+    /// What one of our AS says.
+    pub const ROUTER: Worth = Worth { preference: 100, distance: 200 };
     /// What another AS says in a tunnel.
     pub const EXTERNAL: Worth = Worth { preference: 140, distance: 150 };
     /// What is better than a shorter prefix only.
@@ -41,13 +45,53 @@ pub mod worth {
 }
 
 /// A tunnel's BGP session. `None` without BGP, or without the ends that the file's rules ask for.
-pub fn peer(resources: &Resources, tunnel: &VpnTunnel, drained: bool, restarting: bool) -> Option<PeerSetup> {
+pub fn in_tunnel(resources: &Resources, tunnel: &VpnTunnel, drained: bool, restarting: bool) -> Option<PeerSetup> {
     let connection = resources.connection(tunnel.connection);
-    let bgp = connection.bgp.as_ref()?;
-    let owner = resources.gateway(tunnel.gateway);
-    let (local, remote) = (tunnel.inner_address?.address(), tunnel.peer_inner_address?);
+    let ends = Ends {
+        gateway: tunnel.gateway,
+        local: tunnel.inner_address?.address(),
+        remote: tunnel.peer_inner_address?,
+        remote_as: resources.customer(connection.customer).asn.number(),
+    };
+    peer(resources, &ends, connection.bgp.as_ref()?, drained, restarting)
+}
+
+/// The BGP session with a VPC router.
+pub fn with_router(resources: &Resources, router: &VpcRouter, restarting: bool) -> Option<PeerSetup> {
+    let ends = Ends {
+        gateway: router.gateway,
+        local: router.local_address,
+        remote: router.address,
+        remote_as: router.asn.number(),
+    };
+    let mut setup = peer(resources, &ends, &router.bgp, false, restarting)?;
+    setup.routes.worth = if setup.session.is_internal() { worth::ROUTER } else { worth::EXTERNAL_ROUTER };
+    Some(setup)
+}
+
+/// A tunnel's BFD session, if it has one.
+pub fn detection_in_tunnel(resources: &Resources, tunnel: &VpnTunnel) -> Option<SessionConfig> {
+    let bfd = resources.connection(tunnel.connection).bfd.as_ref()?;
+    Some(detection(bfd, tunnel.inner_address?.address(), tunnel.peer_inner_address?))
+}
+
+/// The BFD session with a VPC router, if there is one.
+pub fn detection_of_router(router: &VpcRouter) -> Option<SessionConfig> {
+    Some(detection(router.bfd.as_ref()?, router.local_address, router.address))
+}
+
+/// Between whom a session is.
+struct Ends {
+    gateway: GatewayIndex,
+    local: IpAddr,
+    remote: IpAddr,
+    remote_as: u32,
+}
+
+fn peer(resources: &Resources, ends: &Ends, bgp: &BgpParameters, drained: bool, restarting: bool) -> Option<PeerSetup> {
+    let owner = resources.gateway(ends.gateway);
+    let (local, remote, remote_as) = (ends.local, ends.remote, ends.remote_as);
     let local_as = bgp.local_asn.unwrap_or(owner.asn).number();
-    let remote_as = resources.customer(connection.customer).asn.number();
     let restart_time = bgp.graceful_restart.seconds();
     let hold = bgp.hold.seconds();
     Some(PeerSetup {
@@ -56,7 +100,7 @@ pub fn peer(resources: &Resources, tunnel: &VpnTunnel, drained: bool, restarting
             remote,
             local_as,
             remote_as,
-            router_id: resources.router_id(tunnel.gateway)?,
+            router_id: resources.router_id(ends.gateway)?,
             hold_time: hold,
             connect_retry: Duration::from_secs(bgp.connect_retry.seconds().into()),
             passive: bgp.passive,
@@ -93,20 +137,18 @@ pub fn peer(resources: &Resources, tunnel: &VpnTunnel, drained: bool, restarting
     })
 }
 
-/// A tunnel's BFD session, if it has one.
-pub fn detection(resources: &Resources, tunnel: &VpnTunnel) -> Option<SessionConfig> {
-    let bfd = resources.connection(tunnel.connection).bfd.as_ref()?;
+fn detection(bfd: &BfdParameters, local: IpAddr, remote: IpAddr) -> SessionConfig {
     let interval = Duration::from_millis(bfd.interval.milliseconds().into());
-    Some(SessionConfig {
-        local: tunnel.inner_address?.address(),
-        remote: tunnel.peer_inner_address?,
+    SessionConfig {
+        local,
+        remote,
         distance: if bfd.multihop { Distance::MultiHop { minimum_ttl: 1 } } else { Distance::SingleHop },
         desired_min_tx: interval,
         required_min_rx: interval,
         detect_multiplier: bfd.multiplier.packets(),
         passive: false,
         authentication: authentication(bfd),
-    })
+    }
 }
 
 fn authentication(bfd: &BfdParameters) -> Option<Authentication> {

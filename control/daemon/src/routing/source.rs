@@ -13,6 +13,8 @@ use super::setup::worth;
 pub enum SourceKey {
     /// The peer at the other end of a tunnel.
     Peer(TunnelId),
+    /// A router of an attachment's network.
+    Router(String),
     /// Static routes to a connection.
     StaticConnection(String),
     /// Static routes to an attachment.
@@ -28,10 +30,18 @@ pub enum SourceKey {
 }
 
 impl SourceKey {
+    /// The tunnel that its peer is in.
+    pub fn tunnel(&self) -> Option<TunnelId> {
+        match self {
+            Self::Peer(tunnel) => Some(*tunnel),
+            _ => None,
+        }
+    }
+
     /// What its routes are worth; `None` for a peer, whose setup says so.
     pub fn worth(&self) -> Option<Worth> {
         match self {
-            Self::Peer(_) => None,
+            Self::Peer(_) | Self::Router(_) => None,
             Self::StaticConnection(_) => Some(worth::STATIC_CONNECTION),
             Self::StaticAttachment(_) => Some(worth::STATIC_ATTACHMENT),
             Self::Propagated(_) => Some(worth::PROPAGATED),

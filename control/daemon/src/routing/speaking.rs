@@ -1,7 +1,9 @@
 //! One border gateway that speaks BGP.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::num::NonZeroU8;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bfd::{Diagnostic, SessionConfig, SessionId, State};
@@ -12,13 +14,14 @@ use ipnet::IpNet;
 use peering::{Detection, GatewayId, Peering, StateChange};
 use tables::{Route, RouteIndex, RouteTable, TunnelGroup};
 
+use super::propagation::Towards;
 use super::setup::{self, nowhere};
 use super::source::{SourceKey, Sources, network};
-use super::tunnels::{Member, Tunnels, is_wanted, shares};
+use super::tunnels::{Member, Tunnels, shares};
 use super::{World, connection_of};
 
-/// What peers are told when a tunnel is taken from them.
-const REMOVED: &str = "this tunnel was taken out of service";
+/// What peers are told that are not wanted any more.
+const REMOVED: &str = "taken out of service";
 
 /// One border gateway's BGP, as control knows it.
 pub struct Speaking {
@@ -28,7 +31,11 @@ pub struct Speaking {
     sources: Sources,
     /// Routes of the gateway's own that BGP's thread knows.
     own: BTreeSet<(SourceId, Prefix)>,
-    peers: BTreeMap<TunnelId, Peer>,
+    peers: BTreeMap<SourceKey, Peer>,
+    /// Our addresses on the links of attachments: BGP on them is spoken outside the gateway's own namespace.
+    outside: Arc<Mutex<BTreeSet<IpAddr>>>,
+    /// Whether the namespace was there when BGP began.
+    pub has_host: bool,
     /// By number.
     selections: Vec<Selection>,
     table: RouteTable,
@@ -38,13 +45,13 @@ pub struct Speaking {
     inner: BTreeMap<IpNet, Inner>,
 }
 
-/// The peer in one tunnel.
+/// One peer.
 #[derive(Debug)]
 pub struct Peer {
     pub source: SourceId,
     detection: Option<SessionConfig>,
-    /// The tunnel is up, so BFD is spoken.
-    tunnel_up: bool,
+    /// There is a way to it, as far as tunnels go, so BFD is spoken.
+    reachable: bool,
     /// Since when BFD is up.
     pub bfd_up: bool,
     /// When BFD lost the peer, unless it has found it again.
@@ -68,8 +75,15 @@ struct Inner {
 }
 
 impl Speaking {
-    pub fn new(id: GatewayId, name: &str, namespace: &str) -> Self {
+    pub fn new(
+        id: GatewayId,
+        (name, namespace): (&str, &str),
+        outside: Arc<Mutex<BTreeSet<IpAddr>>>,
+        has_host: bool,
+    ) -> Self {
         Self {
+            outside,
+            has_host,
             id,
             name: name.to_owned(),
             namespace: namespace.to_owned(),
@@ -92,41 +106,54 @@ impl Speaking {
         detection: &Detection,
         (drained, restarting): (&BTreeSet<TunnelId>, bool),
     ) {
-        let mut wanted = BTreeSet::new();
-        for (place, tunnel) in world.resources.tunnels_indexed().filter(|(_, tunnel)| tunnel.gateway == index) {
+        let mut wanted = Vec::new();
+        for ((_, tunnel), id) in world.resources.tunnels_indexed().zip(world.ids.all()) {
             let speaks = world.resources.connection(tunnel.connection).routing == Kind::Bgp;
-            let Some(id) = world.ids.id(place).filter(|_| speaks && tunnel.admin == AdminState::Up) else { continue };
-            let leaves = drained.contains(&id) || tunnel.weight.number() == 0;
-            let Some(setup) = setup::peer(world.resources, tunnel, leaves, restarting) else { continue };
-            let Some((source, _)) = self.sources.number(SourceKey::Peer(id)) else { continue };
-            wanted.insert(id);
-            peering.configure(self.id, source, setup);
-            // It may have been told that it is over, before the resources became what they are now.
-            peering.with(self.id, move |speaker, ctx| speaker.start(source, ctx));
-            let session = setup::detection(world.resources, tunnel);
-            let peer = self.peers.entry(id).or_insert_with(|| {
-                // Until its tunnel is up there is no way to it.
-                peering.with(self.id, move |speaker, ctx| speaker.set_path(source, false, ctx));
-                Peer { source, detection: None, tunnel_up: false, bfd_up: false, lost: None, path: false }
-            });
-            if peer.tunnel_up && peer.detection != session {
-                peer.speak_bfd(self.id, id, session.clone(), detection);
+            if tunnel.gateway != index || !speaks || tunnel.admin != AdminState::Up {
+                continue;
             }
-            peer.detection = session;
+            let leaves = drained.contains(id) || tunnel.weight.number() == 0;
+            if let Some(setup) = setup::in_tunnel(world.resources, tunnel, leaves, restarting) {
+                wanted.push((SourceKey::Peer(*id), setup, setup::detection_in_tunnel(world.resources, tunnel)));
+            }
         }
-        let gone: Vec<_> = self.peers.keys().copied().filter(|id| !wanted.contains(id)).collect();
-        for tunnel in gone {
-            if let Some(peer) = self.peers.remove(&tunnel) {
+        let routers = || world.resources.routers().iter().filter(|router| router.gateway == index);
+        *self.outside.lock().unwrap_or_else(PoisonError::into_inner) = routers().map(|r| r.local_address).collect();
+        for router in routers() {
+            if let Some(setup) = setup::with_router(world.resources, router, restarting) {
+                let key = SourceKey::Router(router.name.as_str().to_owned());
+                wanted.push((key, setup, setup::detection_of_router(router)));
+            }
+        }
+        let gone: Vec<_> =
+            self.peers.keys().filter(|key| wanted.iter().all(|(known, ..)| known != *key)).cloned().collect();
+        for key in gone {
+            if let Some(peer) = self.peers.remove(&key) {
                 peering.remove(self.id, peer.source, REMOVED);
-                detection.remove(self.id, SessionId(tunnel.0));
+                detection.remove(self.id, peer.session());
                 self.sources.forget(peer.source);
             }
         }
+        for (key, setup, session) in wanted {
+            let Some((source, _)) = self.sources.number(key.clone()) else { continue };
+            peering.configure(self.id, source, setup);
+            // It may have been told that it is over, before the resources became what they are now.
+            peering.with(self.id, move |speaker, ctx| speaker.start(source, ctx));
+            let peer = self.peers.entry(key).or_insert_with(|| {
+                // Until its tunnel is up there is no way to it.
+                peering.with(self.id, move |speaker, ctx| speaker.set_path(source, false, ctx));
+                Peer { source, detection: None, reachable: false, bfd_up: false, lost: None, path: false }
+            });
+            if peer.reachable && peer.detection != session {
+                peer.speak_bfd(self.id, session.clone(), detection);
+            }
+            peer.detection = session;
+        }
     }
 
-    /// Ends the sessions of some tunnels, with these words to the peers. Whether there were any.
-    pub fn part(&mut self, peering: &Peering, leaves: impl Fn(TunnelId) -> bool, words: &str) -> bool {
-        let leaving: Vec<_> = self.peers.iter().filter(|(id, _)| leaves(**id)).map(|(_, peer)| peer.source).collect();
+    /// Ends the sessions with some peers, with these words to them. Whether there were any.
+    pub fn part(&mut self, peering: &Peering, leaves: impl Fn(&SourceKey) -> bool, words: &str) -> bool {
+        let leaving: Vec<_> = self.peers.iter().filter(|(key, _)| leaves(key)).map(|(_, peer)| peer.source).collect();
         for source in &leaving {
             let (source, words) = (*source, words.to_owned());
             peering.with(self.id, move |speaker, ctx| speaker.stop(source, &words, ctx));
@@ -136,14 +163,17 @@ impl Speaking {
 
     /// Tells BGP's and BFD's threads which tunnels are up, and which static routes there are with them.
     pub fn follow_tunnels(&mut self, world: World<'_>, peering: &Peering, detection: &Detection) {
-        for (id, peer) in &mut self.peers {
-            let wanted = world.ids.index(*id).is_some_and(|index| is_wanted(world.resources.tunnel(index)));
-            let up = wanted && world.up.contains(id);
-            if up != peer.tunnel_up {
-                peer.tunnel_up = up;
+        let tunnels = Tunnels::new(world, &BTreeSet::new(), &BTreeSet::new());
+        for (key, peer) in &mut self.peers {
+            let up = match key {
+                SourceKey::Peer(tunnel) => tunnels.member(*tunnel).is_some(),
+                _ => true,
+            };
+            if up != peer.reachable {
+                peer.reachable = up;
                 (peer.lost, peer.bfd_up) = (None, false);
                 let session = peer.detection.clone().filter(|_| up);
-                peer.speak_bfd(self.id, *id, session, detection);
+                peer.speak_bfd(self.id, session, detection);
             }
             let path = up && peer.lost.is_none();
             if path != peer.path {
@@ -318,20 +348,22 @@ impl Speaking {
         self.table.change_prefixes(changes);
     }
 
-    /// A prefix that has changed, and whether it leads into tunnels now.
-    pub fn way(&self, change: &Change) -> (IpNet, bool) {
+    /// A prefix that has changed, and whom it leads to now, as far as kernels are told.
+    pub fn way(&self, change: &Change) -> (IpNet, Option<Towards>) {
         let selection = change.selection.and_then(|SelectionId(number)| self.selections.get(number as usize));
-        let tunnels = selection.is_some_and(|selection| {
-            selection.sources.iter().any(|source| {
-                matches!(self.sources.key(*source), Some(SourceKey::Peer(_) | SourceKey::StaticConnection(_)))
-            })
-        });
-        (network(change.prefix), tunnels)
+        let towards = |source: &SourceId| match self.sources.key(*source)? {
+            SourceKey::Peer(_) | SourceKey::StaticConnection(_) => Some(Towards::Customers),
+            SourceKey::Router(name) => Some(Towards::Router(name.clone())),
+            _ => None,
+        };
+        let way = selection.and_then(|selection| selection.sources.iter().find_map(towards));
+        (network(change.prefix), way)
     }
 
     /// BFD has seen something of a peer: whether it has lost it. `None` if it is no news.
-    pub fn take_change(&mut self, tunnel: TunnelId, change: StateChange, now: Instant) -> Option<bool> {
-        let peer = self.peers.get_mut(&tunnel).filter(|peer| peer.tunnel_up)?;
+    pub fn take_change(&mut self, change: StateChange, now: Instant) -> Option<bool> {
+        let mut peers = self.peers.values_mut();
+        let peer = peers.find(|peer| peer.session() == change.session).filter(|peer| peer.reachable)?;
         peer.bfd_up = change.to == State::Up;
         if peer.bfd_up {
             peer.lost = None;
@@ -356,19 +388,17 @@ impl Speaking {
         self.told.then_some(&self.table)
     }
 
-    pub fn tunnel_of(&self, peer: SourceId) -> Option<TunnelId> {
-        match self.sources.key(peer)? {
-            SourceKey::Peer(tunnel) => Some(*tunnel),
-            _ => None,
-        }
+    /// What a session of BFD is with.
+    pub fn key_of_session(&self, session: SessionId) -> Option<&SourceKey> {
+        self.peers.iter().find(|(_, peer)| peer.session() == session).map(|(key, _)| key)
     }
 
-    pub fn peers(&self) -> impl Iterator<Item = (TunnelId, &Peer)> {
-        self.peers.iter().map(|(id, peer)| (*id, peer))
+    pub fn peers(&self) -> impl Iterator<Item = (&SourceKey, &Peer)> {
+        self.peers.iter()
     }
 
-    pub fn peer(&self, tunnel: TunnelId) -> Option<&Peer> {
-        self.peers.get(&tunnel)
+    pub fn peer(&self, key: &SourceKey) -> Option<&Peer> {
+        self.peers.get(key)
     }
 
     /// Every source with its number.
@@ -378,7 +408,8 @@ impl Speaking {
 
     /// The tunnels in which BFD has lost the peer.
     fn lost(&self) -> BTreeSet<TunnelId> {
-        self.peers.iter().filter(|(_, peer)| peer.lost.is_some()).map(|(id, _)| *id).collect()
+        let lost = self.peers.iter().filter(|(_, peer)| peer.lost.is_some());
+        lost.filter_map(|(key, _)| key.tunnel()).collect()
     }
 
     fn index(&self, resources: &Resources) -> Option<GatewayIndex> {
@@ -389,11 +420,16 @@ impl Speaking {
 
 impl Peer {
     /// Has BFD's thread speak to the peer as this says, or not at all.
-    fn speak_bfd(&self, gateway: GatewayId, tunnel: TunnelId, session: Option<SessionConfig>, detection: &Detection) {
+    fn speak_bfd(&self, gateway: GatewayId, session: Option<SessionConfig>, detection: &Detection) {
         match session {
-            Some(session) => detection.configure(gateway, SessionId(tunnel.0), session),
-            None => detection.remove(gateway, SessionId(tunnel.0)),
+            Some(session) => detection.configure(gateway, self.session(), session),
+            None => detection.remove(gateway, self.session()),
         }
+    }
+
+    /// The name of its BFD session.
+    fn session(&self) -> SessionId {
+        SessionId(self.source.0.into())
     }
 
     /// Whether BFD is to be spoken with it.
@@ -431,6 +467,11 @@ fn destination(
                 let place = resources.attachments().iter().position(|known| known.name.as_str() == name);
                 let attachment = place.map(|place| Route::Attachment(tables::AttachmentIndex(place as u32)));
                 return attachment.map(|route| (members, Some(route)));
+            }
+            SourceKey::Router(name) => {
+                let router = resources.routers().iter().find(|known| known.name.as_str() == name);
+                let route = router.map(|router| Route::Attachment(tables::AttachmentIndex(router.attachment.0)));
+                return route.map(|route| (members, Some(route)));
             }
             SourceKey::Blackhole => return Some((members, Some(Route::Blackhole))),
             SourceKey::Reject => return Some((members, Some(Route::Reject))),

@@ -20,7 +20,7 @@ pub struct Tunnels {
 }
 
 /// Established and carrying traffic, if it were for the resources alone.
-pub fn is_wanted(tunnel: &VpnTunnel) -> bool {
+fn is_wanted(tunnel: &VpnTunnel) -> bool {
     tunnel.admin == AdminState::Up && !tunnel.paused
 }
 

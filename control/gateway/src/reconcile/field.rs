@@ -8,7 +8,7 @@ use crate::bgp::{BfdParameters, BgpParameters, Policy};
 use crate::index::GatewayIndex;
 use crate::name::Name;
 use crate::ppk::PostQuantumKey;
-use crate::resource::{BorderGateway, CustomerGateway, VpcAttachment, VpnConnection, VpnTunnel};
+use crate::resource::{BorderGateway, CustomerGateway, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel};
 use crate::resources::Resources;
 use crate::route_filter::RouteFilter;
 
@@ -105,6 +105,18 @@ fields! {
         EspLifetime = "esp.lifetime_seconds",
         LifetimePackets = "esp.lifetime_packets",
         LifetimeBytes = "esp.lifetime_bytes",
+    }
+}
+
+fields! {
+    /// A field of a VPC router that may differ.
+    RouterField {
+        Attachment = "vpc_attachment",
+        Asn = "asn",
+        LocalAddress = "local_address",
+        Address = "address",
+        Bgp = "bgp",
+        Bfd = "bfd",
     }
 }
 
@@ -212,6 +224,18 @@ pub(super) fn of_connection(
         (ConnectionField::Bgp, same_bgp((old, a.bgp.as_ref()), (new, b.bgp.as_ref()))),
         (ConnectionField::Bfd, same_bfd(a.bfd.as_ref(), b.bfd.as_ref())),
         (ConnectionField::Addresses, a.addresses == b.addresses),
+    ])
+}
+
+pub(super) fn of_router((old, a): (&Resources, &VpcRouter), (new, b): (&Resources, &VpcRouter)) -> Vec<RouterField> {
+    let same_attachment = old.attachment(a.attachment).name == new.attachment(b.attachment).name;
+    differing(&[
+        (RouterField::Attachment, same_attachment),
+        (RouterField::Asn, a.asn == b.asn),
+        (RouterField::LocalAddress, a.local_address == b.local_address),
+        (RouterField::Address, a.address == b.address),
+        (RouterField::Bgp, same_bgp((old, Some(&a.bgp)), (new, Some(&b.bgp)))),
+        (RouterField::Bfd, same_bfd(a.bfd.as_ref(), b.bfd.as_ref())),
     ])
 }
 
