@@ -266,3 +266,70 @@ pub fn nowhere(family: Family) -> IpAddr {
         Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = include_str!("../../../../examples/full.toml");
+
+    fn tunnel<'a>(resources: &'a Resources, name: &str) -> &'a VpnTunnel {
+        resources.tunnels().iter().find(|tunnel| tunnel.name.as_str() == name).unwrap()
+    }
+
+    fn full() -> Resources {
+        let mut resources = Resources::parse("", FULL).unwrap();
+        let files: Vec<_> = resources.psk_files().map(|(field, _)| field).collect();
+        files.into_iter().for_each(|field| resources.supply_psk(field, b"a_key_in_a_file_").unwrap());
+        resources
+    }
+
+    #[test]
+    fn a_session_is_as_the_file_says() {
+        let resources = full();
+        let setup = in_tunnel(&resources, tunnel(&resources, "tun-4"), false, false).unwrap();
+        let (session, routes) = (&setup.session, &setup.routes);
+        assert_eq!((session.local_as, session.remote_as, session.hold_time), (64700, 4_200_000_003, 30));
+        assert_eq!(session.local, IpAddr::from([169, 254, 11, 1]));
+        assert_eq!(session.router_id, Ipv4Addr::new(10, 255, 0, 1));
+        assert_eq!(session.families, Families { ipv4: true, ipv6: false });
+        assert_eq!(session.graceful_restart.unwrap().long_lived_stale_time, 3600);
+        assert_eq!((routes.worth, routes.allow_own_as, setup.least_ttl), (worth::EXTERNAL, 1, Some(255)));
+        assert_eq!(routes.prefix_limit.unwrap().excess, Excess::Restart(RESTART_AFTER));
+        assert_eq!((routes.drain, setup.md5_key.is_some()), (None, true));
+        let import = routes.import.as_ref().unwrap();
+        assert_eq!((import.rules.len(), import.otherwise), (1, Verdict::Reject));
+        assert_eq!((import.rules[0].conditions.len(), import.rules[0].changes.len()), (7, 7));
+        // RFC 8212 is a policy like any other: none is left out.
+        assert!(routes.export.is_some());
+        let drained = in_tunnel(&resources, tunnel(&resources, "tun-4"), true, false).unwrap();
+        assert_eq!(drained.routes.drain, Some(Drain { med: Some(1000), prepend: 3 }));
+    }
+
+    #[test]
+    fn ipv6_has_both_families_and_ipv4_by_its_next_hop() {
+        let resources = full();
+        let setup = in_tunnel(&resources, tunnel(&resources, "tun-6"), false, true).unwrap();
+        assert_eq!(setup.session.families, Families { ipv4: true, ipv6: true });
+        assert_eq!(setup.routes.next_hop, NextHops { ipv4: None, ipv6: "fd00:11::1".parse().ok() });
+        assert!(setup.session.graceful_restart.unwrap().restarting);
+        let bfd = detection_in_tunnel(&resources, tunnel(&resources, "tun-6")).unwrap();
+        assert_eq!((bfd.desired_min_tx, bfd.detect_multiplier), (Duration::from_millis(300), 3));
+        assert_eq!(bfd.authentication.unwrap().algorithm, Algorithm::KeyedSha1);
+        assert_eq!(in_tunnel(&resources, tunnel(&resources, "tun-1"), false, false).map(|_| ()), None);
+    }
+
+    #[test]
+    fn a_router_of_our_as_is_worth_less_than_one_of_another_and_more_than_any_tunnel() {
+        let resources = full();
+        let router = &resources.routers()[0];
+        let setup = with_router(&resources, router, false).unwrap();
+        assert!(setup.session.is_internal());
+        assert_eq!(setup.routes.worth, worth::ROUTER);
+        let other = VpcRouter { asn: gateway::Asn::from_number(65099).unwrap(), ..router.clone() };
+        assert_eq!(with_router(&resources, &other, false).unwrap().routes.worth, worth::EXTERNAL_ROUTER);
+        let ranks =
+            [worth::PROPAGATED, worth::EXTERNAL_ROUTER, worth::ROUTER, worth::STATIC_CONNECTION, worth::EXTERNAL];
+        assert!(ranks.map(|worth| (worth.preference, worth.distance)).is_sorted());
+    }
+}

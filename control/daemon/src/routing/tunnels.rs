@@ -68,3 +68,42 @@ pub fn shares(mut members: Vec<Member>) -> Vec<(tables::TunnelIndex, NonZeroU8)>
         weighted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gateway::Resources;
+
+    use super::*;
+    use crate::tunnel_ids::TunnelIds;
+
+    const BGP: &str = include_str!("../../../../examples/bgp.toml");
+
+    #[test]
+    fn what_is_down_drained_paused_or_lost_takes_no_share() {
+        let resources = Resources::parse("", BGP).unwrap();
+        let paused = Resources::parse("", &BGP.replacen("psk =", "paused = true\npsk =", 1)).unwrap();
+        let ids = TunnelIds::default().renumber(&Resources::default(), &resources);
+        let [first, second] = [0, 1].map(TunnelId);
+        let (none, both) = (BTreeSet::new(), BTreeSet::from([first, second]));
+        let members = |resources: &Resources, up: &BTreeSet<TunnelId>, drained: &BTreeSet<_>, lost: &BTreeSet<_>| {
+            let tunnels = Tunnels::new(World { resources, ids: &ids, up }, drained, lost);
+            assert_eq!(
+                tunnels.member(first),
+                tunnels.of_connection(ConnectionIndex(0)).first().copied().filter(|m| m.0.0 == 0)
+            );
+            shares(tunnels.of_connection(ConnectionIndex(0)).to_vec())
+                .into_iter()
+                .map(|(tunnel, weight)| (tunnel.0, weight.get()))
+                .collect::<Vec<_>>()
+        };
+        let only = |id| BTreeSet::from([id]);
+        assert_eq!(members(&resources, &both, &none, &none), [(0, 1), (1, 1)]);
+        assert_eq!(members(&resources, &only(second), &none, &none), [(1, 1)]);
+        assert_eq!(members(&resources, &both, &only(first), &none), [(1, 1)]);
+        assert_eq!(members(&resources, &both, &none, &only(second)), [(0, 1)]);
+        assert_eq!(members(&paused, &both, &none, &none), [(1, 1)]);
+        // Better a drained tunnel than none.
+        assert_eq!(members(&resources, &both, &both, &none), [(0, 1), (1, 1)]);
+        assert_eq!(members(&resources, &none, &none, &none), []);
+    }
+}
