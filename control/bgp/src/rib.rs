@@ -299,8 +299,8 @@ impl Rib {
         }
         let Some(known) = peer(&mut self.sources, id) else { return };
         if known.up.is_some() {
-            self.four.chosen().for_each(|key| known.four.change(key));
-            self.six.chosen().for_each(|key| known.six.change(key));
+            self.four.chosen().for_each(|key| known.four.change(key, false));
+            self.six.chosen().for_each(|key| known.six.change(key, false));
         }
     }
 
@@ -609,13 +609,14 @@ impl Rib {
             self.changes.push_back(prefix);
         }
         if effect.tells {
-            for source in self.sources.iter_mut().flatten() {
-                if let Source::Peer(peer) = source
+            for (id, source) in (0..).map(SourceId).zip(&mut self.sources) {
+                if let Some(Source::Peer(peer)) = source
                     && peer.up.is_some()
                 {
+                    let own = effect.source == Some(id);
                     match Family::of(&prefix) {
-                        Family::Ipv4 => Key4::of(&prefix).into_iter().for_each(|key| peer.four.change(key)),
-                        Family::Ipv6 => Key6::of(&prefix).into_iter().for_each(|key| peer.six.change(key)),
+                        Family::Ipv4 => Key4::of(&prefix).into_iter().for_each(|key| peer.four.change(key, own)),
+                        Family::Ipv6 => Key6::of(&prefix).into_iter().for_each(|key| peer.six.change(key, own)),
                     }
                 }
             }

@@ -9,7 +9,7 @@ use gateway::Resources;
 use ike::{Action, ChildSa, DownReason, Endpoint, TunnelId};
 use tables::Snapshot;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use wire::MacAddress;
 use worker::IkeDatagram;
@@ -249,11 +249,7 @@ impl Control {
             match self.next(&mut tick, signals, questions).await {
                 Event::Tick => {}
                 Event::Kernel(ready) => self.follow_kernel(ready)?,
-                Event::Question((Request::Bgp(asked), answer)) => self.answer_bgp(asked, answer),
-                Event::Question((request, answer)) => {
-                    // A client that went away wants no answer.
-                    let _ = answer.send(self.answer(request));
-                }
+                Event::Question((request, to)) => self.answer(request, to),
                 Event::Reload => self.reload(),
                 // Who asks a second time is in a hurry.
                 Event::Stop if self.stopping.is_some() || !self.part_all() => return Ok(()),
@@ -580,10 +576,8 @@ impl Control {
         }
     }
 
-    fn answer(&mut self, request: Request) -> Answer {
-        Answer::Once(match request {
-            // Asked of BGP's thread.
-            Request::Bgp(_) => Response::Error("this is answered elsewhere".to_owned()),
+    fn answer(&mut self, request: Request, to: oneshot::Sender<Answer>) {
+        let answer = Answer::Once(match request {
             Request::Status {} => Response::Status(Box::new(self.status(Instant::now()))),
             Request::EspKeys {} => {
                 tracing::info!("the keys of the live ESP SAs were asked for");
@@ -595,10 +589,14 @@ impl Control {
             Request::Reset(asked) => self.reset(&asked).map_or_else(Response::Error, Response::Done),
             Request::Drain(asked) => Response::Done(self.drain(&asked)),
             Request::Capture(asked) => match self.begin_capture(&asked) {
-                Ok(session) => return Answer::Capture(session),
+                Ok(session) => return drop(to.send(Answer::Capture(session))),
                 Err(refused) => Response::Error(refused),
             },
-        })
+            // BGP's thread knows, and answers itself.
+            Request::Bgp(asked) => return self.answer_bgp(asked, to),
+        });
+        // A client that went away wants no answer.
+        let _ = to.send(answer);
     }
 }
 

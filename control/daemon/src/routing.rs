@@ -158,6 +158,7 @@ impl Routing {
             if speaking.make_routes(*index, world, &self.drained) {
                 moved.insert(*index);
             }
+            speaking.ask_again(&self.peering);
         }
         // Those that speak no BGP have the routes of the resources.
         let tunnels = Tunnels::new(world, &self.drained, &BTreeSet::new());

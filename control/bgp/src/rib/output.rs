@@ -57,9 +57,11 @@ impl<K: Key> Output<K> {
         Self { told, changed, writing: Vec::new().into_iter(), ends: Vec::new(), seed }
     }
 
-    /// Something may have changed.
-    pub(crate) fn change(&mut self, key: K) {
-        self.changed.insert(key);
+    /// Something may have changed. What is the peer's own word (`own`) it is not told: at most it has to forget another's.
+    pub(crate) fn change(&mut self, key: K, own: bool) {
+        if !own || self.told.contains_key(&key) {
+            self.changed.insert(key);
+        }
     }
 
     /// The whole table is to be told, and then that it was (RFC 4724 §2).

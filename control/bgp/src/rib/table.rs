@@ -159,6 +159,8 @@ pub(crate) struct Effect {
     pub(crate) moves: bool,
     /// Others are to be told something else.
     pub(crate) tells: bool,
+    /// Whose word that is; `None` if there is none any more.
+    pub(crate) source: Option<SourceId>,
     /// There is a path of this source where there was none.
     pub(crate) added: bool,
 }
@@ -207,7 +209,7 @@ impl<K: Key> Table<K> {
         match &mut entry.paths {
             Paths::One(_) => {
                 let chosen = place.remove().choice.is_some();
-                return Some(Effect { moves: chosen, tells: chosen, added: false });
+                return Some(Effect { moves: chosen, tells: chosen, source: None, added: false });
             }
             Paths::Several(paths) => {
                 paths.retain(|path| path.source != source);
@@ -289,6 +291,7 @@ impl Entry {
         Effect {
             moves: selection(before) != selection(self.choice),
             tells: told(before) != told(self.choice),
+            source: self.choice.map(|choice| choice.source),
             added: false,
         }
     }

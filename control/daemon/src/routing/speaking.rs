@@ -43,6 +43,8 @@ pub struct Speaking {
     told: bool,
     /// The gateway's own addresses and its peers', each with its route's place.
     inner: BTreeMap<IpNet, Inner>,
+    /// One of them is gone, and what BGP says of its prefix may not be known here.
+    bare: bool,
 }
 
 /// One peer.
@@ -94,6 +96,7 @@ impl Speaking {
             table: RouteTable::default(),
             told: false,
             inner: BTreeMap::new(),
+            bare: false,
         }
     }
 
@@ -286,6 +289,13 @@ impl Speaking {
         changed | self.make_inner_routes(index, world)
     }
 
+    /// Has BGP's thread say again what may not be known here.
+    pub fn ask_again(&mut self, peering: &Peering) {
+        if std::mem::take(&mut self.bare) {
+            peering.with(self.id, |speaker, _| speaker.repeat_routes());
+        }
+    }
+
     /// The gateway's own addresses are the host's, and its peers' lie behind their tunnels.
     fn make_inner_routes(&mut self, index: GatewayIndex, world: World<'_>) -> bool {
         let own = world.resources.inner_addresses(index).map(|own| (IpNet::from(own.address()), Route::Host));
@@ -302,6 +312,7 @@ impl Speaking {
             if let Some(inner) = self.inner.remove(&net) {
                 changes.push((net, inner.beneath.map(place_of)));
                 self.table.remove_route(inner.place);
+                self.bare |= inner.beneath.is_none();
             }
         }
         let mut changed = !changes.is_empty();
@@ -310,8 +321,7 @@ impl Speaking {
                 Some(inner) => inner.place,
                 None => {
                     let place = self.free_inner_place();
-                    // A host's prefix that BGP has said before is beneath: the table does not tell which it was, and the
-                    // next word on it will.
+                    // What BGP has said of it before, the table does not tell.
                     self.inner.insert(net, Inner { place, beneath: None });
                     changes.push((net, Some(place)));
                     place
