@@ -16,14 +16,19 @@ _EVERYTHING = ("meta l4proto {tcp, udp, icmp, esp}",)
 class Blockade:
     """While the context lasts, nothing passes, or IKE alone does not."""
 
-    def __init__(self, topology: Topology, *, ike_only: bool = False) -> None:
+    def __init__(self, topology: Topology, *, ike_only: bool = False, ends: tuple[str, str] | None = None) -> None:
+        """`ends`: the customer's address and Bordergate's of the one tunnel that it is about."""
         self._internet: Namespace = topology.internet
         self._matches = _IKE if ike_only else _EVERYTHING
+        self._from = {"customer": 'iifname "customer0"', "bordergate": 'iifname "bordergate0"'}
+        if ends is not None:
+            customer, bordergate = ends
+            self._from = {"customer": f"ip saddr {customer} ip daddr {bordergate}",
+                          "bordergate": f"ip saddr {bordergate} ip daddr {customer}"}
 
     def __enter__(self) -> Blockade:
-        rules = "\n".join(f'iifname "{interface}" {match} counter name {name} drop'
-                          for interface, name in (("customer0", "customer"), ("bordergate0", "bordergate"))
-                          for match in self._matches)
+        rules = "\n".join(f"{sender} {match} counter name {name} drop"
+                          for name, sender in self._from.items() for match in self._matches)
         self._internet.run("nft", "-f", "-", stdin=f"""
             table ip blockade {{
                 counter customer {{ }}

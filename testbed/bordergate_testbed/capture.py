@@ -26,6 +26,8 @@ _SOL_PACKET = 263
 _PACKET_STATISTICS = 6
 _PACKET_IGNORE_OUTGOING = 23
 _PACKET_AUXDATA = 8
+_ARPHRD_ETHER = 1
+_LINKTYPE_ETHERNET, _LINKTYPE_RAW = 1, 101
 # struct tpacket_auxdata, and the bit of its status that says there is a tag.
 _AUXDATA = struct.Struct("=IIIHHHH")
 _VLAN_VALID = 0x10
@@ -52,6 +54,7 @@ class Capture:
             if incoming_only:
                 self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             self._socket.bind((interface, 0))
+            self._ethernet = self._socket.getsockname()[3] == _ARPHRD_ETHER
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._collect, daemon=True)
         self._thread.start()
@@ -76,7 +79,7 @@ class Capture:
 
     def packets(self, begin: int = 0) -> list[Packet]:
         """The frames so far, from number `begin` on, dissected: this takes most of a millisecond for each."""
-        return [Ether(frame) for frame in self.frames[begin:]]
+        return [self._dissected(frame) for frame in self.frames[begin:]]
 
     def wait_for(self, what: str, wanted: Callable[[Packet], bool], timeout: float = 5) -> Packet:
         """The first frame, from now or before, that is wanted."""
@@ -85,13 +88,17 @@ class Capture:
         def look() -> Packet | None:
             nonlocal seen
             while seen < len(self.frames):
-                packet = Ether(self.frames[seen])
+                packet = self._dissected(self.frames[seen])
                 seen += 1
                 if wanted(packet):
                     return packet
             return None
 
         return wait_for(f"{what} on the wire", look, timeout)
+
+    def _dissected(self, frame: bytes) -> Packet:
+        # A TUN device has no link headers.
+        return Ether(frame) if self._ethernet else IPv6(frame) if frame[0] >> 4 == 6 else IP(frame)
 
     def _receive(self) -> bytes:
         """The next frame, with the VLAN tag that the kernel takes off and tells beside it."""
@@ -105,8 +112,9 @@ class Capture:
 
     def _collect(self) -> None:
         with self.path.open("wb") as file:
-            # pcap, microseconds, Ethernet.
-            file.write(struct.pack("IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+            # pcap, microseconds.
+            link = _LINKTYPE_ETHERNET if self._ethernet else _LINKTYPE_RAW
+            file.write(struct.pack("IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, link))
             while True:
                 ready, _, _ = select.select([self._socket], [], [], 0.05)
                 if not ready:

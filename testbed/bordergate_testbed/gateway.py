@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
@@ -11,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .bgp import Bfd, Bgp, BgpCommands, Propagation, RouteFilter
 from .certificates import Certified
 from .namespace import Namespace
 from .process import CommandFailed, Daemon, Failure, run, wait_for
-from .topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, SECOND_CUSTOMER_WAN, VPC_PREFIX
+from .topology import (BORDERGATE_INNER, BORDERGATE_WAN, CUSTOMER_INNER, CUSTOMER_WAN, IDC_PREFIX,
+                       SECOND_BORDERGATE_INNER, SECOND_BORDERGATE_WAN, SECOND_CUSTOMER_INNER, SECOND_CUSTOMER_WAN,
+                       VPC_PREFIX)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -89,8 +93,8 @@ local_address = "{self.local}"
 remote_address = "{self.remote}"
 {proof}{identities}admin = "{self.admin}"
 startup = "{self.startup}"
-local_prefixes = {_list(self.local_prefixes + _hosts(self.inner))}
-remote_prefixes = {_list(self.remote_prefixes + _hosts(self.peer_inner))}
+local_prefixes = {_list(_with_host(self.local_prefixes, self.inner))}
+remote_prefixes = {_list(_with_host(self.remote_prefixes, self.peer_inner))}
 {inner}udp_encapsulation = "{self.udp_encapsulation}"
 mobike = {str(self.mobike).lower()}
 paused = {str(self.paused).lower()}
@@ -152,25 +156,35 @@ class Site:
     """What static routes lead into the tunnel, where that is not the peer's selectors."""
     discarded: tuple[tuple[str, str], ...] = ()
     """Prefixes whose packets are dropped, each with `blackhole` or `reject`."""
+    bgp: Bgp | None = None
+    """How the connection's tunnels learn their routes; if `None`, all routes are static."""
+    bfd: Bfd | None = None
+    filters: tuple[RouteFilter, ...] = ()
+    propagation: Propagation | None = None
+    router_id: str | None = None
+    addresses: tuple[str, ...] = ()
+    """The gateway's own inside, besides its tunnels'."""
 
     def render(self) -> str:
         """The site's resources in TOML."""
         tunnel = self.tunnel
         namespace = "" if self.namespace is None else f'namespace = "{self.namespace}"\n'
+        router_id = "" if self.router_id is None else f'router_id = "{self.router_id}"\n'
+        addresses = f"addresses = {_list(self.addresses)}\n" if self.addresses else ""
         vlan = "" if self.vlan is None else f"vlan = {self.vlan}\n"
         gateway = f"""
 [[border_gateway]]
 name = "bgw-{self.name}"
 asn = {self.asn}
 flow_hash = "{self.flow_hash}"
-{namespace}
+{router_id}{addresses}{namespace}
 [[vpc_attachment]]
 name = "vpc-{self.name}"
 border_gateway = "bgw-{self.name}"
 interface = "{self.vpc_interface}"
 {vlan}prefixes = {_list(self.prefixes or (tunnel.local_prefixes if tunnel else (VPC_PREFIX,)))}
 anti_spoofing = {str(self.anti_spoofing).lower()}
-"""
+{self.propagation.render() if self.propagation else ""}{"".join(each.render() for each in self.filters)}"""
         if tunnel is None:
             return gateway
         connection = f"conn-{self.name}"
@@ -179,7 +193,7 @@ anti_spoofing = {str(self.anti_spoofing).lower()}
 border_gateway = "bgw-{self.name}"
 destination = "{prefix}"
 vpn_connection = "{connection}"
-""" for prefix in self.routes or tunnel.remote_prefixes if self.routed)
+""" for prefix in self._static_destinations(tunnel))
         routes += "".join(f"""
 [[static_route]]
 border_gateway = "bgw-{self.name}"
@@ -197,10 +211,27 @@ addresses = {_list(tuple(dict.fromkeys((*(each.remote for each in tunnels), *sel
 name = "{connection}"
 border_gateway = "bgw-{self.name}"
 customer_gateway = "idc-{self.name}"
-routing = "static"
+routing = "{"bgp" if self.bgp else "static"}"
 addresses = {_list(tuple(dict.fromkeys(each.local for each in tunnels)))}
-{''.join(each.render(connection) for each in tunnels)}{routes}"""
+{"".join(each.render() for each in (self.bgp, self.bfd) if each)}{
+    "".join(each.render(connection) for each in tunnels)}{routes}"""
 
+    def _static_destinations(self, tunnel: Tunnel) -> tuple[str, ...]:
+        if not self.routed:
+            return ()
+        return self.routes or (() if self.bgp else tunnel.remote_prefixes)
+
+
+EVERYTHING = ("0.0.0.0/0", "::/0")
+
+# What goes with `Topology.add_tunnel_devices`: it is routes that lead into a tunnel, and selectors hold everything.
+ROUTED_TUNNELS = (
+    Tunnel(local_prefixes=EVERYTHING, remote_prefixes=EVERYTHING, inner=f"{BORDERGATE_INNER}/30",
+           peer_inner=CUSTOMER_INNER),
+    Tunnel(name="tun-2", local=SECOND_BORDERGATE_WAN, remote=SECOND_CUSTOMER_WAN, psk="another_battery",
+           local_prefixes=EVERYTHING, remote_prefixes=EVERYTHING, inner=f"{SECOND_BORDERGATE_INNER}/30",
+           peer_inner=SECOND_CUSTOMER_INNER))
+ROUTED_SITE = Site(tunnel=ROUTED_TUNNELS[0], further=ROUTED_TUNNELS[1:], prefixes=(VPC_PREFIX,), routes=(IDC_PREFIX,))
 
 # What goes with `Topology.add_second_tenant`.
 SECOND_SITE = Site(name="2", asn=65010, customer_asn=65011, vpc_interface="vpc1",
@@ -353,6 +384,11 @@ class Gateway:
         run([str(binary()), "tunnel", "rekey", name, "--ike" if ike else "--child", "--socket", str(self.socket)],
             timeout=5)
 
+    @property
+    def bgp(self) -> BgpCommands:
+        """What `bordergate bgp` tells and does."""
+        return BgpCommands(binary(), self.socket)
+
     def drain(self, to: str | None) -> None:
         """Send peers to another gateway, or to none."""
         run([str(binary()), "drain", *(("--to", to) if to else ("--off",)), "--socket", str(self.socket)], timeout=5)
@@ -495,9 +531,14 @@ def xdp_mode(namespace: Namespace, interface: str) -> str | None:
     return modes.get(link["xdp"]["mode"]) if "xdp" in link else None
 
 
-def _hosts(address: str | None) -> tuple[str, ...]:
-    """The prefix of one address, its own prefix length left out."""
-    return () if address is None else (f"{address.partition('/')[0]}/32",)
+def _with_host(prefixes: tuple[str, ...], address: str | None) -> tuple[str, ...]:
+    """The prefixes and, where none of them holds it, one of the address alone, its own prefix length left out."""
+    if address is None:
+        return prefixes
+    host = ipaddress.ip_address(address.partition("/")[0])
+    if any(host in ipaddress.ip_network(prefix) for prefix in prefixes):
+        return prefixes
+    return (*prefixes, f"{host}/{host.max_prefixlen}")
 
 
 def _list(values: tuple[str, ...]) -> str:

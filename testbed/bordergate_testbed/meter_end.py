@@ -19,15 +19,12 @@ HEADER = struct.Struct("!QI")
 
 
 class End:
-    """A socket, the numbers sent, and those received with the time of each."""
+    """A socket for each flow, the numbers sent, and those received with the time of each."""
 
-    def __init__(self, local: tuple[str, int], remote: tuple[str, int], run: int, rate: int, size: int) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        # The meter must not be what loses packets while the machine is busy elsewhere.
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 8 << 20)
-        self._socket.bind(local)
-        self._socket.setblocking(False)
-        self._remote = remote
+    def __init__(self, local: tuple[str, int], remote: tuple[str, int], run: int, rate: int, size: int,
+                 flows: int) -> None:
+        self._flows = [_socket((local[0], local[1] + flow)) for flow in range(flows)]
+        self._remotes = [(remote[0], remote[1] + flow) for flow in range(flows)]
         self._run = run
         self._interval = 1 / rate
         self._filling = bytes(max(0, size - HEADER.size))
@@ -44,7 +41,7 @@ class End:
         commands = ""
         while True:
             wait = max(0.0, self._due - time.monotonic()) if self._sending else None
-            ready, _, _ = select.select([self._socket, sys.stdin], [], [], wait)
+            ready, _, _ = select.select([*self._flows, sys.stdin], [], [], wait)
             if sys.stdin in ready:
                 text = os.read(0, 4096).decode()
                 commands += text
@@ -57,25 +54,29 @@ class End:
                     print(len(self.sent), flush=True)
                 if not text:
                     return
-            self._receive()
+            for flow in self._flows:
+                if flow in ready:
+                    self._receive(flow)
             self._send()
 
     def _send(self) -> None:
         # One at a time: after a time without the processor, what is due goes out between looks at what came in.
         if not self._sending or time.monotonic() < self._due:
             return
+        number = len(self.sent)
+        flow = number % len(self._flows)
         try:
-            self._socket.sendto(HEADER.pack(self._run, len(self.sent)) + self._filling, self._remote)
+            self._flows[flow].sendto(HEADER.pack(self._run, number) + self._filling, self._remotes[flow])
         except OSError:
             self.refused += 1
         else:
             self.sent.append(time.time())
         self._due = max(self._due + self._interval, time.monotonic() - 0.05)
 
-    def _receive(self) -> None:
+    def _receive(self, flow: socket.socket) -> None:
         while True:
             try:
-                datagram = self._socket.recv(65535)
+                datagram = flow.recv(65535)
             except BlockingIOError:
                 return
             except OSError:
@@ -88,10 +89,19 @@ class End:
             self.received.setdefault(number, time.time())
 
 
+def _socket(local: tuple[str, int]) -> socket.socket:
+    flow = socket.socket(socket.AF_INET6 if ":" in local[0] else socket.AF_INET, socket.SOCK_DGRAM)
+    # The meter must not be what loses packets while the machine is busy elsewhere.
+    flow.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 8 << 20)
+    flow.bind(local)
+    flow.setblocking(False)
+    return flow
+
+
 def main() -> None:
-    """`meter_end.py LOCAL PORT REMOTE PORT RUN RATE SIZE`."""
-    local, local_port, remote, remote_port, run, rate, size = sys.argv[1:]
-    end = End((local, int(local_port)), (remote, int(remote_port)), int(run), int(rate), int(size))
+    """`meter_end.py LOCAL PORT REMOTE PORT RUN RATE SIZE FLOWS`; each flow has the next port."""
+    local, local_port, remote, remote_port, run, rate, size, flows = sys.argv[1:]
+    end = End((local, int(local_port)), (remote, int(remote_port)), int(run), int(rate), int(size), int(flows))
     print("ready", flush=True)
     end.serve()
     json.dump({"sent": end.sent, "received": list(end.received.items()), "twice": end.twice, "refused": end.refused},

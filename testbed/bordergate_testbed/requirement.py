@@ -10,7 +10,8 @@ from pathlib import Path
 from .process import run
 
 _AF_XDP = 44
-_PROGRAMS = ("ip", "nft", "ethtool", "iperf3", "ping", "tshark", "charon-systemd", "swanctl", "nsenter", "setpriv")
+_PROGRAMS = ("ip", "nft", "ethtool", "iperf3", "ping", "tshark", "charon-systemd", "swanctl", "vtysh",
+             "birdc", "nsenter", "setpriv")
 
 
 def missing() -> str | None:

@@ -19,6 +19,7 @@ INTERNET_AT_BORDERGATE = "203.0.113.254"
 INTERNET_AT_CUSTOMER = "198.51.100.254"
 SECOND_CUSTOMER_WAN = "192.0.2.2"
 INTERNET_AT_SECOND_CUSTOMER = "192.0.2.254"
+SECOND_BORDERGATE_WAN = "203.0.113.2"
 # Behind NAT the customer's device has an address of its own; the world sees CUSTOMER_WAN.
 CUSTOMER_PRIVATE = "192.168.77.2"
 NAT_PRIVATE = "192.168.77.1"
@@ -38,6 +39,8 @@ INTERNET_AT_CUSTOMER6 = "2001:db8:c::fe"
 # The ends inside the tunnel.
 BORDERGATE_INNER = "169.254.10.1"
 CUSTOMER_INNER = "169.254.10.2"
+SECOND_BORDERGATE_INNER = "169.254.11.1"
+SECOND_CUSTOMER_INNER = "169.254.11.2"
 
 # The tunnel adds up to 70 bytes or so (outer IP, UDP, ESP header, IV, padding, tag); hosts that send no more than this
 # never meet fragmentation, which is not what these scenarios are about.
@@ -142,6 +145,28 @@ class Topology:
                              ("vpc-host-2", VPC_GATEWAY)):
             self[role].ip("route", "add", "default", "via", router)
         self["customer-2"].sysctl({"net/ipv4/ip_forward": "1"})
+
+    def add_tunnel_devices(self) -> None:
+        """Two devices stand between the customer and the internet, for a tunnel each; `customer` is a router behind them.
+
+        `device-1 -- internet` has taken the customer's link; `device-2 -- internet` is another one, with SECOND_CUSTOMER_WAN
+        at its end. `bordergate` has SECOND_BORDERGATE_WAN, too. What joins a device to the router is its tunnel itself
+        (`StrongSwan.lend_device`).
+        """
+        for role in ("device-1", "device-2"):
+            self._namespaces[role] = Namespace.create(self.prefix + role)
+            self[role].sysctl({"net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/default/rp_filter": "0"})
+        self.customer.ip("link", "set", "wan0", "netns", self["device-1"].name)
+        self._link("device-2", "wan0", "internet", "customer1", 1500)
+        for role, interface, address in (
+                ("device-1", "wan0", CUSTOMER_WAN), ("device-2", "wan0", SECOND_CUSTOMER_WAN),
+                ("internet", "customer1", INTERNET_AT_SECOND_CUSTOMER), ("bordergate", "wan0", SECOND_BORDERGATE_WAN)):
+            self[role].ip("addr", "add", f"{address}/24", "dev", interface)
+            self[role].ip("link", "set", interface, "up")
+        for role, router in (("device-1", INTERNET_AT_CUSTOMER), ("device-2", INTERNET_AT_SECOND_CUSTOMER)):
+            self[role].ip("route", "add", "default", "via", router)
+        # Flows, not pairs of hosts, are spread over the tunnels.
+        self.customer.sysctl({"net/ipv4/fib_multipath_hash_policy": "1", "net/ipv6/fib_multipath_hash_policy": "1"})
 
     def _build(self) -> None:
         for role in ROLES:

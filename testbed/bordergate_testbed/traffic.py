@@ -104,8 +104,11 @@ class UdpFlows:
     def __init__(self, client: Namespace, target: tuple[str, int], count: int) -> None:
         with client.inside():
             self._sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-        for flow in self._sockets:
-            flow.connect(target)
+        try:
+            for flow in self._sockets:
+                flow.connect(target)
+        except OSError as error:
+            raise Failure(f"{client.name} cannot send to {target[0]}: {error}") from error
 
     def __enter__(self) -> UdpFlows:
         return self
@@ -193,3 +196,36 @@ def iperf_both_ways(idc_host: Namespace, vpc_host: Namespace, log: Path, *, seco
         if result.bytes < 100_000:
             raise Failure(f"iperf3 {name} moved only {result.bytes} bytes")
     return BothWays(to_vpc, to_idc)
+
+
+@dataclass(frozen=True)
+class KernelRoute:
+    """A route of a kernel's: where its packets go next, and through which devices."""
+
+    prefix: str
+    next_hops: tuple[str, ...]
+    devices: tuple[str, ...]
+
+
+def kernel_routes(namespace: Namespace, prefix: str, table: str = "main") -> list[KernelRoute]:
+    """The kernel's routes to exactly this prefix."""
+    family = "-6" if ":" in prefix else "-4"
+    listed = namespace.run("ip", "-json", family, "route", "show", "table", table, "exact", prefix, check=False)
+    # A table that nothing has been put into yet is an error to `ip`.
+    routes = json.loads(listed.stdout) if listed.returncode == 0 else []
+    found = []
+    for route in routes:
+        ways = route.get("nexthops", [route])
+        hops = (way.get("gateway") or way.get("via", {}).get("host") for way in ways)
+        found.append(KernelRoute(route["dst"], tuple(hop for hop in hops if hop), tuple(way["dev"] for way in ways)))
+    return found
+
+
+def must_have_route(namespace: Namespace, prefix: str, patience: float = 10) -> list[KernelRoute]:
+    """Wait until the kernel has a route to exactly this prefix; all it has."""
+    return wait_for(f"{namespace.name} to have a route to {prefix}", lambda: kernel_routes(namespace, prefix), patience)
+
+
+def must_lack_route(namespace: Namespace, prefix: str, patience: float = 10) -> None:
+    """Wait until the kernel has none."""
+    wait_for(f"{namespace.name} to have no route to {prefix}", lambda: not kernel_routes(namespace, prefix), patience)
