@@ -109,6 +109,32 @@ class RouteFilter:
             f"\n[[route_filter.rule]]\n{_fields(rule)}" for rule in self.rules)
 
 
+@dataclass(frozen=True)
+class VpcRouter:
+    """`[[vpc_router]]` of a site's attachment."""
+
+    local_address: str
+    address: str
+    name: str = "router-1"
+    asn: int | None = None
+    bfd: Bfd | None = None
+
+    def render(self, attachment: str) -> str:
+        """The router in TOML."""
+        asn = "" if self.asn is None else f"asn = {self.asn}\n"
+        bfd = self.bfd.render().replace("vpn_connection", "vpc_router") if self.bfd else ""
+        return f"""
+[[vpc_router]]
+name = "{self.name}"
+vpc_attachment = "{attachment}"
+{asn}local_address = "{self.local_address}"
+address = "{self.address}"
+
+[vpc_router.bgp]
+connect_retry_seconds = 1
+{bfd}"""
+
+
 class BgpCommands:
     """`bordergate bgp` of one running Bordergate."""
 

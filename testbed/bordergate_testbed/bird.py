@@ -30,6 +30,8 @@ class Session:
     """Of its routes: the higher wins, before all that BGP says of them."""
     bfd: bool = False
     """Whether BFD watches it."""
+    direct: bool = False
+    """Whether a peer of its own AS is on the same link: by itself it takes it to be beyond routers."""
 
     def render(self) -> str:
         """The protocol in bird.conf."""
@@ -46,6 +48,7 @@ protocol bgp {self.name} {{
     local {self.local} as {self.asn};
     neighbor {self.remote} as {self.remote_asn};
     {password}
+    {"direct;" if self.direct else ""}
     connect retry time 1;
     error wait time 1, 2;
     strict bind on;

@@ -27,8 +27,8 @@ _FIELDS = (
     "bmp.stats.data.routes_post_adj_rib_out", "bmp.stats.data.routes_post_per_adj_rib_out", "bmp.stats.data.update_treat",
     "bgp.type", "bgp.cap.4as", "bgp.notify.major_error", "bgp.notify.minor_error_cease", "bgp.prefix_length",
     "bgp.withdrawn_prefix", "bgp.nlri_prefix", "bgp.mp_reach_nlri_ipv4_prefix", "bgp.mp_reach_nlri_ipv6_prefix",
-    "bgp.mp_unreach_nlri_ipv6_prefix", "bgp.update.path_attribute.community_value",
-    "bgp.update.path_attribute.as_path_segment.as4")
+    "bgp.mp_unreach_nlri_ipv4_prefix", "bgp.mp_unreach_nlri_ipv6_prefix",
+    "bgp.update.path_attribute.community_value", "bgp.update.path_attribute.as_path_segment.as4")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class Message:
 
     def _prefixes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """In an UPDATE what is withdrawn stands in front, in as far as the implementations played with here write it."""
-        gone = self.all("bgp.withdrawn_prefix") + self.all("bgp.mp_unreach_nlri_ipv6_prefix")
+        gone = (self.all("bgp.withdrawn_prefix") + self.all("bgp.mp_unreach_nlri_ipv4_prefix")
+                + self.all("bgp.mp_unreach_nlri_ipv6_prefix"))
         come = (self.all("bgp.mp_reach_nlri_ipv4_prefix") + self.all("bgp.mp_reach_nlri_ipv6_prefix")
                 + self.all("bgp.nlri_prefix"))
         prefixes = tuple(f"{address}/{length}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .bgp import Bfd, Bgp, BgpCommands, Propagation, RouteFilter
+from .bgp import Bfd, Bgp, BgpCommands, Propagation, RouteFilter, VpcRouter
 from .certificates import Certified
 from .namespace import Namespace
 from .process import CommandFailed, Daemon, Failure, run, wait_for
@@ -161,6 +161,8 @@ class Site:
     bfd: Bfd | None = None
     filters: tuple[RouteFilter, ...] = ()
     propagation: Propagation | None = None
+    router: VpcRouter | None = None
+    """What speaks BGP behind the attachment."""
     router_id: str | None = None
     addresses: tuple[str, ...] = ()
     """The gateway's own inside, besides its tunnels'."""
@@ -184,7 +186,8 @@ border_gateway = "bgw-{self.name}"
 interface = "{self.vpc_interface}"
 {vlan}prefixes = {_list(self.prefixes or (tunnel.local_prefixes if tunnel else (VPC_PREFIX,)))}
 anti_spoofing = {str(self.anti_spoofing).lower()}
-{self.propagation.render() if self.propagation else ""}{"".join(each.render() for each in self.filters)}"""
+{self.propagation.render() if self.propagation else ""}{self.router.render(f"vpc-{self.name}") if self.router else ""}\
+{"".join(each.render() for each in self.filters)}"""
         if tunnel is None:
             return gateway
         connection = f"conn-{self.name}"

@@ -93,9 +93,9 @@ class Bed:
         self._routers.append(frr)
         return frr
 
-    def bird(self, *, name: str = "bird") -> Bird:
-        """A BIRD that is not running yet, on the customer's router."""
-        bird = Bird(self.topology.customer, self.directory / name, name)
+    def bird(self, *, name: str = "bird", namespace: Namespace | None = None) -> Bird:
+        """A BIRD that is not running yet, on the customer's router unless another namespace is given."""
+        bird = Bird(namespace or self.topology.customer, self.directory / name, name)
         self._routers.append(bird)
         return bird
 

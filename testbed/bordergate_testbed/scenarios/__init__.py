@@ -50,6 +50,7 @@ ORDER = (
     "bgp_two_tunnels",
     "bgp_bfd",
     "bgp_bird",
+    "bgp_vpc_router",
     "bgp_bmp",
     "bgp_restart",
     "bgp_errors",
