@@ -146,9 +146,9 @@ impl Dataplane {
         self.handles().any(|handle| handle.send_frame(port, frame).is_ok())
     }
 
-    /// Sends a packet of a gateway's own host where the gateway's routes lead; whether a worker had room for it.
-    pub fn send_from_host(&self, gateway: GatewayIndex, packet: &[u8]) -> bool {
-        self.handles().any(|handle| handle.from_host(gateway, packet).is_ok())
+    /// Sends a packet of control's where a gateway's routes lead; whether a worker had room for it.
+    pub fn send_from_control(&self, gateway: GatewayIndex, packet: &[u8]) -> bool {
+        self.handles().any(|handle| handle.from_control(gateway, packet).is_ok())
     }
 
     /// Wakes the workers that sleep where another one has so much to do that they could help it.

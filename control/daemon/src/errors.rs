@@ -98,7 +98,7 @@ impl Control {
                 };
                 let source = |is_v4| source(picture, GatewayIndex(notice.gateway.0), notice.origin, is_v4);
                 if let Some(length) = self.errors.write(&notice, source, now, &mut error) {
-                    self.dataplane.send_from_host(notice.gateway, error.get(..length).unwrap_or_default());
+                    self.dataplane.send_from_control(notice.gateway, error.get(..length).unwrap_or_default());
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! The thread of BFD: it does nothing but wait for the next packet or the next moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -48,10 +48,25 @@ enum Command {
     End,
 }
 
+/// What is wanted of the thread. Behind a lock, at which the thread sleeps: at its priority it must not spin for a caller that it has
+/// interrupted on the same core, as it would in a channel.
+#[derive(Default)]
+struct Commands(Mutex<VecDeque<Command>>);
+
+impl Commands {
+    fn put(&self, command: Command) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(command);
+    }
+
+    fn take(&self) -> Option<Command> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
 /// The caller's end of the thread, which ends when this is dropped; the other ends of its sessions find out by their detection
 /// times.
 pub struct Detection {
-    commands: Sender<Command>,
+    commands: Arc<Commands>,
     waker: Arc<EventFd>,
     changes: Receiver<StateChange>,
     thread: Option<JoinHandle<()>>,
@@ -63,12 +78,12 @@ impl Detection {
     /// # Errors
     /// The kernel's.
     pub fn start(rng: impl CryptoRng + Send + 'static) -> io::Result<Self> {
-        let (commands, wanted) = channel();
+        let commands = Arc::new(Commands::default());
         let (reporter, changes) = channel();
         let waker = Arc::new(EventFd::from_flags(nix::sys::eventfd::EfdFlags::EFD_NONBLOCK)?);
         let run = Run {
             waker: waker.clone(),
-            commands: wanted,
+            commands: Arc::clone(&commands),
             changes: reporter,
             rng: Box::new(rng),
             gateways: BTreeMap::new(),
@@ -112,8 +127,7 @@ impl Detection {
     }
 
     fn command(&self, command: Command) {
-        // A thread that has ended takes nothing any more; that it has is seen where it is joined.
-        let _ = self.commands.send(command);
+        self.commands.put(command);
         if let Err(error) = self.waker.write(1) {
             tracing::error!(%error, "BFD's thread could not be woken");
         }
@@ -149,7 +163,7 @@ struct Gateway {
 
 struct Run {
     waker: Arc<EventFd>,
-    commands: Receiver<Command>,
+    commands: Arc<Commands>,
     changes: Sender<StateChange>,
     rng: Box<dyn CryptoRng + Send>,
     gateways: BTreeMap<GatewayId, Gateway>,
@@ -203,28 +217,27 @@ impl Run {
     }
 
     fn obey(&mut self) -> bool {
-        loop {
-            match self.commands.try_recv() {
-                Ok(Command::End) | Err(TryRecvError::Disconnected) => return false,
-                Err(TryRecvError::Empty) => return true,
-                Ok(Command::Open(id, open_socket)) => {
+        while let Some(command) = self.commands.take() {
+            match command {
+                Command::End => return false,
+                Command::Open(id, open_socket) => {
                     let (endpoint, configs, sockets) = (Endpoint::new(), BTreeMap::new(), BTreeMap::new());
                     self.gateways.insert(id, Gateway { endpoint, open_socket, configs, sockets });
                 }
-                Ok(Command::Close(id)) => drop(self.gateways.remove(&id)),
-                Ok(Command::Configure(id, session, config)) => {
+                Command::Close(id) => drop(self.gateways.remove(&id)),
+                Command::Configure(id, session, config) => {
                     if let Some(gateway) = self.gateways.get_mut(&id) {
                         gateway.configure(session, *config, &mut *self.rng);
                     }
                 }
-                Ok(Command::Remove(id, session)) => {
+                Command::Remove(id, session) => {
                     if let Some(gateway) = self.gateways.get_mut(&id) {
                         gateway.endpoint.remove(session);
                         gateway.configs.remove(&session);
                         gateway.close_unused_sockets();
                     }
                 }
-                Ok(Command::With(id, call)) => {
+                Command::With(id, call) => {
                     if let Some(gateway) = self.gateways.get_mut(&id) {
                         call(&mut gateway.endpoint, Instant::now(), &mut *self.rng);
                     }
@@ -232,6 +245,7 @@ impl Run {
             }
             self.act();
         }
+        true
     }
 
     fn receive(&mut self, gateway: GatewayId, (local, port): (IpAddr, u16)) {

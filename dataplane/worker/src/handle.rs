@@ -12,13 +12,14 @@ use rustix::event::{EventfdFlags, eventfd};
 use tables::{Direction, GatewayIndex, PortIndex, SaSlot, Seen, Unresolved};
 
 use crate::counters::{Counters, SaCounters, SharedCounters};
+use crate::host_queue::HostQueue;
 use crate::latency::{Latencies, LatencyCounts};
 use crate::turn::Notice;
 
 /// Bytes of the longest message that a queue takes: a frame of the largest kind that AF_XDP has.
 pub(crate) const MOST_BYTES: usize = 4096;
 /// Messages that a queue holds. A flood of IKE beyond that is dropped and counted.
-const QUEUE: usize = 256;
+pub(crate) const QUEUE: usize = 256;
 
 /// A message in a queue, inline: neither side allocates for it.
 pub(crate) type Bytes = ArrayVec<u8, MOST_BYTES>;
@@ -72,8 +73,10 @@ pub(crate) struct Shared {
     pub(crate) unresolved: ArrayQueue<Unresolved>,
     pub(crate) seen: ArrayQueue<Seen>,
     pub(crate) notices: ArrayQueue<Notice>,
-    pub(crate) to_host: ArrayQueue<HostPacket>,
-    pub(crate) from_host: ArrayQueue<HostPacket>,
+    pub(crate) to_host: HostQueue,
+    pub(crate) from_host: HostQueue,
+    /// What control itself has to say to hosts, its errors.
+    pub(crate) from_control: HostQueue,
     pub(crate) frames: ArrayQueue<(PortIndex, Bytes)>,
     pub(crate) counters: SharedCounters,
     pub(crate) latencies: Box<Latencies>,
@@ -106,8 +109,9 @@ impl Handle {
             unresolved: ArrayQueue::new(QUEUE),
             seen: ArrayQueue::new(QUEUE),
             notices: ArrayQueue::new(QUEUE),
-            to_host: ArrayQueue::new(QUEUE),
-            from_host: ArrayQueue::new(QUEUE),
+            to_host: HostQueue::new(),
+            from_host: HostQueue::new(),
+            from_control: HostQueue::new(),
             frames: ArrayQueue::new(QUEUE),
             counters: SharedCounters::new(slots),
             latencies: Latencies::new(),
@@ -154,13 +158,26 @@ impl Handle {
         self.0.to_host.pop()
     }
 
-    /// Has an IP packet of a gateway's own host sent where the gateway's routes lead.
+    /// Has an IP packet of a gateway's own host sent where the gateway's routes lead. For one thread at a time, the same as
+    /// [`Handle::to_host`].
     ///
     /// # Errors
     /// [`QueueFull`] where the worker is behind, or the packet is longer than any port takes.
     pub fn from_host(&self, gateway: GatewayIndex, packet: &[u8]) -> Result<(), QueueFull> {
+        self.hand_over(&self.0.from_host, gateway, packet)
+    }
+
+    /// The same of a packet of control's. For one thread at a time, which need not be that of the hosts.
+    ///
+    /// # Errors
+    /// As [`Handle::from_host`].
+    pub fn from_control(&self, gateway: GatewayIndex, packet: &[u8]) -> Result<(), QueueFull> {
+        self.hand_over(&self.0.from_control, gateway, packet)
+    }
+
+    fn hand_over(&self, queue: &HostQueue, gateway: GatewayIndex, packet: &[u8]) -> Result<(), QueueFull> {
         let packet = Bytes::try_from(packet).map_err(|_| QueueFull)?;
-        self.0.from_host.push(HostPacket { gateway, packet }).map_err(|_| QueueFull)?;
+        queue.push(HostPacket { gateway, packet })?;
         self.wake();
         Ok(())
     }

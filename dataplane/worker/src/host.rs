@@ -44,7 +44,7 @@ pub(crate) fn send<P: Port, W: Stopwatch>(
 ) -> usize {
     let mut taken = 0;
     while taken < FRAMES_PER_TURN
-        && let Some(HostPacket { gateway, packet }) = shared.from_host.pop()
+        && let Some(HostPacket { gateway, packet }) = shared.from_host.pop().or_else(|| shared.from_control.pop())
     {
         taken += 1;
         let mut turn = Turn::new((snapshot, shared), memory, 1, watch);

@@ -11,6 +11,7 @@ mod drop_reason;
 mod hand_over;
 mod handle;
 mod host;
+mod host_queue;
 mod inbound;
 mod last;
 mod latency;
