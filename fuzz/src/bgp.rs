@@ -1,6 +1,9 @@
 //! A BGP speaker, one peer of which sends whatever it likes, in whatever pieces, and another of which is told what is made of it.
 //! What either is sent is well-formed; nothing that is wrong with the first one's routes reaches the second; whatever the first has
-//! said is gone with it; and if it behaves, it gets a session afterwards.
+//! said is gone with it; and if it behaves, it gets a session afterwards. Whoever watches the first one's session knows what was
+//! taken of it.
+
+mod watcher;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::input::head;
+use watcher::Watcher;
 
 const MOST_STEPS: usize = 100;
 /// The peer that sends the input.
@@ -43,6 +47,7 @@ pub fn holds(input: &[u8]) {
         trial.wait(Duration::from_secs(u64::from(wait)));
         trial.take(&if kind == 0 { body.to_vec() } else { message(kind, body) }, usize::from(pieces));
     }
+    trial.watcher.check(&trial.speaker, HOSTILE);
     trial.call(|speaker, ctx| speaker.reset(HOSTILE, "", ctx));
     trial.connect();
     trial.take(&open(), 1);
@@ -63,6 +68,7 @@ struct Trial {
     told: Neighbor,
     names: Option<(ConnectionId, ConnectionId)>,
     known: BTreeSet<Prefix>,
+    watcher: Watcher,
 }
 
 impl Trial {
@@ -89,7 +95,9 @@ impl Trial {
             told: Neighbor::new(told(4, 3, 65020, 65000), now).expect("a configuration"),
             names: None,
             known: BTreeSet::new(),
+            watcher: Watcher::new(hostile.clone(), self::routes(&hostile), now),
         };
+        trial.speaker.observe(true);
         let (routes, session) = (routes(&told(3, 4, 65000, 65020)), told(3, 4, 65000, 65020));
         trial.call(|speaker, ctx| speaker.configure(TOLD, session, routes, ctx).expect("a configuration"));
         assert_eq!(trial.told.status().state, State::Established);
@@ -106,6 +114,11 @@ impl Trial {
 
     fn call(&mut self, call: impl FnOnce(&mut Speaker, &mut Context<'_>)) {
         call(&mut self.speaker, &mut Context { now: self.now, rng: &mut self.rng });
+        while let Some((peer, observation)) = self.speaker.poll_observation() {
+            if peer == HOSTILE {
+                self.watcher.take(observation);
+            }
+        }
         while let Some(action) = self.speaker.poll_action() {
             self.check(action);
         }

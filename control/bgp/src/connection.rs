@@ -15,6 +15,7 @@ use rustbgpd_wire::{
 use crate::config::NeighborConfig;
 use crate::family::{Families, Family};
 use crate::neighbor::Context;
+use crate::observation::{Ending, Opens};
 use crate::reason::DownReason;
 use crate::update::{Reading, Update};
 
@@ -36,7 +37,8 @@ pub(crate) enum Outcome {
     /// answered. If it is not, [`Connection::confirm`] goes on.
     Opened,
     Established,
-    Update(Update),
+    /// What an UPDATE says, and the message itself.
+    Update(Update, Bytes),
     /// The peer wants all routes of a family again (RFC 2918); with RFC 7313 it also says when it has sent all of its own.
     Refresh(Family, RouteRefreshSubtype),
     /// The connection is to be closed when all that was transmitted is written.
@@ -51,6 +53,10 @@ pub(crate) struct Connection {
     pub(crate) peer_identifier: Option<Ipv4Addr>,
     /// That OPEN, until it is settled whether the connection stays.
     opened: Option<OpenMessage>,
+    /// What both ends have begun with.
+    pub(crate) opens: Opens,
+    /// The NOTIFICATION that has ended it, if there was one.
+    pub(crate) ending: Option<Ending>,
     /// What is to be written, in order.
     pub(crate) output: Vec<Bytes>,
     session: Session,
@@ -69,6 +75,8 @@ impl Connection {
             opener,
             peer_identifier: None,
             opened: None,
+            opens: Opens::default(),
+            ending: None,
             output: Vec::new(),
             session: Session::new(peer_config(config)),
             config: config.clone(),
@@ -110,14 +118,14 @@ impl Connection {
         while !self.ended && self.opened.is_none() {
             let message = match peek_message_length(&self.input, self.longest()) {
                 Ok(Some(length)) if usize::from(length) <= self.input.len() => {
-                    let mut message = self.input.split_to(usize::from(length)).freeze();
-                    decode_message(&mut message, self.longest())
+                    let bytes = self.input.split_to(usize::from(length)).freeze();
+                    decode_message(&mut bytes.clone(), self.longest()).map(|message| (message, bytes))
                 }
                 Ok(_) => break,
                 Err(error) => Err(error),
             };
             match message {
-                Ok(message) => self.handle(message, &mut outcomes, ctx),
+                Ok((message, bytes)) => self.handle(message, bytes, &mut outcomes, ctx),
                 Err(error) => {
                     let reason = DownReason::Malformed(error.to_string());
                     self.end_by(Event::DecodeError(error), reason, &mut outcomes, ctx);
@@ -192,7 +200,7 @@ impl Connection {
         self.session.negotiated_shared()
     }
 
-    fn handle(&mut self, message: Message, outcomes: &mut Vec<Outcome>, ctx: &mut Context<'_>) {
+    fn handle(&mut self, message: Message, bytes: Bytes, outcomes: &mut Vec<Outcome>, ctx: &mut Context<'_>) {
         let state = self.session.state();
         let name = match &message {
             Message::Open(_) => "OPEN",
@@ -209,6 +217,7 @@ impl Connection {
                 match refusal(&open, &self.config).filter(|_| state == SessionState::OpenSent) {
                     None if state == SessionState::OpenSent => {
                         self.opened = Some(open);
+                        self.opens.received = Bytes::copy_from_slice(&bytes);
                         outcomes.push(Outcome::Opened);
                     }
                     refused => self.end_by(Event::OpenReceived(open), refused.unwrap_or(unexpected), outcomes, ctx),
@@ -217,6 +226,7 @@ impl Connection {
             Message::Keepalive => self.end_by(Event::KeepaliveReceived, unexpected, outcomes, ctx),
             Message::Notification(notification) => {
                 let reason = DownReason::notified(&notification);
+                self.ending = Some(Ending::Notified(Bytes::copy_from_slice(&bytes)));
                 self.end_by(Event::NotificationReceived(notification), reason, outcomes, ctx);
             }
             Message::RouteRefresh(refresh) => {
@@ -235,7 +245,7 @@ impl Connection {
                     return;
                 }
                 match Update::read(&update, self.reading()) {
-                    Ok(update) => outcomes.push(Outcome::Update(update)),
+                    Ok(update) => outcomes.push(Outcome::Update(update, bytes)),
                     Err(fatal) => {
                         let reason = DownReason::Malformed(fatal.words);
                         self.end_by(Event::UpdateValidationError(fatal.notification), reason, outcomes, ctx);
@@ -262,6 +272,7 @@ impl Connection {
                 Step::SendOpen(open) => {
                     let open = with_restart(open, &self.config);
                     self.send(&Message::Open(open));
+                    self.opens.sent = self.output.last().cloned().unwrap_or_default();
                 }
                 Step::SendKeepalive => self.send(&Message::Keepalive),
                 Step::SendNotification(notification) => self.notify(with_state(notification, before)),
@@ -285,6 +296,7 @@ impl Connection {
 
     fn notify(&mut self, notification: NotificationMessage) {
         self.send(&Message::Notification(notification));
+        self.ending = self.output.last().cloned().map(Ending::Notifying);
         (self.hold, self.keepalive, self.ended) = (None, None, true);
     }
 

@@ -8,6 +8,7 @@
 //! seen from outside: prefixes and path attributes.
 //!
 //! [`Speaker`] is all of it for one border gateway: its neighbours, its routes, and how long what outlives a session stays.
+//! What is to be seen of its sessions by a monitoring station is an [`Observation`], and as bytes a [`bmp::Message`].
 //! [`Rib`] holds the routes of one border gateway: what each peer announces, what of it [`Filter`]s take, which routes are best,
 //! and what each peer is told.
 
@@ -16,11 +17,13 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing))]
 
 mod attributes;
+pub mod bmp;
 mod config;
 mod connection;
 mod family;
 mod negotiated;
 mod neighbor;
+mod observation;
 mod policy;
 mod reason;
 mod rib;
@@ -33,12 +36,13 @@ pub use connection::ConnectionId;
 pub use family::{Families, Family};
 pub use negotiated::{Negotiated, PeerRestart};
 pub use neighbor::{Action, Context, Neighbor, NeighborStatus, State};
+pub use observation::{Ending, Observation, Opens, Session};
 pub use policy::{Change as AttributeChange, Condition, Filter, PrefixRange, Rule, Verdict};
 pub use rand_core::CryptoRng;
 pub use reason::DownReason;
 pub use rib::{
-    Candidate, Change, Drain, Excess, NextHops, Notice, PeerConfig, PrefixLimit, Refusal, Rib, RibCounters,
-    SelectionId, SourceId, Step, Worth,
+    Candidate, Change, Drain, Dump, Excess, NextHops, Notice, PeerConfig, PrefixLimit, Refusal, RefusedCounters, Rib,
+    RibCounters, SelectionId, SourceId, Step, Worth,
 };
 pub use rustbgpd_wire::{
     AsPath, AsPathSegment, ExtendedCommunity, Ipv4Prefix, Ipv6Prefix, LargeCommunity, Origin, PathAttribute, Prefix,

@@ -14,7 +14,9 @@ use crate::config::{ConfigError, NeighborConfig};
 use crate::connection::{Connection, ConnectionId, Opener, Outcome};
 use crate::family::{Families, Family};
 use crate::negotiated::Negotiated;
+use crate::observation::{Ending, Observation, Session};
 use crate::reason::DownReason;
+use crate::rib::retold;
 use crate::update::Update;
 
 /// What every event brings along.
@@ -58,6 +60,8 @@ pub enum Action {
         /// The families whose routes may outlive it, for as long as the peer has asked (RFC 4724 §4.2); the others go with it.
         retain: Families,
     },
+    /// What whoever watches is told, while somebody does ([`Neighbor::observe`]), before what follows from it.
+    Observed(Observation),
 }
 
 /// The states of RFC 4271 §8.2.2, of that connection which is furthest.
@@ -118,6 +122,10 @@ pub struct Neighbor {
     /// How often in a row it has failed.
     failures: u32,
     up: Option<(ConnectionId, Arc<Negotiated>)>,
+    /// The NOTIFICATION that has ended the connection of the session, until the session is seen to be down.
+    ending: Option<Ending>,
+    /// Somebody watches.
+    observed: bool,
     since: Instant,
     last_reason: Option<(Instant, DownReason)>,
     last_down: Option<(Instant, DownReason)>,
@@ -143,6 +151,8 @@ impl Neighbor {
             refuse_until: None,
             failures: 0,
             up: None,
+            ending: None,
+            observed: false,
             since: now,
             last_reason: None,
             last_down: None,
@@ -306,6 +316,11 @@ impl Neighbor {
         asked
     }
 
+    /// Whether somebody watches, from now on.
+    pub fn observe(&mut self, on: bool) {
+        self.observed = on;
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         let due = |connection: &&Connection| connection.deadline().is_some_and(|at| at <= ctx.now);
@@ -333,6 +348,20 @@ impl Neighbor {
     /// The connection of the session, while it is up.
     pub fn connection(&self) -> Option<ConnectionId> {
         self.up.as_ref().map(|(id, _)| *id)
+    }
+
+    /// The session, while it is up.
+    pub fn session(&self) -> Option<Session> {
+        let (id, negotiated) = self.up.as_ref()?;
+        let connection = self.connections.iter().find(|known| known.id == *id)?;
+        Some(Session {
+            local: self.config.local,
+            remote: self.config.remote,
+            connection: *id,
+            since: self.since,
+            negotiated: negotiated.clone(),
+            opens: connection.opens.clone(),
+        })
     }
 
     /// What it is configured to be.
@@ -389,7 +418,10 @@ impl Neighbor {
                     self.confirm(id, ctx);
                 }
                 Outcome::Established => self.on_established(id, ctx),
-                Outcome::Update(update) if is_up => self.actions.push_back(Action::Update(update)),
+                Outcome::Update(update, message) if is_up => {
+                    self.observe_update(&update, message);
+                    self.actions.push_back(Action::Update(update));
+                }
                 Outcome::Refresh(family, subtype) if is_up => self.actions.extend(match subtype {
                     RouteRefreshSubtype::Normal => Some(Action::Refresh(family)),
                     RouteRefreshSubtype::BoRR => Some(Action::RefreshBegins(family)),
@@ -397,7 +429,7 @@ impl Neighbor {
                     // RFC 7313 §5: any other is ignored.
                     _ => None,
                 }),
-                Outcome::Update(_) | Outcome::Refresh(..) => {}
+                Outcome::Update(..) | Outcome::Refresh(..) => {}
                 Outcome::Ended(reason) => self.on_ended(id, reason, ctx),
             }
         }
@@ -445,6 +477,8 @@ impl Neighbor {
         self.up = Some((id, negotiated.clone()));
         self.since = ctx.now;
         self.times_up += 1;
+        let session = self.session().filter(|_| self.observed);
+        self.actions.extend(session.map(|session| Action::Observed(Observation::Up(session))));
         self.actions.push_back(Action::Up(negotiated));
     }
 
@@ -486,6 +520,8 @@ impl Neighbor {
 
     fn go_down(&mut self, reason: DownReason, now: Instant) {
         let Some((_, negotiated)) = self.up.take() else { return };
+        let ending = self.ending.take().unwrap_or_else(|| Ending::without_notification(&reason));
+        self.actions.extend(self.observed.then_some(Action::Observed(Observation::Down(ending))));
         let retain = negotiated.restart.as_ref().filter(|restart| reason.leaves_routes(restart.notification));
         let retain = retain.map(|restart| restart.families).unwrap_or_default();
         self.since = now;
@@ -503,8 +539,19 @@ impl Neighbor {
     }
 
     fn forget(&mut self, id: ConnectionId) {
+        let of_session = self.up.as_ref().is_some_and(|(up, _)| *up == id);
+        if let Some(connection) = self.connection_mut(id).filter(|_| of_session) {
+            self.ending = connection.ending.take();
+        }
         self.connections.retain(|known| known.id != id);
         self.actions.push_back(Action::Close(id));
+    }
+
+    /// RFC 7854 §5 has an UPDATE told as it came. What was wrong with one is not: who reads that has no more use for it than we.
+    fn observe_update(&mut self, update: &Update, message: Bytes) {
+        let Some((_, negotiated)) = self.up.as_ref().filter(|_| self.observed) else { return };
+        let messages = if update.faults.is_empty() { vec![message] } else { retold(update, negotiated) };
+        self.actions.extend(messages.into_iter().map(|message| Action::Observed(Observation::Update(message))));
     }
 
     fn begin_now(&mut self, ctx: &mut Context<'_>) {

@@ -5,6 +5,7 @@
 
 mod config;
 mod decision;
+mod dump;
 mod export;
 mod import;
 mod output;
@@ -29,6 +30,8 @@ use table::{Choice, Effect, Key, Key4, Key6, Path, Selections, Surroundings, Tab
 
 pub use config::{Drain, Excess, NextHops, PeerConfig, PrefixLimit, Worth};
 pub use decision::Step;
+pub use dump::Dump;
+pub(crate) use dump::retold;
 pub use import::Refusal;
 pub use table::SelectionId;
 
@@ -96,6 +99,15 @@ pub struct RibCounters {
     pub attribute_sets: usize,
 }
 
+/// What a peer has announced in vain. The counters begin anew after 2^32 - 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedCounters {
+    /// Announcements whose path has our AS number in it.
+    pub looped: u32,
+    /// Prefixes that were refused for any other reason.
+    pub prefixes: u32,
+}
+
 #[derive(Debug)]
 enum Source {
     /// Routes of our own.
@@ -113,6 +125,7 @@ struct Peer {
     announced: [u32; 2],
     warned: [bool; 2],
     exceeded: [bool; 2],
+    refused: RefusedCounters,
 }
 
 /// All routes.
@@ -128,6 +141,13 @@ pub struct Rib {
     changes: VecDeque<Prefix>,
     notices: VecDeque<Notice>,
     seed: u64,
+}
+
+impl Peer {
+    /// Whether routes of a family are exchanged with it now: of others there is nothing to be told.
+    fn speaks(&self, family: Family) -> bool {
+        self.up.as_ref().is_some_and(|negotiated| negotiated.families.contains(family))
+    }
 }
 
 impl Rib {
@@ -165,6 +185,7 @@ impl Rib {
             announced: [0; 2],
             warned: [false; 2],
             exceeded: [false; 2],
+            refused: RefusedCounters::default(),
         };
         self.add(id, Source::Peer(Box::new(peer)), standing);
     }
@@ -261,7 +282,7 @@ impl Rib {
 
     /// A peer wants to be told all routes of a family again (RFC 2918). Gives what is to be sent before them.
     pub fn tell_again(&mut self, id: SourceId, family: Family) -> Option<Bytes> {
-        let peer = peer(&mut self.sources, id)?;
+        let peer = peer(&mut self.sources, id).filter(|peer| peer.speaks(family))?;
         let enhanced = peer.up.as_ref()?.enhanced_route_refresh;
         match family {
             Family::Ipv4 => peer.four.begin_again(self.four.chosen(), family, enhanced, &mut self.attributes),
@@ -298,8 +319,10 @@ impl Rib {
             self.import_anew(id, prefix);
         }
         let Some(known) = peer(&mut self.sources, id) else { return };
-        if known.up.is_some() {
+        if known.speaks(Family::Ipv4) {
             self.four.chosen().for_each(|key| known.four.change(key, false));
+        }
+        if known.speaks(Family::Ipv6) {
             self.six.chosen().for_each(|key| known.six.change(key, false));
         }
     }
@@ -338,6 +361,7 @@ impl Rib {
                     family,
                     longest_message: usize::from(negotiated.longest_message),
                     four_octet_as: negotiated.four_octet_as,
+                    as_received: false,
                 };
                 let left = budget.saturating_sub(messages.len());
                 let attributes = &mut self.attributes;
@@ -431,6 +455,14 @@ impl Rib {
         }
     }
 
+    /// What a peer has announced in vain since it was added.
+    pub fn refused(&self, id: SourceId) -> RefusedCounters {
+        match self.sources.get(usize::from(id.0)) {
+            Some(Some(Source::Peer(peer))) => peer.refused,
+            Some(Some(Source::Own) | None) | None => RefusedCounters::default(),
+        }
+    }
+
     /// How much there is.
     pub fn counters(&self) -> RibCounters {
         RibCounters { prefixes: [self.four.len(), self.six.len()], attribute_sets: self.attributes.len() }
@@ -454,7 +486,7 @@ impl Rib {
         let one_by_one = known.config.import.as_ref().is_some_and(Filter::looks_at_prefixes);
         // A user of their own while they are worked with.
         let received = self.attributes.intern(attributes);
-        let mut shared = None;
+        let (mut shared, mut refused) = (None, 0);
         for prefix in prefixes {
             let accepted = match (refusal, shared) {
                 (Some(refusal), _) => Err(refusal),
@@ -466,8 +498,9 @@ impl Rib {
                 }
             };
             self.attributes.hold(received);
-            if let Ok(accepted) = accepted {
-                self.attributes.hold(accepted);
+            match accepted {
+                Ok(accepted) => self.attributes.hold(accepted),
+                Err(_) => refused += 1,
             }
             self.put(*prefix, Path { source: id, stale: false, received, accepted });
             if one_by_one && let (None, Ok(accepted)) = (refusal, accepted) {
@@ -478,6 +511,15 @@ impl Rib {
             self.attributes.release(accepted);
         }
         self.attributes.release(received);
+        if refused > 0
+            && let Some(known) = peer(&mut self.sources, id)
+        {
+            let RefusedCounters { looped, prefixes } = &mut known.refused;
+            match refusal {
+                Some(Refusal::OwnAs) => *looped = looped.wrapping_add(1),
+                _ => *prefixes = prefixes.wrapping_add(refused),
+            }
+        }
     }
 
     /// A route that is there, as the policy of now has it.
@@ -611,12 +653,13 @@ impl Rib {
         if effect.tells {
             for (id, source) in (0..).map(SourceId).zip(&mut self.sources) {
                 if let Some(Source::Peer(peer)) = source
-                    && peer.up.is_some()
+                    && peer.speaks(Family::of(&prefix))
                 {
-                    let own = effect.source == Some(id);
+                    // Nobody is told his own word.
+                    let nothing = effect.source.is_none_or(|source| source == id);
                     match Family::of(&prefix) {
-                        Family::Ipv4 => Key4::of(&prefix).into_iter().for_each(|key| peer.four.change(key, own)),
-                        Family::Ipv6 => Key6::of(&prefix).into_iter().for_each(|key| peer.six.change(key, own)),
+                        Family::Ipv4 => Key4::of(&prefix).into_iter().for_each(|key| peer.four.change(key, nothing)),
+                        Family::Ipv6 => Key6::of(&prefix).into_iter().for_each(|key| peer.six.change(key, nothing)),
                     }
                 }
             }

@@ -8,11 +8,13 @@ use bytes::Bytes;
 use rustbgpd_wire::Prefix;
 
 use crate::attributes::Attributes;
+use crate::bmp::Statistics;
 use crate::config::{ConfigError, NeighborConfig};
 use crate::connection::ConnectionId;
 use crate::family::{Families, Family};
 use crate::negotiated::Negotiated;
 use crate::neighbor::{Action as Step, Context, Neighbor, NeighborStatus};
+use crate::observation::{Observation, Session};
 use crate::reason::DownReason;
 use crate::rib::{Change, Excess, Notice, PeerConfig, PrefixLimit, Rib, SourceId, Worth};
 use crate::update::Fault;
@@ -94,6 +96,8 @@ struct Peer {
     stale: [Option<(Instant, Stage)>; 2],
     /// Those of the families that it has said all of since it came up.
     complete: Families,
+    /// How many of its UPDATEs were taken as withdrawals.
+    withdrawing: u32,
 }
 
 /// How routes are kept that outlive a session.
@@ -118,6 +122,9 @@ pub struct Speaker {
     /// of it is left that would be better than what is known.
     deferred_until: Option<Instant>,
     actions: VecDeque<Action>,
+    /// Somebody watches, and has not been told of these yet.
+    observed: bool,
+    observations: VecDeque<(SourceId, Observation)>,
 }
 
 impl Speaker {
@@ -128,6 +135,8 @@ impl Speaker {
             rib: Rib::new(seed),
             deferred_until: deferral.map(|time| now + time),
             actions: VecDeque::new(),
+            observed: false,
+            observations: VecDeque::new(),
         }
     }
 
@@ -158,10 +167,12 @@ impl Speaker {
             }
             None => {
                 let mut neighbor = Neighbor::new(session, ctx.now)?;
+                neighbor.observe(self.observed);
                 neighbor.start(ctx);
                 self.rib.add_peer(id, routes.clone());
                 let (last, stale, complete) = (None, [None; 2], Families::default());
-                self.peers.insert(id, Peer { neighbor, routes, under_way: 0, last, stale, complete });
+                let peer = Peer { neighbor, routes, under_way: 0, last, stale, complete, withdrawing: 0 };
+                self.peers.insert(id, peer);
             }
         }
         self.settle(id, ctx);
@@ -255,6 +266,14 @@ impl Speaker {
         }
     }
 
+    /// Whether somebody watches: then [`Speaker::poll_observation`] says what there is to be seen from now on, and wants to be asked
+    /// after each call, for messages are kept until it was.
+    pub fn observe(&mut self, on: bool) {
+        self.observed = on;
+        self.observations.clear();
+        self.peers.values_mut().for_each(|peer| peer.neighbor.observe(on));
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, ctx: &mut Context<'_>) {
         let ids: Vec<_> = self.peers.keys().copied().collect();
@@ -286,6 +305,11 @@ impl Speaker {
         self.rib.poll_change()
     }
 
+    /// The next thing that was seen of a peer.
+    pub fn poll_observation(&mut self) -> Option<(SourceId, Observation)> {
+        self.observations.pop_front()
+    }
+
     /// When something is due next.
     pub fn next_timeout(&self) -> Option<Instant> {
         let peers = self.peers.values();
@@ -301,6 +325,33 @@ impl Speaker {
     /// What can be seen of a peer's session.
     pub fn status(&self, id: SourceId) -> Option<NeighborStatus> {
         Some(self.peers.get(&id)?.neighbor.status())
+    }
+
+    /// A peer's session, while it is up.
+    pub fn session(&self, id: SourceId) -> Option<Session> {
+        self.peers.get(&id)?.neighbor.session()
+    }
+
+    /// The peers whose sessions are up.
+    pub fn established(&self) -> impl Iterator<Item = SourceId> {
+        self.peers.iter().filter(|(_, peer)| peer.neighbor.connection().is_some()).map(|(id, _)| *id)
+    }
+
+    /// How much there is of a peer's, of what its session is about; `None` while that is down.
+    pub fn statistics(&self, id: SourceId) -> Option<Statistics> {
+        let peer = self.peers.get(&id)?;
+        let families = peer.neighbor.status().negotiated?.families;
+        let (received, told) = self.rib.peer_prefixes(id);
+        let refused = self.rib.refused(id);
+        let both = Family::ALL.into_iter().zip(received.into_iter().zip(told));
+        let of_each = both.filter(|(family, _)| families.contains(*family));
+        Some(Statistics {
+            refused_prefixes: refused.prefixes,
+            looped_updates: refused.looped,
+            withdrawing_updates: peer.withdrawing,
+            received: of_each.clone().map(|(family, (received, _))| (family, received.into())).collect(),
+            told: of_each.map(|(family, (_, told))| (family, told as u64)).collect(),
+        })
     }
 
     /// The routes.
@@ -337,8 +388,11 @@ impl Speaker {
                 Step::Down { reason, retain } => self.on_down(id, reason, retain, ctx),
                 Step::Update(mut update) => {
                     let faults = std::mem::take(&mut update.faults);
+                    let withdraws = faults.iter().any(|fault| fault.withdraws);
+                    peer.withdrawing = peer.withdrawing.wrapping_add(withdraws.into());
                     self.actions.extend(faults.into_iter().map(|fault| event(id, Event::Fault(fault))));
                     let ends = update.end_of_rib;
+                    ends.into_iter().for_each(|family| self.observe_stale(id, family));
                     self.rib.update(id, update);
                     ends.into_iter().for_each(|family| self.on_end_of_rib(id, family));
                     self.act_on_notices(ctx);
@@ -348,7 +402,11 @@ impl Speaker {
                     self.say(id, first.unwrap_or_default());
                 }
                 Step::RefreshBegins(family) => self.rib.refresh_begins(id, family),
-                Step::RefreshEnds(family) => self.rib.refresh_ends(id, family),
+                Step::RefreshEnds(family) => {
+                    self.observe_stale(id, family);
+                    self.rib.refresh_ends(id, family);
+                }
+                Step::Observed(observation) => self.observations.push_back((id, observation)),
             }
         }
     }
@@ -419,11 +477,20 @@ impl Speaker {
             }
             _ => {
                 *of_mut(&mut peer.stale, family) = None;
+                self.observe_stale(id, family);
                 let dropped = self.rib.drop_stale(id, family);
                 if dropped > 0 {
                     self.actions.push_back(event(id, Event::StaleDropped(family, dropped)));
                 }
             }
+        }
+    }
+
+    /// Stale routes are about to go.
+    fn observe_stale(&mut self, id: SourceId, family: Family) {
+        if self.observed {
+            let messages = self.rib.withdrawals_of_stale(id, family).into_iter();
+            self.observations.extend(messages.map(|message| (id, Observation::Update(message))));
         }
     }
 

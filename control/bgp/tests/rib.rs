@@ -381,6 +381,26 @@ fn a_peer_is_told_what_is_chosen_as_its_as_may_see_it() {
 }
 
 #[test]
+fn a_peer_has_nothing_to_be_told_of_a_family_that_is_not_exchanged_with_it() {
+    let mut rib = rib(1);
+    rib.add_peer(SourceId(2), peer_config(2));
+    rib.peer_up(SourceId(2), &Negotiated { families: Families { ipv4: true, ipv6: false }, ..negotiated(2) });
+    let finished = |rib: &mut Rib| {
+        let messages = rib.messages(SourceId(2), usize::MAX);
+        assert!(!rib.has_messages(SourceId(2)));
+        messages
+    };
+    assert!(!finished(&mut rib).is_empty(), "the end of IPv4");
+    rib.update(SourceId(1), announce(1, &[v6("2001:db8:1::/48")], &[65010], &[]));
+    assert!(finished(&mut rib).is_empty());
+    rib.reconfigure(SourceId(2), PeerConfig { export: Some(Filter::NONE), ..peer_config(2) });
+    assert!(finished(&mut rib).is_empty());
+    assert_eq!(rib.tell_again(SourceId(2), Family::Ipv6), None);
+    assert!(finished(&mut rib).is_empty());
+    assert_eq!(rib.peer_prefixes(SourceId(2)).1, [0, 0]);
+}
+
+#[test]
 fn communities_say_how_far_a_route_goes_and_internal_peers_see_more() {
     let mut rib = rib(1);
     let internal = PeerConfig { remote_as: 65000, worth: Worth { preference: 140, distance: 200 }, ..peer_config(2) };

@@ -142,6 +142,7 @@ fn plan(
             | Change::VpnConnection(_)
             | Change::VpcRouter(_)
             | Change::RouteFilter(_)
+            | Change::BmpStation(_)
             | Change::StaticRoute(_) => continue,
         };
         match (step, step.effect()) {

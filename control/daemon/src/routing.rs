@@ -11,6 +11,7 @@ mod propagation;
 mod setup;
 mod source;
 mod speaking;
+mod stations;
 mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use gateway::{GatewayIndex, Resources, RouteTarget, Routing as Kind};
 use ike::TunnelId;
-use peering::{Detection, GatewayId, GatewaySetup, Peering, Report, StateChange};
+use peering::{Detection, GatewayId, GatewaySetup, Peering, Report, StateChange, StationEvent, StationId};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tables::RouteTable;
@@ -120,6 +121,7 @@ impl Routing {
         self.drained.retain(|tunnel| alive.contains(tunnel));
         for (index, speaking) in &mut self.gateways {
             speaking.take_up(*index, world, &self.peering, &self.detection, (&self.drained, restarting));
+            speaking.stations.take_up(speaking.id, *index, world.resources, &self.peering);
         }
         self.propagator.take_up(targets(world.resources));
         for (index, speaking) in &self.gateways {
@@ -190,6 +192,7 @@ impl Routing {
         for report in said.reports {
             match report {
                 Report::Event { gateway, peer, event } => self.note(world, gateway, peer, event),
+                Report::Station { gateway, station, event } => self.note_station(world, gateway, station, &event),
                 Report::Routes { gateway, selections, changes: more } => {
                     let Some(speaking) = self.gateways.values_mut().find(|known| known.id == gateway) else { continue };
                     speaking.learn(selections);
@@ -225,6 +228,13 @@ impl Routing {
         let Some(key) = speaking.sources().key(peer) else { return };
         let gateway = world.resources.gateway(*index).name.as_str();
         self.log.note(gateway, peer_name(world, key), &event_log::words(&event));
+    }
+
+    fn note_station(&mut self, world: World<'_>, gateway: GatewayId, station: StationId, event: &StationEvent) {
+        let Some((index, speaking)) = self.gateways.iter().find(|(_, known)| known.id == gateway) else { return };
+        let Some(name) = speaking.stations.name(station) else { return };
+        let gateway = world.resources.gateway(*index).name.as_str();
+        self.log.note(gateway, name, &event_log::station_words(event));
     }
 
     /// BFD that has not come back is not waited for any longer. Whether that is so for any peer.

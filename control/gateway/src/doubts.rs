@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::draft::{AttachmentDraft, AuthenticationDraft, ConnectionDraft, Draft, KeyDraft, RouteDraft, TunnelDraft};
+use crate::draft::{
+    AttachmentDraft, AuthenticationDraft, ConnectionDraft, Draft, KeyDraft, RouteDraft, StationDraft, TunnelDraft,
+};
 use crate::index::{AttachmentIndex, ConnectionIndex, GatewayIndex};
 use crate::prefix::Prefix;
 use crate::psk::Psk;
@@ -28,6 +30,9 @@ pub(crate) fn warn(draft: &Draft, shadowed: &[Shadowed], report: &Report<'_>) {
     }
     for route in &draft.routes {
         useless_route(draft, report, route);
+    }
+    for station in &draft.stations {
+        useless_station(draft, report, station);
     }
 }
 
@@ -177,6 +182,16 @@ fn useless_route(draft: &Draft, report: &Report<'_>, route: &RouteDraft) {
                 warn(format!("is not within prefixes of {}: its anti_spoofing drops what comes back", head.label));
             }
         }
+    }
+}
+
+fn useless_station(draft: &Draft, report: &Report<'_>, station: &StationDraft) {
+    let Some(gateway) = station.gateway else { return };
+    if !draft.speaks_bgp(gateway.value) {
+        let owner = &draft.gateways[gateway.value.position()];
+        let name = owner.name.as_ref().map_or("", |name| name.as_str());
+        let complaint = Complaint::new("speaks no BGP: there is nothing that the station could be told");
+        report.warn(&station.head.label, "border_gateway", gateway.offset, complaint.quoting(name));
     }
 }
 

@@ -19,7 +19,9 @@ use crate::prefix::Prefix;
 use crate::propagation::Propagation;
 use crate::psk::Psk;
 use crate::report::At;
-use crate::resource::{AdminState, Bandwidth, FlowHash, RouteTarget, Routing, Startup, UdpEncapsulation, Vlan, Weight};
+use crate::resource::{
+    AdminState, Bandwidth, FlowHash, RouteTarget, Routing, Startup, TcpPort, UdpEncapsulation, Vlan, Weight,
+};
 use crate::route_filter::{FilterRule, FilterVerdict};
 use crate::section::Found;
 
@@ -34,6 +36,7 @@ pub(crate) struct Draft {
     pub(crate) routes: Vec<RouteDraft>,
     pub(crate) filters: Vec<FilterDraft>,
     pub(crate) routers: Vec<RouterDraft>,
+    pub(crate) stations: Vec<StationDraft>,
 }
 
 /// What every object has: how it is called in diagnostics and where it begins.
@@ -73,6 +76,15 @@ pub(crate) struct RouterDraft {
     pub(crate) address: Option<At<IpAddr>>,
     pub(crate) bgp: Option<BgpDraft>,
     pub(crate) bfd: Found<BfdDraft>,
+}
+
+pub(crate) struct StationDraft {
+    pub(crate) head: Head,
+    pub(crate) name: Option<Name>,
+    pub(crate) gateway: Option<At<GatewayIndex>>,
+    pub(crate) address: Option<At<IpAddr>>,
+    pub(crate) port: Option<At<TcpPort>>,
+    pub(crate) local_address: Found<IpAddr>,
 }
 
 pub(crate) struct CustomerDraft {
@@ -184,6 +196,15 @@ impl Draft {
     /// The gateway an attachment belongs to.
     pub(crate) fn gateway_of_attachment(&self, attachment: AttachmentIndex) -> Option<GatewayIndex> {
         self.attachments.get(attachment.position())?.gateway.map(|gateway| gateway.value)
+    }
+
+    /// Whether a gateway speaks BGP with anybody, as far as is known.
+    pub(crate) fn speaks_bgp(&self, gateway: GatewayIndex) -> bool {
+        let is_owner = |owner: Option<GatewayIndex>| owner == Some(gateway);
+        let mut connections = self.connections.iter().filter(|known| known.routing == Some(Routing::Bgp));
+        let mut attachments = self.routers.iter().filter_map(|router| router.attachment);
+        connections.any(|known| is_owner(known.gateway.map(|at| at.value)))
+            || attachments.any(|at| is_owner(self.gateway_of_attachment(at.value)))
     }
 
     /// The prefixes of a gateway's attachments in file order, with the attachment each belongs to.

@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::doubts;
 use crate::draft::{
     AttachmentDraft, AuthenticationDraft, BfdDraft, BgpDraft, ConnectionDraft, CustomerDraft, Draft, FilterDraft,
-    GatewayDraft, KeyDraft, PpkDraft, RouteDraft, RouterDraft, TunnelDraft,
+    GatewayDraft, KeyDraft, PpkDraft, RouteDraft, RouterDraft, StationDraft, TunnelDraft,
 };
 use crate::index::{AttachmentIndex, ConnectionIndex, GatewayIndex, RouterIndex, TunnelIndex};
 use crate::ppk::PostQuantumKey;
@@ -21,8 +21,8 @@ use crate::psk::PskSource;
 use crate::reader;
 use crate::report::{At, Complaint, Report};
 use crate::resource::{
-    AttachedPrefix, BorderGateway, CustomerGateway, Routing, StaticRoute, VpcAttachment, VpcRouter, VpnConnection,
-    VpnTunnel,
+    AttachedPrefix, BmpStation, BorderGateway, CustomerGateway, Routing, StaticRoute, VpcAttachment, VpcRouter,
+    VpnConnection, VpnTunnel,
 };
 use crate::resources::{Field, Resources, Sessions};
 use crate::route_filter::RouteFilter;
@@ -165,6 +165,7 @@ fn complete(draft: Draft, invalid: &BTreeSet<(AttachmentIndex, Prefix)>) -> Opti
         tunnels: tunnels.into_iter().map(|(t, gateway)| self::tunnel(t, gateway)).collect::<Option<_>>()?,
         routes: draft.routes.into_iter().map(route).collect::<Option<_>>()?,
         filters: draft.filters.into_iter().map(filter).collect::<Option<_>>()?,
+        stations: draft.stations.into_iter().map(station).collect::<Option<_>>()?,
         warnings: Vec::new(),
         places: BTreeMap::new(),
     })
@@ -306,6 +307,16 @@ fn router(draft: RouterDraft, owners: &[Option<(GatewayIndex, Asn)>]) -> Option<
 
 fn filter(draft: FilterDraft) -> Option<RouteFilter> {
     Some(RouteFilter { name: draft.name?, rules: draft.rules?, otherwise: draft.otherwise? })
+}
+
+fn station(draft: StationDraft) -> Option<BmpStation> {
+    Some(BmpStation {
+        name: draft.name?,
+        gateway: draft.gateway?.value,
+        address: draft.address?.value,
+        port: draft.port?.value,
+        local_address: draft.local_address.optional()?,
+    })
 }
 
 fn route(draft: RouteDraft) -> Option<StaticRoute> {

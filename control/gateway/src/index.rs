@@ -46,4 +46,6 @@ index! {
     RouterIndex,
     /// A route filter's place in the file.
     FilterIndex,
+    /// A monitoring station's place in the file.
+    StationIndex,
 }

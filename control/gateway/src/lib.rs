@@ -1,7 +1,7 @@
 //! The resource model of a border gateway.
 //!
 //! A resource file in TOML becomes [`Resources`]: border gateways, VPC attachments, customer gateways, VPN
-//! connections, VPN tunnels and static routes, in types that cannot hold an illegal value. Everything wrong with a
+//! connections, VPN tunnels, routes and what goes with BGP, in types that cannot hold an illegal value. Everything wrong with a
 //! file is said at once, each as a [`Diagnostic`] with file, line, field, value and what is allowed.
 //! [`valid_routes`] computes what each gateway forwards by, and [`difference`] what has to change between two
 //! versions of the resources.
@@ -58,7 +58,8 @@ pub use diagnostic::{Diagnostic, OutOfRange, Refusal};
 pub use distinguished_name::{DistinguishedName, DistinguishedNameError};
 pub use identity::{Identity, IdentityError};
 pub use index::{
-    AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, RouterIndex, TunnelIndex,
+    AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, RouterIndex, StationIndex,
+    TunnelIndex,
 };
 pub use interface_address::{InterfaceAddress, InterfaceAddressError};
 pub use kernel_name::{InterfaceName, KernelNameError, KernelNameProblem, NamespaceName};
@@ -72,11 +73,11 @@ pub use propagation::Propagation;
 pub use psk::{Psk, PskError, PskSource};
 pub use reconcile::{
     AttachmentField, Change, ConnectionField, CustomerField, Effect, FilterField, GatewayField, NoField, RouterField,
-    Step, TunnelField, difference,
+    StationField, Step, TunnelField, difference,
 };
 pub use resource::{
-    AdminState, AttachedPrefix, Bandwidth, BorderGateway, CustomerGateway, FlowHash, RouteTarget, Routing, Startup,
-    StaticRoute, UdpEncapsulation, Vlan, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel, Weight,
+    AdminState, AttachedPrefix, Bandwidth, BmpStation, BorderGateway, CustomerGateway, FlowHash, RouteTarget, Routing,
+    Startup, StaticRoute, TcpPort, UdpEncapsulation, Vlan, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel, Weight,
 };
 pub use resources::{Field, Resources, Sessions};
 pub use route::{

@@ -5,6 +5,7 @@ mod bgp;
 mod propagation;
 mod route;
 mod route_filter;
+mod station;
 mod tunnel;
 
 use std::net::Ipv4Addr;
@@ -13,6 +14,7 @@ use bgp::{bfd, bgp};
 use propagation::propagation;
 use route::route;
 use route_filter::route_filter;
+use station::station;
 use toml::de::{DeTable, DeValue};
 use tunnel::tunnel;
 
@@ -41,6 +43,7 @@ pub(crate) fn read(report: &Report<'_>, root: DeTable<'_>) -> Draft {
     let (tunnels, _) = named(&mut root, "vpn_tunnel");
     let (routers, _) = named(&mut root, "vpc_router");
     let (filters, filter_names) = named(&mut root, "route_filter");
+    let (stations, _) = named(&mut root, "bmp_station");
     let routes = root.objects("static_route").good().map_or_else(Vec::new, |list| list.value);
     root.finish();
 
@@ -57,6 +60,7 @@ pub(crate) fn read(report: &Report<'_>, root: DeTable<'_>) -> Draft {
         routes: routes.into_iter().enumerate().map(read_route).collect(),
         filters: filters.into_iter().map(route_filter).collect(),
         routers: routers.into_iter().map(|section| router(section, &attachment_names, &filter_names)).collect(),
+        stations: stations.into_iter().map(|section| station(section, &gateway_names)).collect(),
     }
 }
 

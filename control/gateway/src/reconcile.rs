@@ -5,11 +5,13 @@ mod field;
 use std::collections::BTreeMap;
 
 pub use field::{
-    AttachmentField, ConnectionField, CustomerField, FilterField, GatewayField, NoField, RouterField, TunnelField,
+    AttachmentField, ConnectionField, CustomerField, FilterField, GatewayField, NoField, RouterField, StationField,
+    TunnelField,
 };
 
 use crate::index::{
-    AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, RouterIndex, TunnelIndex,
+    AttachmentIndex, ConnectionIndex, CustomerIndex, FilterIndex, GatewayIndex, RouteIndex, RouterIndex, StationIndex,
+    TunnelIndex,
 };
 use crate::name::Name;
 use crate::prefix::Prefix;
@@ -33,6 +35,8 @@ pub enum Change {
     VpcRouter(Step<RouterIndex, RouterField>),
     /// Of a route filter.
     RouteFilter(Step<FilterIndex, FilterField>),
+    /// Of a monitoring station.
+    BmpStation(Step<StationIndex, StationField>),
     /// Of a static route.
     StaticRoute(Step<RouteIndex, NoField>),
 }
@@ -140,6 +144,12 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
         FilterIndex::from_position,
         field::of_filter,
     );
+    let stations = steps(
+        (&old.stations, &new.stations),
+        |_, station| station.name.as_str(),
+        StationIndex::from_position,
+        |a, b| field::of_station((old, a), (new, b)),
+    );
     let routes = steps(
         (&old.routes, &new.routes),
         |side, route| route_key(if side == Side::Old { old } else { new }, route),
@@ -149,6 +159,7 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
 
     let mut changes = Vec::new();
     changes.extend(routes.gone.into_iter().map(Change::StaticRoute));
+    changes.extend(stations.gone.into_iter().map(Change::BmpStation));
     changes.extend(tunnels.gone.into_iter().map(Change::VpnTunnel));
     changes.extend(connections.gone.into_iter().map(Change::VpnConnection));
     changes.extend(routers.gone.into_iter().map(Change::VpcRouter));
@@ -163,6 +174,7 @@ pub fn difference(old: &Resources, new: &Resources) -> Vec<Change> {
     changes.extend(routers.rest.into_iter().map(Change::VpcRouter));
     changes.extend(connections.rest.into_iter().map(Change::VpnConnection));
     changes.extend(tunnels.rest.into_iter().map(Change::VpnTunnel));
+    changes.extend(stations.rest.into_iter().map(Change::BmpStation));
     changes.extend(routes.rest.into_iter().map(Change::StaticRoute));
     changes
 }

@@ -89,6 +89,21 @@ pub struct VpcRouter {
     pub bfd: Option<BfdParameters>,
 }
 
+/// Who is told what a border gateway's BGP peers say, as they say it (RFC 7854). It is reached from the host's own network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BmpStation {
+    /// Unlike that of any other station.
+    pub name: Name,
+    /// Whose peers; no other station of it has the same address and port.
+    pub gateway: GatewayIndex,
+    /// Its address.
+    pub address: IpAddr,
+    /// Where it listens.
+    pub port: TcpPort,
+    /// Our address towards it, of the same family; `None`: the kernel's choice.
+    pub local_address: Option<IpAddr>,
+}
+
 /// The peer: its public addresses and its ASN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomerGateway {
@@ -248,6 +263,9 @@ keywords! {
 numbers! {
     /// A VLAN identifier (IEEE 802.1Q §9.6): 1 to 4094.
     Vlan(u16): 1..=4094, from_number, number;
+
+    /// A port of TCP: 1 to 65535.
+    TcpPort(u16): 1..=65535, from_number, number;
 
     /// A rate: 1 to 100000 Mbit/s.
     Bandwidth(u32): 1..=100_000, from_megabits_per_second, megabits_per_second;

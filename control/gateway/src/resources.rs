@@ -12,7 +12,7 @@ use crate::index::{AttachmentIndex, ConnectionIndex, CustomerIndex, GatewayIndex
 use crate::interface_address::InterfaceAddress;
 use crate::psk::{Psk, PskSource};
 use crate::resource::{
-    BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel,
+    BmpStation, BorderGateway, CustomerGateway, StaticRoute, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel,
 };
 use crate::route_filter::RouteFilter;
 
@@ -28,6 +28,7 @@ pub struct Resources {
     pub(crate) routes: Vec<StaticRoute>,
     pub(crate) filters: Vec<RouteFilter>,
     pub(crate) routers: Vec<VpcRouter>,
+    pub(crate) stations: Vec<BmpStation>,
     pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) places: BTreeMap<Field, Diagnostic>,
 }
@@ -190,6 +191,12 @@ impl Resources {
         &self.filters
     }
 
+    /// The monitoring stations, by [`StationIndex`](crate::StationIndex).
+    #[must_use]
+    pub fn stations(&self) -> &[BmpStation] {
+        &self.stations
+    }
+
     /// What is allowed but probably not meant, by line.
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
@@ -316,6 +323,7 @@ impl PartialEq for Resources {
             && self.routes == other.routes
             && self.filters == other.filters
             && self.routers == other.routers
+            && self.stations == other.stations
     }
 }
 

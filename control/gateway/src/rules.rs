@@ -1,5 +1,7 @@
 //! The rules between objects.
 
+mod station;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -35,6 +37,7 @@ pub(crate) fn check(draft: &Draft, report: &Report<'_>) {
         same_gateway(draft, report, route);
     }
     one_route_per_target(draft, report);
+    station::check(draft, report);
 }
 
 /// In one namespace the host's own packets of two tenants would meet, whose addresses may be the same.

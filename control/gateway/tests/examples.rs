@@ -112,6 +112,7 @@ fn the_full_example_has_every_field() {
         "static_route",
         "vpc_router",
         "route_filter",
+        "bmp_station",
     ];
     let tables = [
         "vpc_attachment.propagation",

@@ -236,6 +236,7 @@ fn everything_comes_top_down_and_goes_bottom_up() {
                 Change::VpnTunnel(_) => "tunnel",
                 Change::VpcRouter(_) => "router",
                 Change::RouteFilter(_) => "filter",
+                Change::BmpStation(_) => "station",
                 Change::StaticRoute(_) => "route",
             })
             .collect();

@@ -100,7 +100,7 @@ impl State {
             }
             Change::VpnTunnel(step) => apply(&mut self.tunnels, step, |i| i.0, &old.tunnels, &new.tunnels),
             // The plans have none.
-            Change::RouteFilter(_) | Change::VpcRouter(_) => panic!("none was changed"),
+            Change::RouteFilter(_) | Change::VpcRouter(_) | Change::BmpStation(_) => panic!("none was changed"),
             Change::StaticRoute(step) => {
                 let key = |routes: &BTreeMap<String, u32>, index: RouteIndex| {
                     routes.iter().find(|(_, i)| **i == index.0).unwrap().0.clone()

@@ -373,7 +373,7 @@ fn fields() {
         (
             "[[border_gateway]]",
             "[[router]]\n[[border_gateway]]",
-            "f:{}: router is not a kind of resource; allowed: border_gateway, vpc_attachment, customer_gateway, vpn_connection, vpn_tunnel, vpc_router, route_filter, static_route",
+            "f:{}: router is not a kind of resource; allowed: border_gateway, vpc_attachment, customer_gateway, vpn_connection, vpn_tunnel, vpc_router, route_filter, bmp_station, static_route",
         ),
     ]);
 }

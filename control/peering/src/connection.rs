@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
+use bgp::bmp::Ports;
 use bgp::{ConnectionId, SourceId};
 use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
@@ -118,6 +119,12 @@ impl Connection {
         }
     }
 
+    /// 0 where it is closed.
+    pub(crate) fn ports(&self) -> Ports {
+        let port = |address: io::Result<SocketAddr>| address.map_or(0, |address| address.port());
+        Ports { local: port(self.stream.local_addr()), remote: port(self.stream.peer_addr()) }
+    }
+
     pub(crate) fn push(&mut self, bytes: Bytes) {
         self.output.push_back(bytes);
     }
@@ -184,7 +191,7 @@ fn send_far(socket: &Socket, setup: &PeerSetup) -> io::Result<()> {
     Ok(())
 }
 
-fn progress(mut attempt: impl FnMut() -> io::Result<usize>, reading: bool) -> Progress {
+pub(crate) fn progress(mut attempt: impl FnMut() -> io::Result<usize>, reading: bool) -> Progress {
     loop {
         return match attempt() {
             Ok(0) if reading => Progress::Gone,

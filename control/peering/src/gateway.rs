@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use bgp::{Change, SelectionId, SourceId, Speaker};
 
 use crate::listener::Listener;
+use crate::station::{Station, StationId};
 use crate::{BATCH, GatewayId, OpenSocket, PeerSetup, Report};
 
 pub(crate) struct Gateway {
@@ -15,13 +16,17 @@ pub(crate) struct Gateway {
     pub(crate) peers: BTreeMap<SourceId, PeerSetup>,
     /// By our address, with its token.
     pub(crate) listeners: BTreeMap<IpAddr, (usize, Listener)>,
+    pub(crate) stations: BTreeMap<StationId, Station>,
+    /// Some station is there to be told.
+    pub(crate) watched: bool,
     /// How many selections the caller knows: they are numbered as they come.
     known: u32,
 }
 
 impl Gateway {
     pub(crate) fn new(speaker: Speaker, open_socket: OpenSocket, port: u16) -> Self {
-        Self { speaker, open_socket, port, peers: BTreeMap::new(), listeners: BTreeMap::new(), known: 0 }
+        let (peers, listeners, stations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { speaker, open_socket, port, peers, listeners, stations, watched: false, known: 0 }
     }
 
     /// The peer of two addresses.

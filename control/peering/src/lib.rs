@@ -5,6 +5,8 @@
 //! a speaker can be told or asked, [`Peering::with`]. What comes of it are [`Report`]s: routes in batches, and events. They wait in a
 //! bounded queue; while it is full, nothing is read from peers.
 //!
+//! [`Peering::watch`] has a monitoring station told of a gateway's peers (RFC 7854).
+//!
 //! [`Detection`] is the same for BFD, whose thread runs before all others and does nothing else.
 
 #![forbid(unsafe_code)]
@@ -16,6 +18,7 @@ mod gateway;
 mod listener;
 mod priority;
 mod run;
+mod station;
 
 use std::io;
 use std::net::IpAddr;
@@ -31,6 +34,7 @@ use tcp_protection::Md5Key;
 
 pub use detection::{Detection, StateChange};
 pub use priority::be_first;
+pub use station::{StationEvent, StationId, StationSetup};
 
 /// A border gateway, as the caller names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +94,15 @@ pub enum Report {
         /// What.
         event: Event,
     },
+    /// Something has happened to the connection to a station.
+    Station {
+        /// Of which gateway.
+        gateway: GatewayId,
+        /// Which.
+        station: StationId,
+        /// What.
+        event: StationEvent,
+    },
 }
 
 /// Prefixes in a report, at most.
@@ -105,6 +118,8 @@ enum Command {
     Configure(GatewayId, SourceId, Box<PeerSetup>),
     Remove(GatewayId, SourceId, String),
     With(GatewayId, With),
+    Watch(GatewayId, StationId, StationSetup),
+    Unwatch(GatewayId, StationId),
     End,
 }
 
@@ -154,6 +169,17 @@ impl Peering {
     /// Has the thread do something with a gateway's speaker, unless there is none.
     pub fn with(&self, gateway: GatewayId, call: impl FnOnce(&mut Speaker, &mut Context<'_>) + Send + 'static) {
         self.command(Command::With(gateway, Box::new(call)));
+    }
+
+    /// Has a station be told of a gateway's peers, from now on and whenever it can be reached; or gives it another setup, for which
+    /// it begins anew.
+    pub fn watch(&self, gateway: GatewayId, station: StationId, setup: StationSetup) {
+        self.command(Command::Watch(gateway, station, setup));
+    }
+
+    /// Has a station be told nothing more.
+    pub fn unwatch(&self, gateway: GatewayId, station: StationId) {
+        self.command(Command::Unwatch(gateway, station));
     }
 
     /// The next report, if there is one.

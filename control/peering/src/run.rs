@@ -1,5 +1,7 @@
 //! The thread: it waits for sockets, commands and moments, and has the speakers say what follows.
 
+mod stations;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
 
+use bgp::bmp::Termination;
 use bgp::{ConnectionId, Context, CryptoRng, SourceId, Speaker, SpeakerAction};
 use mio::{Events, Poll, Token, Waker};
 use socket2::Type;
@@ -14,7 +17,7 @@ use socket2::Type;
 use crate::connection::{Connection, Progress, Stage};
 use crate::gateway::Gateway;
 use crate::listener::Listener;
-use crate::{Command, GatewayId, GatewaySetup, PeerSetup, Report};
+use crate::{Command, GatewayId, GatewaySetup, PeerSetup, Report, StationId};
 
 const WAKER: usize = 0;
 /// Bytes read at once.
@@ -33,9 +36,10 @@ pub(crate) struct Run {
     backlog: VecDeque<Report>,
     rng: Box<dyn CryptoRng + Send>,
     gateways: BTreeMap<GatewayId, Gateway>,
-    /// By token, as are the listeners.
+    /// By token, as are the listeners and the connections to stations.
     connections: BTreeMap<usize, Connection>,
     listeners: BTreeMap<usize, (GatewayId, IpAddr)>,
+    stations: BTreeMap<usize, (GatewayId, StationId)>,
     tokens: BTreeMap<(GatewayId, SourceId, ConnectionId), usize>,
     /// Those that may have something to be read.
     readable: BTreeSet<usize>,
@@ -61,6 +65,7 @@ impl Run {
             gateways: BTreeMap::new(),
             connections: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            stations: BTreeMap::new(),
             tokens: BTreeMap::new(),
             readable: BTreeSet::new(),
             last_token: WAKER,
@@ -86,6 +91,8 @@ impl Run {
                     Ok(Command::End) | Err(TryRecvError::Disconnected) => {
                         // Last words, if there are any.
                         self.act();
+                        let ids: Vec<_> = self.gateways.keys().copied().collect();
+                        ids.into_iter().for_each(|id| self.unwatch_all(id, Termination::Closed));
                         return;
                     }
                     Ok(command) => self.obey(command),
@@ -99,6 +106,8 @@ impl Run {
                 } else if self.connections.contains_key(&token) {
                     self.readable.insert(token);
                     self.advance(token);
+                } else {
+                    self.advance_station(token);
                 }
             }
             self.deliver();
@@ -121,7 +130,8 @@ impl Run {
         }
         let speakers = self.gateways.values().filter_map(|gateway| gateway.speaker.next_timeout());
         let connections = self.connections.values().filter_map(|connection| connection.deadline);
-        Some(speakers.chain(connections).min()?.saturating_duration_since(Instant::now()))
+        let stations = self.station_deadlines();
+        Some(speakers.chain(connections).chain(stations).min()?.saturating_duration_since(Instant::now()))
     }
 
     fn obey(&mut self, command: Command) {
@@ -141,12 +151,15 @@ impl Run {
                 self.close_unused_listeners(id);
             }
             Command::With(id, call) => self.call(id, call),
+            Command::Watch(id, station, setup) => self.watch(id, station, setup),
+            Command::Unwatch(id, station) => self.unwatch(id, station, Termination::ClosedForGood),
             // The loop has ended before.
             Command::End => {}
         }
     }
 
     fn close(&mut self, id: GatewayId) {
+        self.unwatch_all(id, Termination::Closed);
         self.gateways.remove(&id);
         self.listeners.retain(|_, (gateway, _)| *gateway != id);
         let of_gateway = self.connections.iter().filter(|(_, connection)| connection.gateway == id);
@@ -210,6 +223,7 @@ impl Run {
     fn call(&mut self, id: GatewayId, call: impl FnOnce(&mut Speaker, &mut Context<'_>)) {
         if let Some(gateway) = self.gateways.get_mut(&id) {
             call(&mut gateway.speaker, &mut Context { now: Instant::now(), rng: &mut *self.rng });
+            self.observe(id);
         }
     }
 
@@ -396,6 +410,7 @@ impl Run {
                 }
             }
         }
+        self.serve_stations();
     }
 
     fn connect(&mut self, id: GatewayId, peer: SourceId, name: ConnectionId) {

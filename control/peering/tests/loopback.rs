@@ -125,6 +125,7 @@ impl End {
                         }
                     }
                 }
+                Report::Station { .. } => panic!("there is none"),
                 Report::Event { peer, event, .. } => {
                     assert_eq!(peer, PEER);
                     self.events.push(event);

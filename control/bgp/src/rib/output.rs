@@ -18,6 +18,9 @@ pub(crate) struct Writing {
     pub(crate) family: Family,
     pub(crate) longest_message: usize,
     pub(crate) four_octet_as: bool,
+    /// Attributes that are not known here are written as they came: for whoever watches, not for peers, who are told that we do not
+    /// know them, or nothing of them (RFC 4271 §5).
+    pub(crate) as_received: bool,
 }
 
 /// What a peer knows of a prefix.
@@ -50,6 +53,8 @@ const FIXED: usize = 19 + 4;
 const MULTIPROTOCOL: usize = 4 + 3;
 /// An IPv6 prefix of 128 bits, and its length.
 const LONGEST_PREFIX: usize = 17;
+/// The flag of an attribute whose length has two octets (RFC 4271 §4.3).
+const EXTENDED_LENGTH: u8 = 0x10;
 
 impl<K: Key> Output<K> {
     pub(crate) fn new(seed: u64) -> Self {
@@ -57,9 +62,9 @@ impl<K: Key> Output<K> {
         Self { told, changed, writing: Vec::new().into_iter(), ends: Vec::new(), seed }
     }
 
-    /// Something may have changed. What is the peer's own word (`own`) it is not told: at most it has to forget another's.
-    pub(crate) fn change(&mut self, key: K, own: bool) {
-        if !own || self.told.contains_key(&key) {
+    /// Something may have changed. Where there is nothing to say of it any more, at most what the peer knows is to be withdrawn.
+    pub(crate) fn change(&mut self, key: K, nothing: bool) {
+        if !nothing || self.told.contains_key(&key) {
             self.changed.insert(key);
         }
     }
@@ -197,7 +202,7 @@ fn with_seed<K>(seed: u64) -> HashSet<K, FixedState> {
 }
 
 /// RFC 4724 §2.
-fn end_of_rib(family: Family) -> Bytes {
+pub(crate) fn end_of_rib(family: Family) -> Bytes {
     let mut message = BytesMut::new();
     match family {
         Family::Ipv4 => update(&[], &[], &[], &mut message),
@@ -212,7 +217,7 @@ fn refresh(family: Family, subtype: RouteRefreshSubtype) -> Bytes {
     encode_message(&message).map(BytesMut::freeze).unwrap_or_default()
 }
 
-fn withdraw<K: Key>(keys: &[K], writing: Writing, messages: &mut BytesMut) {
+pub(crate) fn withdraw<K: Key>(keys: &[K], writing: Writing, messages: &mut BytesMut) {
     match writing.family {
         Family::Ipv4 => each_piece(keys, writing.longest_message - FIXED, |piece| update(piece, &[], &[], messages)),
         Family::Ipv6 => each_piece(keys, writing.longest_message - FIXED - MULTIPROTOCOL, |piece| {
@@ -222,14 +227,14 @@ fn withdraw<K: Key>(keys: &[K], writing: Writing, messages: &mut BytesMut) {
 }
 
 /// Whether attributes and a prefix fit a message; if they do, messages with all of them.
-fn announce<K: Key>(attributes: &Attributes, keys: &[K], writing: Writing, messages: &mut BytesMut) -> bool {
+pub(crate) fn announce<K: Key>(attributes: &Attributes, keys: &[K], writing: Writing, messages: &mut BytesMut) -> bool {
     let mut list = Vec::new();
     match (writing.family, attributes.next_hop()) {
         (Family::Ipv4, IpAddr::V4(next_hop)) => {
             let mut all = attributes.list().to_vec();
             all.push(PathAttribute::NextHop(next_hop));
             all.sort_by_key(PathAttribute::type_code);
-            let written = encode_path_attributes(&all, &mut list, writing.four_octet_as, false).is_ok();
+            let written = encode(&all, writing, &mut list);
             let room = writing.longest_message.saturating_sub(FIXED + list.len());
             let fits = written && room >= LONGEST_PREFIX;
             if fits {
@@ -238,7 +243,7 @@ fn announce<K: Key>(attributes: &Attributes, keys: &[K], writing: Writing, messa
             fits
         }
         (Family::Ipv4 | Family::Ipv6, next_hop) => {
-            let written = encode_path_attributes(attributes.list(), &mut list, writing.four_octet_as, false).is_ok();
+            let written = encode(attributes.list(), writing, &mut list);
             let mut hop = match next_hop {
                 IpAddr::V4(address) => address.octets().to_vec(),
                 IpAddr::V6(address) => address.octets().to_vec(),
@@ -261,6 +266,29 @@ fn announce<K: Key>(attributes: &Attributes, keys: &[K], writing: Writing, messa
             true
         }
     }
+}
+
+/// Whether attributes could be written.
+fn encode(attributes: &[PathAttribute], writing: Writing, list: &mut Vec<u8>) -> bool {
+    let four_octet_as = writing.four_octet_as;
+    if !writing.as_received {
+        return encode_path_attributes(attributes, list, four_octet_as, false).is_ok();
+    }
+    attributes.iter().all(|attribute| match attribute {
+        PathAttribute::Unknown(raw) => {
+            let Ok(length) = u16::try_from(raw.data.len()) else { return false };
+            match u8::try_from(length) {
+                Ok(length) if raw.flags & EXTENDED_LENGTH == 0 => list.extend([raw.flags, raw.type_code, length]),
+                Ok(_) | Err(_) => {
+                    list.extend([raw.flags | EXTENDED_LENGTH, raw.type_code]);
+                    list.put_u16(length);
+                }
+            }
+            list.extend_from_slice(&raw.data);
+            true
+        }
+        known => encode_path_attributes(std::slice::from_ref(known), list, four_octet_as, false).is_ok(),
+    })
 }
 
 fn unreachable(family: Family, prefixes: &[u8]) -> Vec<u8> {

@@ -125,8 +125,11 @@ pub struct Neighbor {
     /// By family.
     pub prefixes_received: Families,
     pub prefixes_told: Families,
-    /// How many it may announce of each family.
+    /// How many it may announce of each family. Those that are refused count, too.
     pub prefix_limit: u32,
+    /// Its TCP segments are signed (RFC 2385).
+    #[serde(default)]
+    pub md5: bool,
     pub import: String,
     pub export: String,
     /// While it is up.
@@ -191,6 +194,7 @@ pub struct Event {
     /// RFC 3339, in UTC.
     pub time: String,
     pub gateway: String,
+    /// Or the name of a VPC router, or of a monitoring station.
     pub tunnel: String,
     pub text: String,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, UNIX_EPOCH};
 
-use bgp::{Attributes, Candidate, Family, Prefix, Rib, SourceId, Speaker, State};
+use bgp::{Attributes, Candidate, DownReason, Family, Prefix, Rib, SourceId, Speaker, State};
 use gateway::{Community, GatewayIndex, Policy, Resources};
 use ipnet::IpNet;
 use tokio::sync::oneshot;
@@ -175,6 +175,7 @@ impl Control {
         Some(api::Neighbor {
             local_asn: bgp.local_asn.unwrap_or(owner.asn).number(),
             prefix_limit: bgp.prefix_limit.count(),
+            md5: bgp.md5_key.is_some(),
             import: policy(&self.resources, bgp.import),
             export: policy(&self.resources, bgp.export),
             ..row
@@ -312,7 +313,10 @@ fn with_status(row: api::Neighbor, source: SourceId, speaker: &Speaker, now: Ins
         prefixes_received: api::Families { ipv4: received[0].into(), ipv6: received[1].into() },
         prefixes_told: api::Families { ipv4: told[0] as u64, ipv6: told[1] as u64 },
         negotiated: status.negotiated.as_deref().map(negotiated),
-        last_error: last.map(|(_, reason)| reason.to_string()),
+        last_error: last.map(|(_, reason)| match reason {
+            DownReason::Unreachable if row.md5 => format!("{reason}; its segments may be signed with another key"),
+            _ => reason.to_string(),
+        }),
         last_error_seconds: last.map(|(at, _)| seconds(*at)),
         times_up: status.times_up,
         ..row

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bfd::{Diagnostic, State};
 use bgp::{Event, Excess, Family};
-use peering::StateChange;
+use peering::{StateChange, StationEvent};
 
 /// Events that are kept.
 const KEPT: usize = 1000;
@@ -24,6 +24,7 @@ pub struct Entry {
     pub number: u64,
     pub at: SystemTime,
     pub gateway: String,
+    /// Or the name of a VPC router, or of a monitoring station.
     pub tunnel: String,
     pub text: String,
 }
@@ -115,6 +116,24 @@ pub fn words(event: &Event) -> String {
         Event::Fault(fault) => {
             let what = if fault.withdraws { "its routes are taken as withdrawn" } else { "the attribute is left out" };
             format!("an UPDATE was not as it should be: {}; {what}", fault.words)
+        }
+    }
+}
+
+/// What has become of the connection to a monitoring station.
+pub fn station_words(event: &StationEvent) -> String {
+    match event {
+        StationEvent::Connected => {
+            "the monitoring station is connected, and is told what all peers announce".to_owned()
+        }
+        StationEvent::Unreachable(why) => {
+            format!("the monitoring station cannot be reached: {why}; it is tried again and again")
+        }
+        StationEvent::Lost => {
+            "the monitoring station has closed its connection, or it is lost; it is tried again".to_owned()
+        }
+        StationEvent::NotReading => {
+            "the monitoring station did not read what it was told, and was given up; it is tried again".to_owned()
         }
     }
 }

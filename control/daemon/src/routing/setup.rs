@@ -65,6 +65,17 @@ pub fn with_router(resources: &Resources, router: &VpcRouter, restarting: bool) 
         remote_as: router.asn.number(),
     };
     let mut setup = peer(resources, &ends, &router.bgp, false, restarting)?;
+    if let Some(export) = &mut setup.routes.export {
+        // It is in that network itself.
+        let own = &resources.attachment(router.attachment).prefixes;
+        let exactly = |prefix: Prefix| bgp::PrefixRange {
+            within: self::prefix(prefix),
+            at_least: prefix.length(),
+            at_most: prefix.length(),
+        };
+        let conditions = vec![Condition::Prefix(own.iter().map(|attached| exactly(attached.prefix)).collect())];
+        export.rules.insert(0, Rule { conditions, changes: Vec::new(), verdict: Some(Verdict::Reject) });
+    }
     setup.routes.worth = if setup.session.is_internal() { worth::ROUTER } else { worth::EXTERNAL_ROUTER };
     Some(setup)
 }

@@ -17,6 +17,7 @@ use tables::{Route, RouteIndex, RouteTable, TunnelGroup};
 use super::propagation::Towards;
 use super::setup::{self, nowhere};
 use super::source::{SourceKey, Sources, network};
+use super::stations::Stations;
 use super::tunnels::{Member, Tunnels, shares};
 use super::{World, connection_of};
 
@@ -32,6 +33,8 @@ pub struct Speaking {
     /// Routes of the gateway's own that BGP's thread knows.
     own: BTreeSet<(SourceId, Prefix)>,
     peers: BTreeMap<SourceKey, Peer>,
+    /// Who is told what the peers say.
+    pub stations: Stations,
     /// Our addresses on the links of attachments: BGP on them is spoken outside the gateway's own namespace.
     outside: Arc<Mutex<BTreeSet<IpAddr>>>,
     /// Whether the namespace was there when BGP began.
@@ -92,6 +95,7 @@ impl Speaking {
             sources: Sources::default(),
             own: BTreeSet::new(),
             peers: BTreeMap::new(),
+            stations: Stations::default(),
             selections: Vec::new(),
             table: RouteTable::default(),
             told: false,

@@ -8,7 +8,7 @@ use crate::bgp::{BfdParameters, BgpParameters, Policy};
 use crate::index::GatewayIndex;
 use crate::name::Name;
 use crate::ppk::PostQuantumKey;
-use crate::resource::{BorderGateway, CustomerGateway, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel};
+use crate::resource::{BmpStation, BorderGateway, CustomerGateway, VpcAttachment, VpcRouter, VpnConnection, VpnTunnel};
 use crate::resources::Resources;
 use crate::route_filter::RouteFilter;
 
@@ -123,6 +123,16 @@ fields! {
 fields! {
     /// A field of a route filter that may differ.
     FilterField { Otherwise = "otherwise", Rules = "rule" }
+}
+
+fields! {
+    /// A field of a monitoring station that may differ.
+    StationField {
+        BorderGateway = "border_gateway",
+        Address = "address",
+        Port = "port",
+        LocalAddress = "local_address",
+    }
 }
 
 /// Routes have no fields of their own: a different route is another route.
@@ -241,6 +251,18 @@ pub(super) fn of_router((old, a): (&Resources, &VpcRouter), (new, b): (&Resource
 
 pub(super) fn of_filter(a: &RouteFilter, b: &RouteFilter) -> Vec<FilterField> {
     differing(&[(FilterField::Otherwise, a.otherwise == b.otherwise), (FilterField::Rules, a.rules == b.rules)])
+}
+
+pub(super) fn of_station(
+    (old, a): (&Resources, &BmpStation),
+    (new, b): (&Resources, &BmpStation),
+) -> Vec<StationField> {
+    differing(&[
+        (StationField::BorderGateway, gateway(old, a.gateway) == gateway(new, b.gateway)),
+        (StationField::Address, a.address == b.address),
+        (StationField::Port, a.port == b.port),
+        (StationField::LocalAddress, a.local_address == b.local_address),
+    ])
 }
 
 /// A filter is the same under another index.
