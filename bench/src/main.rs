@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod aead;
+mod bgp;
 mod churn;
 mod core;
 mod environment;
+mod failover;
 mod flood;
 mod handover;
 mod ike;
@@ -48,6 +50,12 @@ enum Question {
     /// What do IKE's handshakes and tunnels cost, in processor time and memory, and what do they cost strongSwan under the
     /// same load? Needs root, and strongSwan for its figures.
     Ike(ike::Arguments),
+    /// How long does it take to receive a million prefixes, to choose routes and to publish them to the workers, and in how much
+    /// memory? Needs root, and BIRD and FRR for their figures.
+    Bgp(bgp::Arguments),
+    /// How long after a tunnel is lost do packets take another one, with BFD at 10 ms x 3, and how many are lost when a tunnel is
+    /// drained? Needs root, nftables and ethtool.
+    Failover(failover::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,5 +67,7 @@ fn main() -> anyhow::Result<()> {
         Question::Flood(arguments) => flood::run(&arguments),
         Question::Handover(arguments) => handover::run(&arguments),
         Question::Ike(arguments) => ike::run(&arguments),
+        Question::Bgp(arguments) => bgp::run(&arguments),
+        Question::Failover(arguments) => failover::run(&arguments),
     }
 }
