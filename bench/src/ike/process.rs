@@ -54,15 +54,24 @@ mod tests {
     #[test]
     fn work_and_memory_show() {
         let own = Process(std::process::id());
-        let (busy, thread, resident) = (own.busy().unwrap(), Process::own_thread().unwrap(), own.resident().unwrap());
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(50) {
-            std::hint::spin_loop();
-        }
+        let work = || {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(50) {
+                std::hint::spin_loop();
+            }
+        };
+        let (thread, resident) = (Process::own_thread().unwrap(), own.resident().unwrap());
+        work();
         let block = std::hint::black_box(vec![1u8; 64 << 20]);
         let worked = Process::own_thread().unwrap() - thread;
         assert!(worked > Duration::from_millis(5), "{worked:?}");
-        assert!(own.busy().unwrap() - busy > Duration::from_millis(5));
         assert!(own.resident().unwrap() > resident + (block.len() as u64) / 2);
+        // Another test's thread that ends meanwhile takes its time along.
+        let shows = (0..20).any(|_| {
+            let busy = own.busy().unwrap();
+            work();
+            own.busy().unwrap().saturating_sub(busy) > Duration::from_millis(5)
+        });
+        assert!(shows);
     }
 }
