@@ -102,8 +102,8 @@ impl Bed {
     /// Cuts a tunnel and lets it come back.
     fn cut(&mut self) -> Result<[Measured; 2]> {
         let load = self.load();
-        self.wait_for_both()?;
-        let sessions = Sessions::read(&self.gateways)?;
+        let sessions = self.sessions()?;
+        self.wait_for_use()?;
         thread::sleep(REST);
 
         let router = self.router();
@@ -123,10 +123,11 @@ impl Bed {
         }
         let back = Instant::now();
         router.pass()?;
-        self.wait_for_both()?;
+        self.sessions()?;
+        self.wait_for_use()?;
         thread::sleep(REST);
         let readings = load.stop()?;
-        self.compare(sessions, 1)?;
+        self.sessions()?.compare(sessions, 1)?;
         let measured = Direction::ALL.map(|direction| {
             let reading = &readings[direction.index()];
             let flows = reading.flows_of(&reading.lost(&mapping));
@@ -139,9 +140,9 @@ impl Bed {
     /// Drains a tunnel until nothing uses it, and ends that; how many packets of each direction were lost.
     fn drain(&mut self) -> Result<[usize; 2]> {
         let load = self.load();
-        self.wait_for_both()?;
+        let sessions = self.sessions()?;
+        self.wait_for_use()?;
         let well = Instant::now();
-        let sessions = Sessions::read(&self.gateways)?;
         let router = self.router();
         thread::sleep(REST);
         let drained = Instant::now();
@@ -154,10 +155,10 @@ impl Bed {
         })?;
         thread::sleep(REST);
         self.gateways[0].undrain(LOST)?;
-        self.wait_for_both()?;
+        self.wait_for_use()?;
         thread::sleep(REST);
         let readings = load.stop()?;
-        self.compare(sessions, 0)?;
+        self.sessions()?.compare(sessions, 0)?;
         Ok(readings.each_ref().map(|reading| {
             let lost = reading.lost(&(well..Instant::now()));
             if !lost.is_empty() {
@@ -172,9 +173,8 @@ impl Bed {
         Load::start(&self.ways, self.runs)
     }
 
-    /// Waits until both tunnels are up at both ends and carry packets both ways. There has to be a load.
-    fn wait_for_both(&self) -> Result<()> {
-        self.wait_for_sessions()?;
+    /// Waits until both tunnels carry packets both ways. There has to be a load.
+    fn wait_for_use(&self) -> Result<()> {
         let router = self.router();
         for tunnel in &TUNNELS {
             let before = router.carried(tunnel)?;
@@ -187,19 +187,14 @@ impl Bed {
         Ok(())
     }
 
-    fn wait_for_sessions(&self) -> Result<()> {
+    /// Waits until both tunnels are up at both ends. Whatever is lost from now on shows.
+    fn sessions(&self) -> Result<Sessions> {
         for gateway in &self.gateways {
             for tunnel in &TUNNELS {
                 wait_until(LIMIT, || gateway.missing_up(tunnel))?;
             }
         }
-        Ok(())
-    }
-
-    /// Looks whether a session was lost that ought not to be.
-    fn compare(&self, before: Sessions, cuts: u64) -> Result<()> {
-        self.wait_for_sessions()?;
-        Ok(Sessions::read(&self.gateways)?.compare(before, cuts)?)
+        Sessions::read(&self.gateways)
     }
 
     fn router(&self) -> Router<'_> {

@@ -25,6 +25,8 @@ LIMIT_SECONDS = 150
 # Below this in all, there was no flood and nothing is proved.
 FEWEST = 50_000
 MOST_GROWTH_KIB = 16 * 1024
+# Of pings, how many have to come back: the link is full, and drops some of whatever is on it.
+ENOUGH = 0.9
 
 
 class Flood:
@@ -116,7 +118,7 @@ def run(bed: Bed) -> None:
             with Flood(internet, sources) as flood:
                 for host, target in ((topology.idc_host, VPC_HOST), (topology.vpc_host, IDC_HOST)):
                     result = ping(host, target, count=60, interval=0.05, patience=2)
-                    expect(result.received >= 57, f"{result.received} of {result.sent} pings came back in a flood {name}")
+                    expect(result.received >= ENOUGH * result.sent, f"{result.received} of {result.sent} pings came back in a flood {name}")
                 bed.step(f"let both ends ask for a sign of life in a flood {name}")
                 seen = signs_of_life(gateway)
                 wait_for("two more signs of life of the established SA", lambda: signs_of_life(gateway) >= seen + 2, 10)
@@ -139,7 +141,7 @@ def run(bed: Bed) -> None:
             strongswan.initiate(timeout=20)
             gateway.wait_up(timeout=5)
             result = ping(topology.idc_host, VPC_HOST, count=40, interval=0.05, patience=2)
-            expect(result.received >= 38, f"{result.received} of {result.sent} pings came back")
+            expect(result.received >= ENOUGH * result.sent, f"{result.received} of {result.sent} pings came back")
 
     bed.step("look at what the floods have left behind")
     grown = resident_kib(gateway) - memory
