@@ -445,8 +445,7 @@ impl Control {
     fn publish_sending(&mut self) {
         (self.snapshot.tunnels, self.snapshot.further) = self.picture().sending();
         self.follow_tunnels();
-        self.snapshot.gateways = self.picture().gateways();
-        self.publish();
+        self.publish_gateways();
         self.dataplane.wait_observed();
     }
 

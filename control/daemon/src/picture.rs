@@ -21,7 +21,7 @@ use crate::associations::{Associations, Child};
 use crate::kernel::KernelView;
 use crate::layout::Layout;
 use crate::learnt::Learnt;
-use crate::routing::Routing;
+use crate::routing::{Routing, shares};
 use crate::tunnel_ids::TunnelIds;
 
 /// All that a snapshot is made from.
@@ -267,30 +267,17 @@ impl Picture<'_> {
         gateway: gateway::GatewayIndex,
         up: &BTreeSet<gateway::TunnelIndex>,
     ) -> impl Iterator<Item = (IpAddr, Route)> {
-        let own = self.resources.inner_addresses(gateway).map(|own| (own.address(), Route::Host));
-        let tunnels = self.resources.tunnels_indexed().filter(move |(_, tunnel)| tunnel.gateway == gateway);
-        let peers = tunnels.filter_map(|(index, tunnel)| {
-            let id = self.ids.id(index).filter(|_| up.contains(&index));
-            let group = id.map_or_else(TunnelGroup::default, |id| TunnelGroup::from(TunnelIndex(id.0)));
-            Some((tunnel.peer_inner_address?, Route::Tunnels(group)))
-        });
-        own.chain(peers)
+        inner_routes(self.resources, self.ids, gateway, |index, _| up.contains(&index))
     }
 
     fn route(&self, next_hop: &NextHop) -> Route {
         match next_hop {
             NextHop::Attachment(attachment) => Route::Attachment(AttachmentIndex(attachment.0)),
             NextHop::Tunnels(tunnels) => {
-                let members = |weight: &dyn Fn(u8) -> Option<NonZeroU8>| -> Vec<_> {
-                    let member = |weighted: &WeightedTunnel| {
-                        Some((TunnelIndex(self.ids.id(weighted.tunnel)?.0), weight(weighted.weight.number())?))
-                    };
-                    tunnels.iter().filter_map(member).collect()
+                let member = |weighted: &WeightedTunnel| {
+                    Some((TunnelIndex(self.ids.id(weighted.tunnel)?.0), weighted.weight.number()))
                 };
-                let weighted = members(&NonZeroU8::new);
-                // All that are up have weight 0: better a drained tunnel than none.
-                let members = if weighted.is_empty() { members(&|_| Some(NonZeroU8::MIN)) } else { weighted };
-                Route::Tunnels(TunnelGroup::new(&members))
+                Route::Tunnels(TunnelGroup::new(&shares(tunnels.iter().filter_map(member).collect())))
             }
             NextHop::Unreachable => Route::Tunnels(TunnelGroup::default()),
             NextHop::Blackhole => Route::Blackhole,
@@ -373,7 +360,25 @@ pub struct Path {
     pub link: Option<LinkHeader>,
 }
 
-fn network(prefix: Prefix) -> IpNet {
+/// A gateway's own inner addresses, and its peers', each behind its tunnel where that is up.
+pub fn inner_routes(
+    resources: &Resources,
+    ids: &TunnelIds,
+    gateway: gateway::GatewayIndex,
+    is_up: impl Fn(gateway::TunnelIndex, TunnelId) -> bool,
+) -> impl Iterator<Item = (IpAddr, Route)> {
+    let own = resources.inner_addresses(gateway).map(|own| (own.address(), Route::Host));
+    let tunnels = resources.tunnels_indexed().filter(move |(_, tunnel)| tunnel.gateway == gateway);
+    let peers = tunnels.filter_map(move |(index, tunnel)| {
+        let id = ids.id(index).filter(|id| is_up(index, *id));
+        let group = id.map_or_else(TunnelGroup::default, |id| TunnelGroup::from(TunnelIndex(id.0)));
+        Some((tunnel.peer_inner_address?, Route::Tunnels(group)))
+    });
+    own.chain(peers)
+}
+
+/// A prefix as the workers' tables have it.
+pub fn network(prefix: Prefix) -> IpNet {
     // A prefix is never longer than its address.
     IpNet::new(prefix.address(), prefix.length()).unwrap_or_else(|_| IpNet::from(prefix.address()))
 }

@@ -31,8 +31,10 @@ use propagation::{Propagator, Target, Towards};
 pub use source::SourceKey;
 pub use speaking::{Peer, Speaking};
 use tunnels::Tunnels;
+pub use tunnels::shares;
 
 use crate::hosts::Hosts;
+use crate::picture::network;
 use crate::tunnel_ids::TunnelIds;
 
 /// Reports taken in one turn, as many as may wait: what comes together is put into the tables together.
@@ -168,7 +170,7 @@ impl Routing {
             if !self.gateways.contains_key(&index) && self.propagator.is_wanted(index) {
                 let routes = gateway::valid_routes(world.resources, index, tunnels.usable());
                 let ways = routes.into_iter().filter_map(|route| match route.next_hop {
-                    gateway::NextHop::Tunnels(_) => Some(source::network(setup::prefix(route.prefix))),
+                    gateway::NextHop::Tunnels(_) => Some(network(route.prefix)),
                     _ => None,
                 });
                 self.propagator.replace(index, ways.collect());

@@ -107,9 +107,8 @@ impl Control {
         }
     }
 
-    /// Traffic goes other ways, though no tunnel has come or gone.
-    pub(crate) fn move_traffic(&mut self) {
-        self.follow_tunnels();
+    /// Traffic goes other ways, as routing knows already, though no tunnel has come or gone.
+    pub(crate) fn publish_gateways(&mut self) {
         self.snapshot.gateways = self.picture().gateways();
         self.publish();
     }
@@ -187,7 +186,8 @@ impl Control {
             }
         }
         if self.routing.expire(now) {
-            self.move_traffic();
+            self.follow_tunnels();
+            self.publish_gateways();
         }
         self.expire_path_mtus(now);
         self.watch_associations(now);

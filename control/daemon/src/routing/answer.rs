@@ -95,7 +95,7 @@ impl Control {
             return Ok(format!("{name} {}", if on { "is drained already" } else { "was not drained" }));
         }
         self.take_up_routing(Instant::now());
-        self.move_traffic();
+        self.publish_gateways();
         let text = if on { "the peer is told to leave this tunnel" } else { "the tunnel takes its share again" };
         let gateway = self.resources.gateway(index).name.as_str().to_owned();
         self.routing.log.note(&gateway, name, text);

@@ -20,6 +20,7 @@ use super::source::{SourceKey, Sources, network};
 use super::stations::Stations;
 use super::tunnels::{Member, Tunnels, shares};
 use super::{World, connection_of};
+use crate::picture::inner_routes;
 
 /// What peers are told that are not wanted any more.
 const REMOVED: &str = "taken out of service";
@@ -302,14 +303,8 @@ impl Speaking {
 
     /// The gateway's own addresses are the host's, and its peers' lie behind their tunnels.
     fn make_inner_routes(&mut self, index: GatewayIndex, world: World<'_>) -> bool {
-        let own = world.resources.inner_addresses(index).map(|own| (IpNet::from(own.address()), Route::Host));
-        let of_gateway = world.resources.tunnels_indexed().filter(|(_, tunnel)| tunnel.gateway == index);
-        let peers = of_gateway.filter_map(|(place, tunnel)| {
-            let id = world.ids.id(place).filter(|id| world.up.contains(id));
-            let group = id.map_or_else(TunnelGroup::default, |id| TunnelGroup::from(tables::TunnelIndex(id.0)));
-            Some((IpNet::from(tunnel.peer_inner_address?), Route::Tunnels(group)))
-        });
-        let wanted: BTreeMap<IpNet, Route> = own.chain(peers).collect();
+        let routes = inner_routes(world.resources, world.ids, index, |_, id| world.up.contains(&id));
+        let wanted: BTreeMap<IpNet, Route> = routes.map(|(address, route)| (address.into(), route)).collect();
         let mut changes = Vec::new();
         let gone: Vec<IpNet> = self.inner.keys().filter(|net| !wanted.contains_key(net)).copied().collect();
         for net in gone {
