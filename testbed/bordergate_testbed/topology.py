@@ -146,6 +146,20 @@ class Topology:
             self[role].ip("route", "add", "default", "via", router)
         self["customer-2"].sysctl({"net/ipv4/ip_forward": "1"})
 
+    def prefer_tunnels(self) -> None:
+        """The link to the gateway carries what is on port 4500 (RFC 3948) before all else, as a provider's does that was paid for
+        it: what a flood crowds out is then the gateway's doing, not the link's.
+        """
+        self.internet.run("tc", "qdisc", "replace", "dev", "bordergate0", "root", "pfifo_fast")
+        # Class 6 is the first of the three bands; frames that are injected have none, and are in the second.
+        self.internet.run("nft", "-f", "-", stdin="""
+            table ip preference {
+                chain postrouting {
+                    type filter hook postrouting priority mangle
+                    oifname "bordergate0" udp dport 4500 meta priority set 0:6
+                }
+            }""")
+
     def add_tunnel_devices(self) -> None:
         """Two devices stand between the customer and the internet, for a tunnel each; `customer` is a router behind them.
 

@@ -107,7 +107,8 @@ pub struct Run {
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(1..=4094))]
     pub wan_vlan: Option<u16>,
     /// The cores that move packets, one worker on each, such as 2,3. Default: one per queue, up to one less than there
-    /// are, so that one is left to control. Set it to keep workers on the NIC's NUMA node or off busy cores.
+    /// are, so that one is left to control. Set it to keep workers on the NIC's NUMA node or off busy cores, or to have those that
+    /// were set aside with isolcpus. Everything else of Bordergate keeps off these cores if there are others.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub cores: Vec<usize>,
     /// Receive queues to serve on each interface, from 0. Default: as many as every interface has. More than that, or
@@ -258,12 +259,13 @@ fn power_of_two(text: &str) -> Result<u32, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use clap::CommandFactory;
 
     use super::*;
 
-    fn run(arguments: &[&str]) -> Result<Run, clap::Error> {
+    /// `bordergate run` with these arguments.
+    pub fn run(arguments: &[&str]) -> Result<Run, clap::Error> {
         Cli::try_parse_from([&["bordergate", "run", "a.toml"], arguments].concat()).map(|cli| match cli.command {
             Command::Run(run) => *run,
             other => panic!("{other:?}"),

@@ -7,13 +7,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use core_affinity::CoreId;
 use port::{OpenError, XdpOptions, XdpPort};
 use steer::{LoadOptions, Mode, Side, Steer};
 use tables::{GatewayIndex, PortIndex, Publisher, Snapshot, publication};
 use worker::{Handle, Options, Sleep};
 
 use crate::cli::{BusyPoll, HandOver, Run, XdpMode, ZeroCopy};
+use crate::cores;
 use crate::failure::Failure;
 use crate::layout::{Interface, Layout};
 
@@ -63,7 +63,12 @@ impl Dataplane {
         snapshot: Snapshot,
         addresses: (&[std::net::IpAddr], &[std::net::IpAddr]),
     ) -> Result<Self, Failure> {
-        let (cores, mut warnings) = cores(options, layout)?;
+        let mut queues = Vec::new();
+        for interface in layout.interfaces() {
+            queues.push((interface.name.as_str(), port::queue_count(&interface.name).map_err(Failure::runtime)?));
+        }
+        let (cores, mut warnings) = cores::choose(options, &queues)?;
+        cores::leave_to_workers(&cores);
         let load = LoadOptions { pin_dir: Some(options.pin_dir.clone()), ..LoadOptions::default() };
         let mut steer = Steer::load(load).map_err(Failure::runtime)?;
         match Self::attach(options, layout, &mut steer, addresses, &cores) {
@@ -206,7 +211,7 @@ impl Running {
         let thread = thread::Builder::new()
             .name(format!("worker-{core}"))
             .spawn(move || {
-                tell.store(core_affinity::set_for_current(CoreId { id: core }), Relaxed);
+                tell.store(cores::pin(core), Relaxed);
                 worker.run();
             })
             .context("starting a worker's thread")?;
@@ -215,47 +220,6 @@ impl Running {
         }
         Ok(Self { core, handle, thread })
     }
-}
-
-/// The cores to work on, one per queue, and what is to be said about the choice.
-fn cores(options: &Run, layout: &Layout) -> Result<(Vec<usize>, Vec<String>), Failure> {
-    let present: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
-    if let Some(absent) = options.cores.iter().find(|core| !present.contains(core)) {
-        return Err(Failure::configuration(format!(
-            "--cores: there is no core {absent} to run on; there are {present:?}"
-        )));
-    }
-    let mut queues = Vec::new();
-    for interface in layout.interfaces() {
-        queues.push((interface.name.as_str(), port::queue_count(&interface.name).map_err(Failure::runtime)?));
-    }
-    choose(options, &present, &queues)
-}
-
-fn choose(options: &Run, present: &[usize], queues: &[(&str, u32)]) -> Result<(Vec<usize>, Vec<String>), Failure> {
-    // The first core is left to control where there is more than one.
-    let default: &[usize] = if present.len() > 1 { &present[1..] } else { present };
-    let available = if options.cores.is_empty() { default } else { &options.cores };
-    let fewest = queues.iter().map(|(_, count)| *count).min().unwrap_or(1);
-    let wanted = options.queues.unwrap_or(fewest) as usize;
-    if let Some((name, count)) = queues.iter().find(|(_, count)| *count < wanted as u32) {
-        return Err(Failure::configuration(format!(
-            "--queues {wanted}: {name} has {count} (ethtool -L {name} combined N sets their number)"
-        )));
-    }
-    if options.queues.is_some() && wanted > available.len() {
-        let given = available.len();
-        return Err(Failure::configuration(format!("--queues {wanted}: each takes a core, and there are {given}")));
-    }
-    let cores: Vec<usize> = available.iter().copied().take(wanted).collect();
-    let workers = cores.len();
-    let unserved = queues.iter().filter(|(_, count)| *count as usize > workers).map(|(name, count)| {
-        format!(
-            "{name} spreads packets over {count} queues and {workers} are served, the rest is dropped: \
-             ethtool -L {name} combined {workers}"
-        )
-    });
-    Ok((cores, unserved.collect()))
 }
 
 fn xdp_mode(mode: XdpMode) -> steer::XdpMode {
@@ -364,35 +328,12 @@ fn interface_name(index: u32) -> rustix::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::cli::{Cli, Command};
-
-    fn run(arguments: &[&str]) -> Run {
-        match Cli::parse_from([&["bordergate", "run", "a.toml"], arguments].concat()).command {
-            Command::Run(run) => *run,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn one_worker_per_queue_and_one_core_for_control() {
-        let chosen = |arguments: &[&str], present: &[usize], queues: &[(&str, u32)]| {
-            choose(&run(arguments), present, queues).map(|(cores, warnings)| (cores, warnings.len()))
-        };
-        assert_eq!(chosen(&[], &[0], &[("a", 1), ("b", 1)]).unwrap(), (vec![0], 0));
-        assert_eq!(chosen(&[], &[0, 1], &[("a", 1), ("b", 1)]).unwrap(), (vec![1], 0));
-        assert_eq!(chosen(&[], &[0, 1, 2, 3], &[("a", 8), ("b", 2)]).unwrap(), (vec![1, 2], 1));
-        assert_eq!(chosen(&["--cores", "0,3"], &[0, 1, 2, 3], &[("a", 2)]).unwrap(), (vec![0, 3], 0));
-        assert_eq!(chosen(&["--queues", "1"], &[0, 1, 2], &[("a", 2)]).unwrap(), (vec![1], 1));
-        assert_eq!(chosen(&["--queues", "2"], &[0, 1, 2], &[("a", 1)]).unwrap_err().exit_code(), 2);
-        assert_eq!(chosen(&["--queues", "2"], &[0, 1], &[("a", 2)]).unwrap_err().exit_code(), 2);
-    }
+    use crate::cli::tests::run;
 
     #[test]
     fn workers_help_each_other_if_there_are_several_that_look() {
-        let members = |arguments: &[&str], workers| team(&run(arguments), workers).len();
+        let members = |arguments: &[&str], workers| team(&run(arguments).unwrap(), workers).len();
         let on = ["--hand-over", "on"];
         assert_eq!((members(&on, 1), members(&on, 3), members(&[], 3)), (0, 3, 0));
         let polling = |way| [&on[..], &["--busy-poll", way]].concat();
@@ -403,7 +344,7 @@ mod tests {
     fn generic_mode_copies_unless_told_otherwise() {
         let interface = Interface { name: "a".into(), index: 1, side: Side::Wan, vlan: None, longest: 1500 };
         let zero_copy =
-            |arguments: &[&str], mode| port_options(&run(arguments), &interface, 0, mode).unwrap().zero_copy;
+            |arguments: &[&str], mode| port_options(&run(arguments).unwrap(), &interface, 0, mode).unwrap().zero_copy;
         assert_eq!(zero_copy(&[], Mode::Generic), port::ZeroCopy::Never);
         assert_eq!(zero_copy(&[], Mode::Native), port::ZeroCopy::Auto);
         assert_eq!(zero_copy(&["--zero-copy", "on"], Mode::Generic), port::ZeroCopy::Always);

@@ -9,6 +9,7 @@ mod capture;
 mod cli;
 mod client;
 mod control;
+mod cores;
 mod crash_secret;
 mod dataplane;
 mod drain;
