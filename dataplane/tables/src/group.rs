@@ -56,7 +56,7 @@ impl TunnelGroup {
     }
 
     /// The tunnel of a flow, or `None` where no tunnel is up. Its hash is asked for where there is a choice.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn tunnel(&self, flow_hash: impl FnOnce() -> u32) -> Option<TunnelIndex> {
         match &self.0 {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use wire::{Address, Packet, Protocol};
+use wire::{Address, Bits, Packet, Protocol};
 
 /// One range of addresses, for one protocol or all, and for one range of ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +48,10 @@ impl TrafficSelector {
     }
 
     fn holds(&self, address: Address, protocol: Protocol, port: Option<u16>) -> bool {
-        let within = match (&self.addresses, address) {
-            (Addresses::V4(first, last), Address::V4(address)) => (*first..=*last).contains(&address),
-            (Addresses::V6(first, last), Address::V6(address)) => (*first..=*last).contains(&address),
-            (Addresses::V4(..), Address::V6(_)) | (Addresses::V6(..), Address::V4(_)) => false,
+        let within = match (&self.addresses, address.bits()) {
+            (Addresses::V4(first, last), Bits::V4(address)) => (*first..=*last).contains(&address),
+            (Addresses::V6(first, last), Bits::V6(address)) => (*first..=*last).contains(&address),
+            (Addresses::V4(..), Bits::V6(_)) | (Addresses::V6(..), Bits::V4(_)) => false,
         };
         within
             && self.protocol.is_none_or(|only| only == protocol)
@@ -126,9 +126,9 @@ impl Selectors {
         match &self.0 {
             Negotiated::All => true,
             Negotiated::V4 { local: ours, remote: theirs } => {
-                let within = |(first, last): (u32, u32), address: Address| match address {
-                    Address::V4(address) => (first..=last).contains(&address),
-                    Address::V6(_) => false,
+                let within = |(first, last): (u32, u32), address: Address| match address.bits() {
+                    Bits::V4(address) => (first..=last).contains(&address),
+                    Bits::V6(_) => false,
                 };
                 within(*ours, local) && within(*theirs, remote)
             }

@@ -170,9 +170,9 @@ impl Snapshot {
     /// A worker's other association of a tunnel, whose selectors hold a packet that those of its first one do not.
     #[must_use]
     #[cold]
-    pub fn further(&self, tunnel: TunnelIndex, packet: &Packet<'_>, worker: usize) -> Option<&Outbound> {
+    pub fn further(&self, tunnel: TunnelIndex, packet: Packet<'_>, worker: usize) -> Option<&Outbound> {
         let others = self.further.get(tunnel.position())?;
-        let first = others.iter().position(|outbound| outbound.selectors.allow_outbound(packet))?;
+        let first = others.iter().position(|outbound| outbound.selectors.allow_outbound(&packet))?;
         others.get(first + others[first].of(worker))
     }
 

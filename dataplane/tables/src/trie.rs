@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use wire::Address;
+use wire::{Address, Bits};
 
 use crate::SlotTable;
 
@@ -60,27 +60,27 @@ impl Tries {
     #[inline(always)]
     #[must_use]
     pub fn lookup(&self, address: Address) -> u32 {
-        match address {
-            Address::V4(bits) => self.v4.lookup(&bits.to_be_bytes()),
-            Address::V6(bits) => self.v6.lookup(&bits.to_be_bytes()),
+        match address.bits() {
+            Bits::V4(bits) => self.v4.lookup(&bits.to_be_bytes()),
+            Bits::V6(bits) => self.v6.lookup(&bits.to_be_bytes()),
         }
     }
 
     /// Has brought near what a look-up of the address reads first.
     #[inline(always)]
     pub fn prefetch(&self, address: Address) {
-        match address {
-            Address::V4(bits) => self.v4.blocks.prefetch(top(&bits.to_be_bytes())),
-            Address::V6(bits) => self.v6.blocks.prefetch(top(&bits.to_be_bytes())),
+        match address.bits() {
+            Bits::V4(bits) => self.v4.blocks.prefetch(top(&bits.to_be_bytes())),
+            Bits::V6(bits) => self.v6.blocks.prefetch(top(&bits.to_be_bytes())),
         }
     }
 
     /// The same of what it reads next.
     #[inline(always)]
     pub fn prefetch_entry(&self, address: Address) {
-        match address {
-            Address::V4(bits) => self.v4.prefetch_entry(&bits.to_be_bytes()),
-            Address::V6(bits) => self.v6.prefetch_entry(&bits.to_be_bytes()),
+        match address.bits() {
+            Bits::V4(bits) => self.v4.prefetch_entry(&bits.to_be_bytes()),
+            Bits::V6(bits) => self.v6.prefetch_entry(&bits.to_be_bytes()),
         }
     }
 

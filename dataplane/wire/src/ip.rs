@@ -8,7 +8,7 @@ mod packet;
 use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-pub use self::address::Address;
+pub use self::address::{Address, Bits};
 pub use self::packet::Packet;
 use crate::checksum;
 
@@ -103,14 +103,21 @@ impl Ipv6Header {
     }
 }
 
+/// Whether this says of itself that it is IPv6.
+#[must_use]
+#[inline(always)]
+pub fn is_v6(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|byte| byte >> 4 == 6)
+}
+
 /// The destination of an IPv4 or IPv6 packet, before anything of it is checked; `None` where it is too short to have one, or
 /// of another version.
 #[must_use]
 #[inline(always)]
 pub fn destination(packet: &[u8]) -> Option<Address> {
     match packet.first()? >> 4 {
-        4 => Some(Address::V4(u32::from_be_bytes(*packet.get(16..)?.first_chunk()?))),
-        6 => Some(Address::V6(u128::from_be_bytes(*packet.get(24..)?.first_chunk()?))),
+        4 => Some(Address::v4(u32::from_be_bytes(*packet.get(16..)?.first_chunk()?))),
+        6 => Some(Address::v6(u128::from_be_bytes(*packet.get(24..)?.first_chunk()?))),
         _ => None,
     }
 }
@@ -121,24 +128,29 @@ pub fn destination(packet: &[u8]) -> Option<Address> {
 /// for bytes that are no packet.
 #[inline(always)]
 pub fn decrement_hops(packet: &mut [u8]) -> Option<u8> {
-    let less = |hops: u8| hops.checked_sub(1).filter(|left| *left != 0);
     match packet.first()? >> 4 {
-        4 => {
-            let (header, _) = Ipv4Header::mut_from_prefix(packet).ok()?;
-            let left = less(header.time_to_live)?;
-            header.time_to_live = left;
-            // RFC 1624 §3 for a word that gets smaller by 0x100.
-            let (sum, carried) = header.checksum.get().overflowing_add(0x100);
-            header.checksum = (sum + u16::from(carried)).into();
-            Some(left)
-        }
-        6 => {
-            let (header, _) = Ipv6Header::mut_from_prefix(packet).ok()?;
-            header.hop_limit = less(header.hop_limit)?;
-            Some(header.hop_limit)
-        }
+        4 => decrement_hops_of::<false>(packet),
+        6 => decrement_hops_of::<true>(packet),
         _ => None,
     }
+}
+
+/// [`decrement_hops`] of a packet whose version is known.
+#[inline(always)]
+pub fn decrement_hops_of<const V6: bool>(packet: &mut [u8]) -> Option<u8> {
+    let less = |hops: u8| hops.checked_sub(1).filter(|left| *left != 0);
+    if V6 {
+        let (header, _) = Ipv6Header::mut_from_prefix(packet).ok()?;
+        header.hop_limit = less(header.hop_limit)?;
+        return Some(header.hop_limit);
+    }
+    let (header, _) = Ipv4Header::mut_from_prefix(packet).ok()?;
+    let left = less(header.time_to_live)?;
+    header.time_to_live = left;
+    // RFC 1624 §3 for a word that gets smaller by 0x100.
+    let (sum, carried) = header.checksum.get().overflowing_add(0x100);
+    header.checksum = (sum + u16::from(carried)).into();
+    Some(left)
 }
 
 /// Gives an IPv4 or IPv6 packet other differentiated services and ECN bits, in place; bytes that are no packet stay as

@@ -20,7 +20,7 @@ pub use ecn::Ecn;
 pub use esp::Spi;
 pub use ethernet::{EtherType, Link, LinkHeader, MacAddress, Tag};
 pub use fragment::Fragment;
-pub use ip::{Address, Ipv4Header, Ipv6Header, Packet, Protocol};
+pub use ip::{Address, Bits, Ipv4Header, Ipv6Header, Packet, Protocol};
 
 /// A header that the bytes do not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,11 +11,11 @@ use wire::ecn::{self, Ecn};
 use wire::esp::Encapsulated;
 use wire::icmp::Report;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
-use wire::{Address, Link, Packet, Protocol, ip, tcp};
+use wire::{Address, Link, Malformed, Packet, Protocol, ip, tcp};
 
 use crate::handle::{Bytes, IkeDatagram};
 use crate::last::Last;
-use crate::outbound::packet;
+use crate::outbound::carried;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
 use crate::turn::{Origin, OutOf, Refused, Turn};
@@ -55,28 +55,15 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     turn: &mut Turn<'s, W>,
     mut reassemble: impl FnMut(&Packet<'_>, Instant, &mut Tally<'s>),
 ) -> Batch<'a> {
-    // What is not cached of many associations is asked for a link of the chain at a time: the entry, the association with
-    // its key, the window's word.
-    let mut sealed: ArrayVec<(u32, Esp<'a>), BATCH> = ArrayVec::new();
-    let (mut before, mut runs) = (0, 0);
+    let mut sorting = Sorting { sealed: ArrayVec::new(), before: 0, runs: 0 };
     for frame in frames {
-        match content(frame) {
-            Ok(Content::Esp(esp)) => {
-                let Some((spi, _)) = wire::esp::header(esp.bytes()) else {
-                    turn.tally.drop(DropReason::MalformedEsp);
-                    continue;
-                };
-                if spi != before {
-                    turn.snapshot.prefetch_inbound(spi);
-                    (before, runs) = (spi, runs + 1);
-                }
-                sealed.push((spi, esp));
-            }
-            Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
-            Ok(Content::Fragment(outer)) => reassemble(&outer, turn.now(), &mut turn.tally),
+        match carried(frame) {
+            Ok((_, packet)) if ip::is_v6(packet) => sorting.take(content_v6(packet), turn, &mut reassemble),
+            Ok((_, packet)) => sorting.take(content(Packet::parse_v4(packet)), turn, &mut reassemble),
             Err(reason) => turn.tally.drop(reason),
         }
     }
+    let Sorting { sealed, runs, .. } = sorting;
     let mut batch = Batch::new();
     let mut last = Last::new();
     for (spi, esp) in sealed {
@@ -91,15 +78,56 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     batch
 }
 
+/// What is not cached of many associations is asked for a link of the chain at a time: the entry, the association with its
+/// key, the window's word.
+struct Sorting<'a> {
+    sealed: ArrayVec<(u32, Esp<'a>), BATCH>,
+    /// The index of the packet before, and how often it changed.
+    before: u32,
+    runs: u32,
+}
+
+impl<'a> Sorting<'a> {
+    #[inline(always)]
+    fn take<'s, W: Stopwatch>(
+        &mut self,
+        content: Result<Content<'a>, DropReason>,
+        turn: &mut Turn<'s, W>,
+        reassemble: &mut impl FnMut(&Packet<'_>, Instant, &mut Tally<'s>),
+    ) {
+        match content {
+            Ok(Content::Esp(esp)) => {
+                let Some((spi, _)) = wire::esp::header(esp.bytes()) else {
+                    return turn.tally.drop(DropReason::MalformedEsp);
+                };
+                if spi != self.before {
+                    turn.snapshot.prefetch_inbound(spi);
+                    (self.before, self.runs) = (spi, self.runs + 1);
+                }
+                self.sealed.push((spi, esp));
+            }
+            Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
+            Ok(Content::Fragment(outer)) => reassemble(&outer, turn.now(), &mut turn.tally),
+            Err(reason) => turn.tally.drop(reason),
+        }
+    }
+}
+
 enum Content<'a> {
     Esp(Esp<'a>),
     Ike { outer: Packet<'a>, datagram: Datagram<'a>, message: &'a [u8] },
     Fragment(Packet<'a>),
 }
 
+/// Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
+#[inline(never)]
+fn content_v6(packet: &[u8]) -> Result<Content<'_>, DropReason> {
+    content(Packet::parse_v6(packet))
+}
+
 #[inline(always)]
-fn content(frame: &[u8]) -> Result<Content<'_>, DropReason> {
-    let (_, outer) = packet(frame)?;
+fn content(outer: Result<Packet<'_>, Malformed>) -> Result<Content<'_>, DropReason> {
+    let outer = outer.map_err(|_| DropReason::MalformedIp)?;
     if outer.fragment {
         return Ok(Content::Fragment(outer));
     }
@@ -289,8 +317,35 @@ fn deliver<W: Stopwatch>(
     last: &mut Last<(GatewayIndex, Address), ()>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
+    match opened.next_header {
+        Protocol::IPV4 => deliver_as::<false, W>(sealed, opened.length, frame, last, turn),
+        Protocol::IPV6 => deliver_v6(sealed, opened.length, frame, last, turn),
+        Protocol::NONE => Err(DropReason::DummyPacket.of(sealed.slot)),
+        _ => Err(DropReason::UnexpectedNextHeader.of(sealed.slot)),
+    }
+}
+
+/// Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
+#[inline(never)]
+fn deliver_v6<W: Stopwatch>(
+    sealed: &Sealed<'_>,
+    length: usize,
+    frame: &mut [u8],
+    last: &mut Last<(GatewayIndex, Address), ()>,
+    turn: &mut Turn<'_, W>,
+) -> Result<(Delivery, usize), Refused> {
+    deliver_as::<true, W>(sealed, length, frame, last, turn)
+}
+
+#[inline(always)]
+fn deliver_as<const V6: bool, W: Stopwatch>(
+    sealed: &Sealed<'_>,
+    length: usize,
+    frame: &mut [u8],
+    last: &mut Last<(GatewayIndex, Address), ()>,
+    turn: &mut Turn<'_, W>,
+) -> Result<(Delivery, usize), Refused> {
     let Sealed { slot, inbound, esp: Esp { traffic_class, .. } } = *sealed;
-    let length = opened.length;
     match inbound.traffic {
         Traffic::Free => {}
         Traffic::Limited if turn.admits(inbound.tunnel, |limits| &limits.inbound, length) => {}
@@ -298,7 +353,13 @@ fn deliver<W: Stopwatch>(
         Traffic::Paused => return Err(DropReason::TunnelPaused.of(slot)),
     }
     let content = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..length)).unwrap_or_default();
-    let inner = inner(content, opened.next_header).map_err(|reason| reason.of(slot))?;
+    // RFC 4303 §3.4.4.1: next header and version are of one mind.
+    let inner = match V6 {
+        true if ip::is_v6(content) => Packet::parse_v6(content),
+        true => Err(Malformed::Ip),
+        false => Packet::parse_v4(content),
+    };
+    let inner = inner.map_err(|_| DropReason::MalformedInner.of(slot))?;
     if !inbound.selectors.allow_inbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(slot));
     }
@@ -308,22 +369,24 @@ fn deliver<W: Stopwatch>(
     }
     let length = inner.bytes.len();
     let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
-    let (header_length, hops, class, is_v6) =
-        (inner.header_length, inner.hops, inner.traffic_class, !inner.destination.is_ipv4());
+    let (header_length, hops, class) = (inner.header_length, inner.hops, inner.traffic_class);
     let (gateway, destination, snapshot) = (inbound.gateway, inner.destination, turn.snapshot);
-    let way = match turn.ways.find(gateway, destination, || look_up(gateway, destination, snapshot)) {
-        Ok(way) => way,
-        Err(Elsewhere::Host) => {
-            turn.pass(gateway, inner.bytes).map_err(|reason| reason.of(slot))?;
-            return Ok((Delivery::Passed, 0));
-        }
-        Err(Elsewhere::Unresolved(neighbour)) => {
-            if let Some(neighbour) = neighbour {
-                turn.ask_for(neighbour);
+    let way = match turn.ways.find(gateway, destination) {
+        Some(way) => way,
+        None => match look_up(gateway, destination, snapshot) {
+            Ok(way) => turn.ways.remember(gateway, destination, way),
+            Err(Elsewhere::Host) => {
+                turn.pass(gateway, inner.bytes).map_err(|reason| reason.of(slot))?;
+                return Ok((Delivery::Passed, 0));
             }
-            return Err(DropReason::NeighbourUnresolved.of(slot));
-        }
-        Err(Elsewhere::Nowhere(refused)) => return Err(Refused { slot: Some(slot), ..refused }),
+            Err(Elsewhere::Unresolved(neighbour)) => {
+                if let Some(neighbour) = neighbour {
+                    turn.ask_for(neighbour);
+                }
+                return Err(DropReason::NeighbourUnresolved.of(slot));
+            }
+            Err(Elsewhere::Nowhere(refused)) => return Err(Refused { slot: Some(slot), ..refused }),
+        },
     };
     if hops <= 1 {
         return Err(DropReason::HopsExceeded.of(slot).told(Report::HopsExceeded));
@@ -336,9 +399,9 @@ fn deliver<W: Stopwatch>(
         let marked = marked.map_err(|_| DropReason::CongestionUnknown.of(slot))?;
         ip::set_traffic_class(packet, marked.on(class));
     }
-    ip::decrement_hops(packet);
+    ip::decrement_hops_of::<V6>(packet);
     if is_syn {
-        tcp::clamp_mss(&mut packet[header_length..], inbound.segments[usize::from(is_v6)]);
+        tcp::clamp_mss(&mut packet[header_length..], inbound.segments[usize::from(V6)]);
     }
     let port = way.port;
     let framed = match way.link.untagged() {
@@ -354,18 +417,6 @@ fn deliver<W: Stopwatch>(
         }
     };
     Ok((Delivery::To(port), framed))
-}
-
-/// RFC 4303 §3.4.4.1: what an opened packet carries, its next header and its version being of one mind.
-#[inline(always)]
-fn inner(content: &[u8], next_header: Protocol) -> Result<Packet<'_>, DropReason> {
-    match next_header {
-        Protocol::NONE => return Err(DropReason::DummyPacket),
-        Protocol::IPV4 | Protocol::IPV6 => {}
-        _ => return Err(DropReason::UnexpectedNextHeader),
-    }
-    let inner = Packet::parse(content).map_err(|_| DropReason::MalformedInner)?;
-    if inner.tunnel_protocol() == next_header { Ok(inner) } else { Err(DropReason::MalformedInner) }
 }
 
 /// A packet out of a tunnel may come from where the gateway's routes do not lead to our own side.
@@ -385,6 +436,7 @@ enum Elsewhere {
 }
 
 /// The way of inner packets to a destination.
+#[inline(never)]
 fn look_up(gateway: GatewayIndex, destination: Address, snapshot: &Snapshot) -> Result<OutOf, Elsewhere> {
     let nowhere = |reason: DropReason| Elsewhere::Nowhere(reason.into());
     let told = |reason: DropReason, report| Elsewhere::Nowhere(Refused::from(reason).told(report));

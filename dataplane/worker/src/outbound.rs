@@ -1,5 +1,7 @@
 //! From a VPC to a peer: classify, route, choose the tunnel, number, seal.
 
+use std::mem;
+
 use arrayvec::ArrayVec;
 use esp::{OuterHeader, Sealing};
 use port::{BATCH, Transmit};
@@ -44,114 +46,198 @@ struct Way<'a> {
 pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
     frames: &mut impl Iterator<Item = &'f mut [u8]>,
-    mut room: &'a mut [u8],
+    room: &'a mut [u8],
     entrance: Entrance<'s>,
     turn: &mut Turn<'s, W>,
 ) -> Option<&'f mut [u8]> {
-    let mut arrivals = Arrivals::new(turn.snapshot, entrance);
-    let mut before = Before { gateway: Last::new(), route: Last::new(), outbound: Last::new() };
+    let arrivals = Arrivals::new(turn.snapshot, entrance);
+    let before = Before { gateway: Last::new(), route: Last::new(), outbound: Last::new() };
+    let mut routing = Routing { batch, room, arrivals, before };
     for frame in frames {
-        let way = match way(frame, &mut arrivals, &mut before, turn) {
-            Ok(Some(way)) => way,
-            Ok(None) => {
-                turn.tally.pass();
-                continue;
-            }
-            Err(refused) => {
-                let start = Link::parse(frame).map_or(0, |link| link.length);
-                turn.refuse(refused, arrivals.gateway, arrivals.origin, frame.get(start..).unwrap_or_default());
-                continue;
-            }
-        };
-        let Way { outbound, header, start, length, segment, fits, .. } = way;
-        if !fits {
-            match fragment(batch, &frame[start..start + length], room, (&way, arrivals.origin), turn) {
-                Ok(left) => room = left,
-                Err(Full) => return Some(frame),
-            }
-            continue;
+        let taken = if is_v6(frame) { routing.take_v6(frame, turn) } else { routing.take::<false, W>(frame, turn) };
+        if let Err(Full(frame)) = taken {
+            return Some(frame);
         }
-        if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, length) {
-            turn.drop_unsealed(outbound.slot, DropReason::RateLimited, &frame[start..start + length]);
-            continue;
-        }
-        let inner = &mut frame[start..start + length];
-        if arrivals.origin != Origin::Host {
-            // The way is known of those alone that have hops left.
-            ip::decrement_hops(inner);
-        }
-        if segment != 0 {
-            let limit = outbound.segments[usize::from(inner[0] >> 4 == 6)];
-            tcp::clamp_mss(&mut inner[segment..], limit);
-        }
-        batch.push(Routed { inner, outbound, header });
-        if batch.is_full() {
+        if routing.batch.is_full() {
             break;
         }
     }
     None
 }
 
-/// `None` for a packet that went to the gateway's own host.
-#[inline(always)]
-fn way<'a, W: Stopwatch>(
-    frame: &[u8],
-    arrivals: &mut Arrivals<'a>,
-    before: &mut Before<'a>,
-    turn: &mut Turn<'a, W>,
-) -> Result<Option<Way<'a>>, Refused> {
-    let (link, inner) = packet(frame)?;
-    arrivals.enter(vlan(frame, link), frame, inner.source, turn)?;
-    let (gateway, origin) = (arrivals.gateway, arrivals.origin);
-    let snapshot = turn.snapshot;
-    let mut table = || before.gateway.find(gateway, || snapshot.gateways.get(gateway.position()).ok_or(()));
-    let find = || {
-        let table = table()?;
-        table.routes.find(inner.destination).map(|route| Leads::of(table, route)).ok_or(())
-    };
-    let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
-    let tunnel = match turn.routes.find(gateway, inner.destination, find).ok().copied() {
-        Some(Leads::Into(tunnel)) => tunnel,
-        Some(Leads::By(found)) => {
-            let table = table().ok();
-            let route = || table.and_then(|table| table.routes.route(found)).ok_or(());
-            match before.route.find((gateway, found), route).ok() {
-                Some(Route::Tunnels(tunnels)) => {
-                    let hash = || table.map_or(0, |gateway| gateway.flow_hash(&inner));
-                    tunnels.tunnel(hash).ok_or(down)?
-                }
-                Some(Route::Host) if origin != Origin::Host => {
-                    turn.pass(gateway, inner.bytes)?;
-                    return Ok(None);
-                }
-                Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
-                Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
-                Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
-                None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
+/// Nothing was done with this frame, for there is no space for all of its pieces.
+struct Full<'f>(&'f mut [u8]);
+
+/// The frames of a batch on their ways, one after the other.
+struct Routing<'b, 'a, 's> {
+    batch: &'b mut Batch<'a>,
+    room: &'a mut [u8],
+    arrivals: Arrivals<'s>,
+    before: Before<'s>,
+}
+
+impl<'a, 's: 'a> Routing<'_, 'a, 's> {
+    /// Takes a frame of IPv6. Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
+    #[inline(never)]
+    fn take_v6<'f: 'a, W: Stopwatch>(&mut self, frame: &'f mut [u8], turn: &mut Turn<'s, W>) -> Result<(), Full<'f>> {
+        self.take::<true, W>(frame, turn)
+    }
+
+    #[inline(always)]
+    fn take<'f: 'a, const V6: bool, W: Stopwatch>(
+        &mut self,
+        frame: &'f mut [u8],
+        turn: &mut Turn<'s, W>,
+    ) -> Result<(), Full<'f>> {
+        let way = match self.way::<V6, W>(frame, turn) {
+            Ok(Some(way)) => way,
+            Ok(None) => {
+                turn.tally.pass();
+                return Ok(());
             }
+            Err(refused) => {
+                let start = Link::parse(frame).map_or(0, |link| link.length);
+                let (gateway, origin) = (self.arrivals.gateway, self.arrivals.origin);
+                turn.refuse(refused, gateway, origin, frame.get(start..).unwrap_or_default());
+                return Ok(());
+            }
+        };
+        let Way { tunnel, outbound, header, start, length, segment, fits } = way;
+        if !fits {
+            return match self.fragment(&frame[start..start + length], &way, turn) {
+                true => Ok(()),
+                false => Err(Full(frame)),
+            };
         }
-        None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
-    };
-    if inner.hops <= 1 && origin != Origin::Host {
-        return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
+        if outbound.limited && !turn.admits(tunnel, |limits| &limits.outbound, length) {
+            turn.drop_unsealed(outbound.slot, DropReason::RateLimited, &frame[start..start + length]);
+            return Ok(());
+        }
+        let inner = &mut frame[start..start + length];
+        if self.arrivals.origin != Origin::Host {
+            // The way is known of those alone that have hops left.
+            ip::decrement_hops_of::<V6>(inner);
+        }
+        if segment != 0 {
+            tcp::clamp_mss(&mut inner[segment..], outbound.segments[usize::from(V6)]);
+        }
+        self.batch.push(Routed { inner, outbound, header });
+        Ok(())
     }
-    let mut outbound = before.outbound.find(tunnel, || turn.snapshot.outbound(tunnel, turn.worker).ok_or(down))?;
-    if !outbound.selectors.allow_outbound(&inner) {
-        let outside = DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited);
-        outbound = turn.snapshot.further(tunnel, &inner, turn.worker).ok_or(outside)?;
+
+    /// `None` for a packet that went to the gateway's own host.
+    #[inline(always)]
+    fn way<const V6: bool, W: Stopwatch>(
+        &mut self,
+        frame: &[u8],
+        turn: &mut Turn<'s, W>,
+    ) -> Result<Option<Way<'s>>, Refused> {
+        let (link, packet) = carried(frame)?;
+        let inner = if V6 { Packet::parse_v6(packet) } else { Packet::parse_v4(packet) };
+        let inner = inner.map_err(|_| DropReason::MalformedIp)?;
+        self.arrivals.enter(vlan(frame, link), frame, inner.source, turn)?;
+        let (gateway, origin, snapshot) = (self.arrivals.gateway, self.arrivals.origin, turn.snapshot);
+        let leads = match turn.routes.find(gateway, inner.destination) {
+            Some(leads) => Some(*leads),
+            None => look_up(gateway, inner.destination, turn),
+        };
+        let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
+        let tunnel = match leads {
+            Some(Leads::Into(tunnel)) => tunnel,
+            Some(Leads::By(found)) => {
+                let table = || snapshot.gateways.get(gateway.position()).ok_or(());
+                let table = self.before.gateway.find(gateway, table).ok();
+                let route = || table.and_then(|table| table.routes.route(found)).ok_or(());
+                match self.before.route.find((gateway, found), route).ok() {
+                    Some(Route::Tunnels(tunnels)) => {
+                        // In a closure it would take the packet's address, and so keep it in memory.
+                        let hash = if let Some(gateway) = table { gateway.flow_hash(&inner) } else { 0 };
+                        tunnels.tunnel(|| hash).ok_or(down)?
+                    }
+                    Some(Route::Host) if origin != Origin::Host => {
+                        turn.pass(gateway, inner.bytes)?;
+                        return Ok(None);
+                    }
+                    Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
+                    Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
+                    Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
+                    None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
+                }
+            }
+            None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
+        };
+        if inner.hops <= 1 && origin != Origin::Host {
+            return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
+        }
+        let worker = turn.worker;
+        let mut outbound = self.before.outbound.find(tunnel, || snapshot.outbound(tunnel, worker).ok_or(down))?;
+        if !outbound.selectors.allow_outbound(&inner) {
+            let outside = DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited);
+            outbound = snapshot.further(tunnel, inner, worker).ok_or(outside)?;
+        }
+        let fits = inner.bytes.len() <= usize::from(outbound.longest);
+        if !fits && inner.dont_fragment {
+            // RFC 4301 §8.2: what the sender can send, and not what the tunnel makes of it.
+            return Err(DropReason::TooLong.of(outbound.slot).told(Report::TooBig { mtu: outbound.longest }));
+        }
+        let header = match &outbound.header {
+            Ok(header) => header,
+            Err(address) => {
+                turn.ask_for(Unresolved { port: outbound.port, address: *address });
+                return Err(DropReason::NeighbourUnresolved.of(outbound.slot));
+            }
+        };
+        let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
+        let segment = if is_tcp { inner.header_length } else { 0 };
+        Ok(Some(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits }))
     }
-    let fits = inner.bytes.len() <= usize::from(outbound.longest);
-    if !fits && inner.dont_fragment {
-        // RFC 4301 §8.2: what the sender can send, and not what the tunnel makes of it.
-        return Err(DropReason::TooLong.of(outbound.slot).told(Report::TooBig { mtu: outbound.longest }));
+
+    /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
+    /// and opened by itself). Whether there was space for all of them; else nothing was done.
+    #[cold]
+    fn fragment<W: Stopwatch>(&mut self, inner: &[u8], way: &Way<'s>, turn: &mut Turn<'s, W>) -> bool {
+        let Way { outbound, header, .. } = *way;
+        let slot = outbound.slot;
+        let split = Packet::parse(inner).ok().and_then(|packet| Split::new(&packet, outbound.longest.into()));
+        let Some(split) = split else {
+            turn.drop_unsealed(slot, DropReason::TooLong, inner);
+            return true;
+        };
+        let (count, bytes) =
+            (split.pieces().count(), split.pieces().map(|piece| piece.length + MOST_HEADER).sum::<usize>());
+        if count > BATCH || bytes > MOST_PIECES {
+            turn.drop_unsealed(slot, DropReason::TooLong, inner);
+            return true;
+        }
+        if count > self.batch.remaining_capacity() || bytes > self.room.len() {
+            return false;
+        }
+        if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, inner.len()) {
+            turn.drop_unsealed(slot, DropReason::RateLimited, inner);
+            return true;
+        }
+        for piece in split.pieces() {
+            let (to, left) = mem::take(&mut self.room).split_at_mut(piece.length + MOST_HEADER);
+            self.room = left;
+            let length = split.write(piece, to).unwrap_or(0);
+            let to = &mut to[..length];
+            if self.arrivals.origin != Origin::Host {
+                ip::decrement_hops(to);
+            }
+            self.batch.push(Routed { inner: to, outbound, header });
+        }
+        turn.tally.split(count);
+        true
     }
-    let header = outbound.header.as_ref().map_err(|address| {
-        turn.ask_for(Unresolved { port: outbound.port, address: *address });
-        DropReason::NeighbourUnresolved.of(outbound.slot)
-    })?;
-    let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
-    let segment = if is_tcp { inner.header_length } else { 0 };
-    Ok(Some(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits }))
+}
+
+/// Looks up where a destination's route leads, and remembers it.
+#[inline(never)]
+fn look_up<W: Stopwatch>(gateway: GatewayIndex, destination: Address, turn: &mut Turn<'_, W>) -> Option<Leads> {
+    let table = turn.snapshot.gateways.get(gateway.position())?;
+    let leads = Leads::of(table, table.routes.find(destination)?);
+    turn.routes.remember(gateway, destination, leads);
+    Some(leads)
 }
 
 /// What the packet before was for.
@@ -160,52 +246,6 @@ struct Before<'a> {
     route: Last<(GatewayIndex, RouteIndex), &'a Route>,
     outbound: Last<TunnelIndex, &'a Outbound>,
 }
-
-/// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
-/// and opened by itself), and returns the room that is left.
-#[cold]
-fn fragment<'a, 's: 'a, W: Stopwatch>(
-    batch: &mut Batch<'a>,
-    inner: &[u8],
-    mut room: &'a mut [u8],
-    (way, origin): (&Way<'s>, Origin),
-    turn: &mut Turn<'s, W>,
-) -> Result<&'a mut [u8], Full> {
-    let Way { outbound, header, .. } = *way;
-    let slot = outbound.slot;
-    let Some(split) = Packet::parse(inner).ok().and_then(|packet| Split::new(&packet, outbound.longest.into())) else {
-        turn.drop_unsealed(slot, DropReason::TooLong, inner);
-        return Ok(room);
-    };
-    let (count, bytes) =
-        (split.pieces().count(), split.pieces().map(|piece| piece.length + MOST_HEADER).sum::<usize>());
-    if count > BATCH || bytes > MOST_PIECES {
-        turn.drop_unsealed(slot, DropReason::TooLong, inner);
-        return Ok(room);
-    }
-    if count > batch.remaining_capacity() || bytes > room.len() {
-        return Err(Full);
-    }
-    if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, inner.len()) {
-        turn.drop_unsealed(slot, DropReason::RateLimited, inner);
-        return Ok(room);
-    }
-    for piece in split.pieces() {
-        let (to, left) = room.split_at_mut(piece.length + MOST_HEADER);
-        room = left;
-        let length = split.write(piece, to).unwrap_or(0);
-        let to = &mut to[..length];
-        if origin != Origin::Host {
-            ip::decrement_hops(to);
-        }
-        batch.push(Routed { inner: to, outbound, header });
-    }
-    turn.tally.split(count);
-    Ok(room)
-}
-
-/// Nothing was done, for there is no space for all of them.
-struct Full;
 
 /// Bytes of an IPv4 header with all the options it can have.
 const MOST_HEADER: usize = 60;
@@ -317,12 +357,24 @@ pub(crate) fn vlan(frame: &[u8], link: Link) -> u16 {
 /// The link header of a frame and the IP packet behind it.
 #[inline(always)]
 pub(crate) fn packet(frame: &[u8]) -> Result<(Link, Packet<'_>), DropReason> {
+    let (link, packet) = carried(frame)?;
+    Packet::parse(packet).map(|packet| (link, packet)).map_err(|_| DropReason::MalformedIp)
+}
+
+/// Whether a frame has an IPv6 packet, as far as a look at its version tells.
+#[inline(always)]
+fn is_v6(frame: &[u8]) -> bool {
+    carried(frame).is_ok_and(|(_, packet)| ip::is_v6(packet))
+}
+
+/// The link header of a frame and what is said to be an IP packet behind it.
+#[inline(always)]
+pub(crate) fn carried(frame: &[u8]) -> Result<(Link, &[u8]), DropReason> {
     let link = Link::parse(frame).map_err(|_| DropReason::MalformedEthernet)?;
     if link.ether_type != EtherType::IPV4 && link.ether_type != EtherType::IPV6 {
         return Err(DropReason::NotIp);
     }
-    let packet = frame.get(link.length..).unwrap_or_default();
-    Packet::parse(packet).map(|packet| (link, packet)).map_err(|_| DropReason::MalformedIp)
+    Ok((link, frame.get(link.length..).unwrap_or_default()))
 }
 
 /// Seals those packets of the batch that leave through `port` into its frames, and hands them over.

@@ -49,7 +49,9 @@ pub(crate) fn ways<'f, W: Stopwatch>(
     let mut tunnels: ArrayVec<TunnelIndex, BATCH> = ArrayVec::new();
     for Ahead { frame, index, gateway, destination, route } in packets {
         let Some(route) = route else { continue };
-        let _ = turn.routes.find(index, destination, || Ok::<_, ()>(Leads::of(gateway, route)));
+        if turn.routes.find(index, destination).is_none() {
+            turn.routes.remember(index, destination, Leads::of(gateway, route));
+        }
         let tunnel = match gateway.routes.route(route) {
             Some(Route::Tunnels(group)) => {
                 group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))

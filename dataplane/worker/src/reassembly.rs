@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use wire::ecn::Ecn;
 use wire::ip::{Ipv4Header, Ipv6Header};
-use wire::{Address, EtherType, Link, MacAddress, Packet, Protocol, checksum, ip};
+use wire::{Address, Bits, EtherType, Link, MacAddress, Packet, Protocol, checksum, ip};
 use zerocopy::FromBytes;
 
 use crate::DropReason;
@@ -161,11 +161,11 @@ impl<'a> Fragment<'a> {
     fn of(packet: &Packet<'a>) -> Option<(Key, Self)> {
         let wire::Fragment { identification, offset, more } = packet.as_fragment()?;
         let payload = packet.payload();
-        let header = match packet.source {
-            Address::V4(_) => packet.header_length,
+        let header = match packet.source.bits() {
+            Bits::V4(_) => packet.header_length,
             // The steering program lets a fragment header pass only directly behind the IP header.
-            Address::V6(_) if packet.header_length == Ipv6Header::LENGTH + UNIT => Ipv6Header::LENGTH,
-            Address::V6(_) => return None,
+            Bits::V6(_) if packet.header_length == Ipv6Header::LENGTH + UNIT => Ipv6Header::LENGTH,
+            Bits::V6(_) => return None,
         };
         let fits = !payload.is_empty() && offset + payload.len() <= LONGEST;
         // RFC 791 §3.2, RFC 8200 §4.5: all but the last are whole units.
@@ -292,7 +292,7 @@ impl Buffer {
         let (before, packet) = self.bytes.split_at_mut(PAYLOAD - length);
         let link = Link::untagged(MacAddress::default(), MacAddress::default(), EtherType::of(source.into()));
         before[LONGEST_HEADER - length..].copy_from_slice(&link);
-        if let Address::V6(_) = source
+        if !source.is_ipv4()
             && let Ok((header, _)) = Ipv6Header::mut_from_prefix(packet)
         {
             header.next_header = protocol.0;

@@ -1,11 +1,11 @@
 //! Ways found lately.
 
-use std::mem;
+use std::{array, mem};
 
 use tables::GatewayIndex;
 use wire::Address;
 
-/// A power of two; an entry is a cache line.
+/// A power of two. An entry of a few bytes is half a cache line: many stay in the first-level cache beside what a batch takes.
 const ENTRIES: usize = 1024;
 /// Look-ups of a batch that are as well made one by one.
 const FEW: u32 = 8;
@@ -14,14 +14,13 @@ const FEW: u32 = 8;
 /// destination, are looked up once and not one by one. Each destination has one place, which it shares with others: who
 /// came last is remembered. A new snapshot makes all of it void.
 pub(crate) struct Recent<T> {
-    entries: Box<[Entry<T>]>,
+    entries: Box<[Entry<T>; ENTRIES]>,
     version: u32,
     /// Look-ups since [`Recent::is_short`] was asked.
     missed: u32,
 }
 
-#[derive(Clone)]
-#[repr(align(64))]
+#[repr(align(32))]
 struct Entry<T> {
     key: Key,
     value: Option<T>,
@@ -36,11 +35,20 @@ struct Key {
     version: u32,
 }
 
-impl<T: Clone> Recent<T> {
+impl Key {
+    /// Fibonacci hashing: near destinations fall far apart.
+    #[inline(always)]
+    fn place(&self) -> usize {
+        let mixed = self.low ^ self.high.rotate_left(32) ^ u64::from(self.table) << 40;
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ENTRIES.ilog2())) as usize % ENTRIES
+    }
+}
+
+impl<T> Recent<T> {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
         let key = Key { high: 0, low: 0, table: 0, version: 0 };
-        Self { entries: vec![Entry { key, value: None }; ENTRIES].into(), version: 0, missed: 0 }
+        Self { entries: Box::new(array::from_fn(|_| Entry { key, value: None })), version: 0, missed: 0 }
     }
 
     /// From now on what is found is found in the snapshot of this version.
@@ -56,28 +64,28 @@ impl<T: Clone> Recent<T> {
         mem::take(&mut self.missed) > FEW
     }
 
-    /// What is remembered of a destination; else what `look_up` finds, remembered if it is something.
+    /// What is remembered of a destination.
     #[inline(always)]
-    pub(crate) fn find<E>(
-        &mut self,
-        gateway: GatewayIndex,
-        destination: Address,
-        look_up: impl FnOnce() -> Result<T, E>,
-    ) -> Result<&T, E> {
-        let (high, low, is_v6) = match destination {
-            Address::V4(bits) => (0, u64::from(bits), 0),
-            Address::V6(bits) => ((bits >> 64) as u64, bits as u64, 1),
-        };
-        let key = Key { high, low, table: gateway.0 << 1 | is_v6, version: self.version };
-        // Fibonacci hashing: near destinations fall far apart.
-        let mixed = (low ^ high.rotate_left(32) ^ u64::from(key.table) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let entry = &mut self.entries[(mixed >> (u64::BITS - ENTRIES.ilog2())) as usize % ENTRIES];
-        if entry.key != key {
-            self.missed = self.missed.wrapping_add(1);
-            *entry = Entry { key, value: Some(look_up()?) };
-        }
-        // A key that was asked for came with a value, and none is like the first ones, whose version is no snapshot's.
-        Ok(entry.value.as_ref().expect("a value beside its key"))
+    pub(crate) fn find(&self, gateway: GatewayIndex, destination: Address) -> Option<&T> {
+        let key = self.key(gateway, destination);
+        let entry = &self.entries[key.place()];
+        // No key that is asked for is like the first ones, whose version is no snapshot's.
+        if entry.key == key { entry.value.as_ref() } else { None }
+    }
+
+    /// Remembers what was looked up for a destination.
+    pub(crate) fn remember(&mut self, gateway: GatewayIndex, destination: Address, value: T) -> &T {
+        let key = self.key(gateway, destination);
+        self.missed = self.missed.wrapping_add(1);
+        let entry = &mut self.entries[key.place()];
+        entry.key = key;
+        entry.value.insert(value)
+    }
+
+    #[inline(always)]
+    fn key(&self, gateway: GatewayIndex, destination: Address) -> Key {
+        let ((high, low), is_v6) = (destination.halves(), u32::from(!destination.is_ipv4()));
+        Key { high, low, table: gateway.0 << 1 | is_v6, version: self.version }
     }
 }
 
@@ -89,23 +97,24 @@ mod tests {
     fn what_is_remembered_is_of_its_snapshot_gateway_and_destination() {
         let mut recent = Recent::new();
         recent.renew(1);
-        let ask = |recent: &mut Recent<u32>, gateway, destination, answer| {
-            recent.find(GatewayIndex(gateway), destination, || answer).copied()
-        };
-        let destination = Address::V4(0x0a00_0001);
-        assert_eq!(ask(&mut recent, 0, destination, Ok(1)), Ok(1));
-        assert_eq!(ask(&mut recent, 0, destination, Err(())), Ok(1), "remembered");
-        assert_eq!(ask(&mut recent, 1, destination, Ok(2)), Ok(2), "another gateway");
-        assert_eq!(ask(&mut recent, 0, Address::V6(0x0a00_0001), Ok(3)), Ok(3), "another family");
-        assert_eq!(ask(&mut recent, 0, Address::V4(7), Err(())), Err(()), "nothing found is not remembered");
-        assert_eq!(ask(&mut recent, 0, Address::V4(7), Ok(4)), Ok(4));
+        let (first, second) = (GatewayIndex(0), GatewayIndex(1));
+        let destination = Address::v4(0x0a00_0001);
+        assert_eq!(recent.find(first, destination), None);
+        assert_eq!(recent.remember(first, destination, 1), &1);
+        assert_eq!(recent.find(first, destination), Some(&1));
+        assert_eq!(recent.find(second, destination), None, "another gateway");
+        assert_eq!(recent.find(first, Address::v6(0x0a00_0001)), None, "another family");
+        recent.remember(first, destination, 2);
+        assert_eq!(recent.find(first, destination), Some(&2), "who came last");
         recent.renew(2);
-        assert_eq!(ask(&mut recent, 0, destination, Ok(5)), Ok(5), "another snapshot");
+        assert_eq!(recent.find(first, destination), None, "another snapshot");
+        recent.is_short();
         for number in 0..10_000 {
-            assert_eq!(ask(&mut recent, 0, Address::V4(number), Ok(number)), Ok(number));
+            recent.remember(second, Address::v4(number), number);
+            assert_eq!(recent.find(second, Address::v4(number)), Some(&number));
         }
         assert!(recent.is_short());
-        assert_eq!(ask(&mut recent, 0, Address::V4(9_999), Err(())), Ok(9_999));
+        assert_eq!(recent.find(second, Address::v4(9_999)), Some(&9_999));
         assert!(!recent.is_short(), "nothing was looked up since");
     }
 }

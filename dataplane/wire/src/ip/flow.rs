@@ -9,14 +9,14 @@ impl Packet<'_> {
     /// ICMP by addresses and protocol; of all others, and of fragments, by addresses alone, so that all pieces of a
     /// packet go the same way.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn flow_hash(&self) -> u32 {
         self.hash([fold(self.source), fold(self.destination)], self.both_ports())
     }
 
     /// [`Packet::flow_hash`], but equal for both directions of a flow.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn symmetric_flow_hash(&self) -> u32 {
         let (source, destination) = (fold(self.source), fold(self.destination));
         let ports = self.both_ports();
@@ -29,12 +29,12 @@ impl Packet<'_> {
         self.hash([source.min(destination), source.max(destination)], ports)
     }
 
-    #[inline]
+    #[inline(always)]
     fn both_ports(&self) -> u32 {
         self.ports_word().map_or(0, |ports| u32::from_be_bytes(*ports))
     }
 
-    #[inline]
+    #[inline(always)]
     fn hash(&self, addresses: [u64; 2], ports: u32) -> u32 {
         let protocol = match self.protocol {
             Protocol::TCP | Protocol::UDP | Protocol::ICMP | Protocol::ICMPV6 if !self.fragment => self.protocol.0,
@@ -48,10 +48,8 @@ impl Packet<'_> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn fold(address: Address) -> u64 {
-    match address {
-        Address::V4(bits) => u64::from(bits),
-        Address::V6(bits) => (bits >> 64) as u64 ^ (bits as u64).rotate_left(32),
-    }
+    let (high, low) = address.halves();
+    if address.is_ipv4() { low } else { high ^ low.rotate_left(32) }
 }

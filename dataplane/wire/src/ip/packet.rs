@@ -57,10 +57,7 @@ impl<'a> Packet<'a> {
     #[must_use]
     #[inline(always)]
     pub fn tunnel_protocol(&self) -> Protocol {
-        match self.destination {
-            Address::V4(_) => Protocol::IPV4,
-            Address::V6(_) => Protocol::IPV6,
-        }
+        if self.destination.is_ipv4() { Protocol::IPV4 } else { Protocol::IPV6 }
     }
 
     /// Source and destination port of TCP and UDP. Fragments are said to have none: only the first one holds them.
@@ -79,21 +76,25 @@ impl<'a> Packet<'a> {
         if has_ports { self.payload().first_chunk() } else { None }
     }
 
+    /// Reads IPv4.
+    ///
+    /// # Errors
+    /// As [`Packet::parse`].
     #[inline(always)]
-    fn parse_v4(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse_v4(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let start = bytes.first_chunk::<{ Ipv4Header::LENGTH }>().ok_or(Malformed::Ip)?;
         let header: &Ipv4Header = zerocopy::transmute_ref!(start);
         let packet = bytes.get(..usize::from(header.total_length.get())).ok_or(Malformed::Ip)?;
         let header_length = match header.version_length {
             0x45 if packet.len() >= Ipv4Header::LENGTH && checksum::ipv4_holds(start) => Ipv4Header::LENGTH,
-            0x45 => return Err(Malformed::Ip),
-            _ => Self::options(packet)?,
+            0x46..=0x4f => Self::options(packet)?,
+            _ => return Err(Malformed::Ip),
         };
         let fragment = header.fragment.get();
         Ok(Self {
             bytes: packet,
-            source: Address::V4(u32::from_be_bytes(header.source)),
-            destination: Address::V4(u32::from_be_bytes(header.destination)),
+            source: Address::v4(u32::from_be_bytes(header.source)),
+            destination: Address::v4(u32::from_be_bytes(header.destination)),
             protocol: Protocol(header.protocol),
             fragment: fragment & (Ipv4Header::MORE_FRAGMENTS | Ipv4Header::FRAGMENT_OFFSET) != 0,
             dont_fragment: fragment & Ipv4Header::DONT_FRAGMENT != 0,
@@ -111,16 +112,20 @@ impl<'a> Packet<'a> {
         if checksum::ipv4_header(header) == 0 { Ok(length) } else { Err(Malformed::Ip) }
     }
 
+    /// Reads IPv6, of bytes whose version was looked at.
+    ///
+    /// # Errors
+    /// As [`Packet::parse`].
     #[inline(always)]
-    fn parse_v6(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse_v6(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
         let total_length = Ipv6Header::LENGTH + usize::from(header.payload_length.get());
         let packet = bytes.get(..total_length).ok_or(Malformed::Ip)?;
         let upper = Upper::find(packet, header.next_header).ok_or(Malformed::Ip)?;
         Ok(Self {
             bytes: packet,
-            source: Address::V6(u128::from_be_bytes(header.source)),
-            destination: Address::V6(u128::from_be_bytes(header.destination)),
+            source: Address::v6(u128::from_be_bytes(header.source)),
+            destination: Address::v6(u128::from_be_bytes(header.destination)),
             protocol: upper.protocol,
             fragment: upper.fragment.is_some(),
             dont_fragment: true,
@@ -147,7 +152,7 @@ mod tests {
         frame[..28].copy_from_slice(&ECHO);
         let packet = Packet::parse(&frame).unwrap();
         assert_eq!(packet.bytes, ECHO);
-        assert_eq!(packet.source, Address::V4(0x0a01_0002));
+        assert_eq!(packet.source, Address::v4(0x0a01_0002));
         assert_eq!(packet.payload().len(), 8);
     }
 

@@ -67,10 +67,7 @@ impl Bed {
             let packet = Packet::parse(&frame[14..]).unwrap();
             assert_eq!(packet.bytes.len(), frame.len() - 14);
             assert!(!packet.fragment && packet.protocol == Protocol::ESP);
-            let last = match packet.source {
-                Address::V4(bits) => bits as u8,
-                Address::V6(bits) => bits as u8,
-            };
+            let last = packet.source.halves().1 as u8;
             (last, piece.identification, packet.payload().to_vec())
         });
         whole.collect()
