@@ -129,10 +129,9 @@ impl<const N: usize> Trie<N> {
     #[inline(always)]
     #[must_use]
     pub fn lookup(&self, octets: &[u8; N]) -> u32 {
-        match self.blocks.get(top(octets)).map_or(NONE, |block| block.lookup(&octets[TOP..])) {
-            NONE => self.lookup_short(octets),
-            number => number,
-        }
+        // Without closures, which the compiler would rather call than put in place.
+        let number = if let Some(block) = self.blocks.get(top(octets)) { block.lookup(&octets[TOP..]) } else { NONE };
+        if number == NONE { self.lookup_short(octets) } else { number }
     }
 
     #[inline(always)]
@@ -142,7 +141,8 @@ impl<const N: usize> Trie<N> {
         }
     }
 
-    #[inline(always)]
+    /// Of prefixes that are no longer than the top; apart, as few packets are for them alone.
+    #[inline(never)]
     fn lookup_short(&self, octets: &[u8; N]) -> u32 {
         self.blocks.get(SHORT).map_or(NONE, |block| block.lookup(&octets[..TOP]))
     }

@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 use port::BATCH;
-use tables::{Gateway, GatewayIndex, Route, RouteIndex, TunnelIndex, Vlans};
+use tables::{Gateway, GatewayIndex, Route, RouteIndex, Snapshot, TunnelIndex, Vlans};
 use wire::{Address, Link, ip};
 
 use crate::last::Last;
@@ -22,6 +22,7 @@ pub(crate) fn ways<'f, W: Stopwatch>(
     let snapshot = turn.snapshot;
     let mut last = Last::new();
     let mut packets: ArrayVec<Ahead<'_>, BATCH> = ArrayVec::new();
+    let mut tunnels = Tunnels { snapshot, near: ArrayVec::new() };
     for frame in frames {
         let Ok(link) = Link::parse(frame) else { continue };
         // What is wrong with a packet is found when it is its turn.
@@ -32,7 +33,10 @@ pub(crate) fn ways<'f, W: Stopwatch>(
             let index = attachment.map(|attachment| attachment.gateway).ok_or(())?;
             snapshot.gateways.get(index.position()).map(|gateway| (index, gateway)).ok_or(())
         });
-        if let Ok((index, gateway)) = gateway {
+        let Ok((index, gateway)) = gateway else { continue };
+        if let Some(Leads::Into(tunnel)) = turn.routes.find(index, destination) {
+            tunnels.prefetch(*tunnel);
+        } else {
             gateway.routes.prefetch(destination);
             packets.push(Ahead { frame, index, gateway, destination, route: None });
         }
@@ -46,12 +50,9 @@ pub(crate) fn ways<'f, W: Stopwatch>(
             gateway.routes.prefetch_route(route);
         }
     }
-    let mut tunnels: ArrayVec<TunnelIndex, BATCH> = ArrayVec::new();
-    for Ahead { frame, index, gateway, destination, route } in packets {
-        let Some(route) = route else { continue };
-        if turn.routes.find(index, destination).is_none() {
-            turn.routes.remember(index, destination, Leads::of(gateway, route));
-        }
+    for Ahead { frame, index, gateway, destination, route } in &packets {
+        let Some(route) = *route else { continue };
+        turn.routes.remember(*index, *destination, Leads::of(gateway, route));
         let tunnel = match gateway.routes.route(route) {
             Some(Route::Tunnels(group)) => {
                 group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
@@ -59,14 +60,30 @@ pub(crate) fn ways<'f, W: Stopwatch>(
             Some(Route::Attachment(_) | Route::Host | Route::Blackhole | Route::Reject) | None => None,
         };
         if let Some(tunnel) = tunnel {
-            snapshot.tunnels.prefetch(tunnel.position());
-            tunnels.push(tunnel);
+            tunnels.prefetch(tunnel);
         }
     }
-    for tunnel in tunnels {
+    for tunnel in tunnels.near {
         if let Some(outbound) = snapshot.outbound(tunnel, turn.worker) {
             outbound.sa.prefetch();
             turn.tally.prefetch(outbound.slot);
+        }
+    }
+}
+
+/// Tunnels that packets will go into.
+struct Tunnels<'a> {
+    snapshot: &'a Snapshot,
+    /// Those whose entries were asked for, each once in a row.
+    near: ArrayVec<TunnelIndex, BATCH>,
+}
+
+impl Tunnels<'_> {
+    #[inline(always)]
+    fn prefetch(&mut self, tunnel: TunnelIndex) {
+        if self.near.last() != Some(&tunnel) {
+            self.snapshot.tunnels.prefetch(tunnel.position());
+            self.near.push(tunnel);
         }
     }
 }
