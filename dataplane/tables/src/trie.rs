@@ -6,8 +6,11 @@
 //! have a block apart, which is asked where the other knows nothing. Among routes of up to /24, a look-up misses the
 //! cache twice, for the block and for the entry.
 //!
-//! A change builds the blocks anew that it falls into and shares the others: microseconds where a block holds a few
-//! hundred prefixes, and as long as building it takes where one holds them all.
+//! A change builds the blocks anew that it falls into and shares the others. Of these blocks it builds the nodes anew that
+//! it falls into and copies the others: microseconds, and where one block holds a large part of all prefixes as long as
+//! copying it takes.
+
+mod block;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use wire::{Address, Bits};
 
+use self::block::{Block, Change};
 use crate::SlotTable;
 
 /// What is found where no prefix holds an address; numbers are smaller.
@@ -106,20 +110,16 @@ impl<const N: usize> Trie<N> {
     /// Sets prefixes and takes them out; the last word on a prefix counts.
     pub fn apply(&mut self, mut changes: Vec<Prefix<N>>) {
         changes.sort_by_key(|prefix| (prefix.block(), prefix.key()));
-        let changed: Vec<(usize, Arc<[Prefix<N>]>)> = changes
-            .chunk_by(|one, next| one.block() == next.block())
-            .filter_map(|changes| {
-                let block = changes.first()?.block();
-                let before = self.prefixes.get(block).map_or(&[][..], |prefixes| prefixes);
-                Some((block, merged(before, changes)))
-            })
-            .collect();
-        for (block, prefixes) in changed {
+        for changes in changes.chunk_by(|one, next| one.block() == next.block()) {
+            let Some(block) = changes.first().map(Prefix::block) else { continue };
+            let prefixes = merged(self.prefixes.get(block).map_or(&[][..], |prefixes| prefixes), changes);
             if prefixes.is_empty() {
                 self.blocks.remove(block);
                 self.prefixes.remove(block);
             } else {
-                self.blocks.insert(block, Block::new(&prefixes, if block == SHORT { 0 } else { TOP }));
+                let change = self.blocks.get(block).map(|before| Change::of(before, changes));
+                let new = Block::new(&prefixes, if block == SHORT { 0 } else { TOP }, change);
+                self.blocks.insert(block, new);
                 self.prefixes.insert(block, prefixes);
             }
         }
@@ -137,7 +137,7 @@ impl<const N: usize> Trie<N> {
     #[inline(always)]
     fn prefetch_entry(&self, octets: &[u8; N]) {
         if let Some(block) = self.blocks.get(top(octets)) {
-            aead::prefetch(&block.words[run_of(&block.node, octets[TOP])]);
+            block.prefetch_entry(octets[TOP]);
         }
     }
 
@@ -170,95 +170,6 @@ fn merged<const N: usize>(before: &[Prefix<N>], changes: &[Prefix<N>]) -> Arc<[P
     prefixes.sort_by_key(Prefix::key);
     let last = prefixes.chunk_by(|one, next| one.key() == next.key()).filter_map(|same| same.last());
     last.filter(|prefix| prefix.number != NONE).copied().collect()
-}
-
-/// 256 entries as runs of equal ones: one bit for each that begins a run, as the first does, and for each of these
-/// eight words one octet that counts the runs begun before it.
-type Node = [u32; NODE];
-const NODE: usize = 10;
-
-/// A trie over the octets behind the top, or over the top.
-#[derive(Clone)]
-#[repr(align(64))]
-struct Block {
-    node: Node,
-    /// The runs of `node`, then its descendants, each followed by its runs.
-    words: Arc<[u32]>,
-}
-
-const _: () = assert!(size_of::<Option<Block>>() == 64, "what a look-up reads of a block is one cache line");
-
-impl Block {
-    /// From prefixes in order that agree in their first `depth` octets.
-    fn new<const N: usize>(prefixes: &[Prefix<N>], depth: usize) -> Self {
-        let mut words = Vec::new();
-        let node = push_node(prefixes, depth, NONE, &mut words);
-        Self { node, words: words.into() }
-    }
-
-    #[inline(always)]
-    fn lookup(&self, octets: &[u8]) -> u32 {
-        let Some((first, others)) = octets.split_first() else { return NONE };
-        let entry = self.words[run_of(&self.node, *first)];
-        others.iter().fold(entry, |entry, octet| if entry & CHILD == 0 { entry } else { self.below(entry, *octet) })
-    }
-
-    /// What the node that `entry` names says of the next octet.
-    #[inline(always)]
-    fn below(&self, entry: u32, octet: u8) -> u32 {
-        let words = &self.words[(entry & !CHILD) as usize..];
-        words.first_chunk().map_or(NONE, |node| words[NODE + run_of(node, octet)])
-    }
-}
-
-/// The run that holds the entry of this octet.
-#[inline(always)]
-fn run_of(node: &Node, octet: u8) -> usize {
-    let word = usize::from(octet / 32);
-    let before = node[8 + word / 4] >> (word % 4 * 8) & 0xff;
-    let begun = node[word] << (31 - octet % 32);
-    (before + begun.count_ones() - 1) as usize
-}
-
-/// The node for octet `depth` of prefixes in order that agree before it and lie in one that leads to `outside`. Its runs
-/// and, after them, its descendants go to `words`.
-fn push_node<const N: usize>(prefixes: &[Prefix<N>], depth: usize, outside: u32, words: &mut Vec<u32>) -> Node {
-    let mut entries = [outside; 256];
-    let mut children = Vec::new();
-    let mut rest = prefixes;
-    while let Some(prefix) = rest.first() {
-        let octet = prefix.octets[depth];
-        let first = usize::from(octet);
-        if let Some(free) = (8 * (depth + 1)).checked_sub(usize::from(prefix.length)) {
-            entries[first..first + (1 << free)].fill(prefix.number);
-            rest = &rest[1..];
-        } else {
-            let (below, behind) = rest.split_at(rest.partition_point(|other| other.octets[depth] == octet));
-            children.push((octet, below, entries[first]));
-            entries[first] = CHILD | u32::from(octet);
-            rest = behind;
-        }
-    }
-    let runs = words.len();
-    let mut node = [0; NODE];
-    for (octet, entry) in entries.into_iter().enumerate() {
-        let word = octet / 32;
-        if octet % 32 == 0 {
-            node[8 + word / 4] |= ((words.len() - runs) as u32) << (word % 4 * 8);
-        }
-        if octet == 0 || entry != entries[octet - 1] {
-            node[word] |= 1 << (octet % 32);
-            words.push(entry);
-        }
-    }
-    for (octet, below, outside) in children {
-        let place = words.len();
-        words.extend([0; NODE]);
-        let child = push_node(below, depth + 1, outside, words);
-        words[place..place + NODE].copy_from_slice(&child);
-        words[runs + run_of(&node, octet)] = CHILD | place as u32;
-    }
-    node
 }
 
 #[cfg(test)]
@@ -339,6 +250,14 @@ mod tests {
                 };
             }
             trie.apply(changes);
+            let all = model.iter().map(|((octets, length), number)| Prefix {
+                octets: *octets,
+                length: *length,
+                number: *number,
+            });
+            let mut at_once = Trie::default();
+            at_once.apply(all.collect());
+            assert!(trie.blocks.iter().eq(at_once.blocks.iter()), "what is copied is what would be built");
             versions.push((trie.clone(), model.clone()));
         }
         for (trie, model) in versions {
