@@ -157,7 +157,7 @@ impl Trial {
             }
             SpeakerAction::Event { peer, event } => match event {
                 Event::Up(negotiated) => assert!(negotiated.families != Families::default()),
-                Event::Down { reason, .. } => {
+                Event::NotUp(reason) | Event::Down { reason, .. } => {
                     assert!(peer == HOSTILE && !reason.to_string().is_empty() && !reason.hint().is_empty());
                 }
                 Event::Fault(fault) => assert!(peer == HOSTILE && !fault.words.is_empty()),

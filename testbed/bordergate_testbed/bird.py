@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .namespace import Namespace
-from .process import CommandFailed, Daemon, Failure, wait_for
+from .process import CommandFailed, Failure, Program, wait_for
 from .topology import BORDERGATE_INNER, CUSTOMER_INNER
 
 _PROGRAM = Path("/usr/sbin/bird")
@@ -105,14 +105,13 @@ protocol bfd {{
 {tables}{"".join(session.render() for session in self.sessions)}"""
 
 
-class Bird:
+class Bird(Program):
     """One bird in a namespace, with configuration, control socket and log of its own."""
 
     def __init__(self, namespace: Namespace, directory: Path, name: str = "bird") -> None:
-        self.name = name
+        super().__init__(name)
         self._namespace = namespace
         self._directory = directory
-        self._daemon: Daemon | None = None
 
     def start(self, router: Router) -> Bird:
         """Start it; its sessions begin to connect."""
@@ -167,30 +166,6 @@ class Bird:
         except Failure as failure:
             raise Failure(f"{failure}:\n{self.protocol(protocol)}\n{self.daemon.tail(8)}") from failure
         return self.protocol(protocol)
-
-    def stop(self) -> None:
-        """Clean shutdown: neighbours are told, routes are taken out of the kernel."""
-        if self._daemon is not None:
-            self._daemon.stop()
-            self._daemon = None
-
-    def kill(self) -> None:
-        """Die silently; its routes stay in the kernel."""
-        if self._daemon is not None:
-            self._daemon.kill()
-            self._daemon = None
-
-    @property
-    def daemon(self) -> Daemon:
-        """The running bird."""
-        if self._daemon is None:
-            raise Failure(f"{self.name} is not running")
-        return self._daemon
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and not stopped."""
-        return self._daemon is not None
 
     def _start(self, *arguments: str) -> Bird:
         if not _PROGRAM.exists():

@@ -15,7 +15,7 @@ from typing import Any
 from .bgp import Bfd, Bgp, BgpCommands, Propagation, RouteFilter, VpcRouter
 from .certificates import Certified
 from .namespace import Namespace
-from .process import CommandFailed, Daemon, Failure, run, wait_for
+from .process import CommandFailed, Failure, Program, run, wait_for
 from .topology import (BORDERGATE_INNER, BORDERGATE_WAN, CUSTOMER_INNER, CUSTOMER_WAN, IDC_PREFIX,
                        SECOND_BORDERGATE_INNER, SECOND_BORDERGATE_WAN, SECOND_CUSTOMER_INNER, SECOND_CUSTOMER_WAN,
                        VPC_PREFIX)
@@ -250,19 +250,18 @@ def mirrored(site: Site) -> Site:
                    further=tuple(each.mirrored() for each in site.further))
 
 
-class Gateway:
+class Gateway(Program):
     """One Bordergate process in a namespace, with control socket and pinned programs of its own."""
 
     def __init__(self, namespace: Namespace, directory: Path, name: str = "bordergate", *,
                  outlives_us: bool = False) -> None:
-        self.name = name
+        super().__init__(name)
         self.namespace = namespace
         self.directory = directory
         self.socket = directory / "bordergate.sock"
         self.pin_directory = directory / "bpf"
         self.file = directory / "bordergate.toml"
         self._outlives_us = outlives_us
-        self._daemon: Daemon | None = None
         self.accounted = 0
         """Packets that the workers had received when their counters were last found to add up."""
 
@@ -342,10 +341,9 @@ class Gateway:
 
     def kill(self) -> None:
         """Add up the counters, then SIGKILL; the pinned programs stay."""
-        if self._daemon is not None:
+        if self.running:
             self.check_accounting()
-            self._daemon.kill()
-            self._daemon = None
+        super().kill()
 
     def detach(self) -> None:
         """Take pinned programs off the interfaces, as an operator does after a daemon died."""
@@ -361,18 +359,6 @@ class Gateway:
             self.stop()
         finally:
             self.unmount()
-
-    @property
-    def daemon(self) -> Daemon:
-        """The running process."""
-        if self._daemon is None:
-            raise Failure(f"{self.name} is not running")
-        return self._daemon
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and neither stopped nor killed."""
-        return self._daemon is not None
 
     def status(self) -> dict[str, Any]:
         """`bordergate status --json`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .gateway import REPOSITORY
 from .namespace import Namespace
-from .process import Daemon, Failure, run, wait_for
+from .process import Daemon, Failure, Program, run, wait_for
 from .topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, VPC_PREFIX
 
 _PROGRAM = Path("/usr/sbin/iked")
@@ -51,15 +51,14 @@ ikev2 "tun-1" {"active" if self.active else "passive"} esp from {self.local_ts} 
 """
 
 
-class OpenIked:
+class OpenIked(Program):
     """One iked in a namespace, with the program that does its ESP."""
 
     def __init__(self, namespace: Namespace, directory: Path, name: str = "openiked") -> None:
-        self.name = name
+        super().__init__(name)
         self._namespace = namespace
         self._directory = directory
         self._esp: Daemon | None = None
-        self._daemon: Daemon | None = None
 
     def start(self, policy: Policy) -> OpenIked:
         """Start both; an active policy begins to initiate."""
@@ -107,24 +106,17 @@ class OpenIked:
 
     def stop(self) -> None:
         """Clean shutdown: deletes are sent."""
-        for daemon in (self._daemon, self._esp):
-            if daemon is not None:
-                daemon.stop()
-        self._daemon = self._esp = None
+        super().stop()
+        if self._esp is not None:
+            self._esp.stop()
+            self._esp = None
 
     def kill(self) -> None:
-        """Die silently."""
-        for daemon in (self._daemon, self._esp):
-            if daemon is not None:
-                daemon.kill()
-        self._daemon = self._esp = None
-
-    @property
-    def daemon(self) -> Daemon:
-        """The running iked."""
-        if self._daemon is None:
-            raise Failure(f"{self.name} is not running")
-        return self._daemon
+        """Both die silently."""
+        super().kill()
+        if self._esp is not None:
+            self._esp.kill()
+            self._esp = None
 
     @property
     def esp(self) -> Daemon:
@@ -132,11 +124,6 @@ class OpenIked:
         if self._esp is None:
             raise Failure(f"{self.name} is not running")
         return self._esp
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and not stopped."""
-        return self._daemon is not None
 
 
 def _preload() -> Path:

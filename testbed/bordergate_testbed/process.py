@@ -130,6 +130,38 @@ class Daemon:
         return "\n".join(self.output().splitlines()[-lines:])
 
 
+class Program:
+    """What there is one daemon of, which may be running or not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._daemon: Daemon | None = None
+
+    def stop(self) -> None:
+        """Clean shutdown: its peers are told."""
+        if self._daemon is not None:
+            self._daemon.stop()
+            self._daemon = None
+
+    def kill(self) -> None:
+        """Die silently, as a device that lost power."""
+        if self._daemon is not None:
+            self._daemon.kill()
+            self._daemon = None
+
+    @property
+    def daemon(self) -> Daemon:
+        """The running process."""
+        if self._daemon is None:
+            raise Failure(f"{self.name} is not running")
+        return self._daemon
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and neither stopped nor killed."""
+        return self._daemon is not None
+
+
 def end_process(pid: int, timeout: float = 3) -> None:
     """End a process that is not our child: SIGTERM first, SIGKILL if it stays."""
     deadline = time.monotonic() + timeout

@@ -11,7 +11,7 @@ from pathlib import Path
 from .certificates import Certified
 from .gateway import REPOSITORY
 from .namespace import Namespace
-from .process import CommandFailed, Daemon, Failure, wait_for
+from .process import CommandFailed, Failure, Program, wait_for
 from .topology import BORDERGATE_WAN, CUSTOMER_WAN, IDC_PREFIX, VPC_PREFIX
 
 _INSTALLED = ("/usr/sbin/charon-systemd", "/usr/sbin/swanctl")
@@ -187,19 +187,18 @@ class Retries:
     base: float = 1.5
 
 
-class StrongSwan:
+class StrongSwan(Program):
     """One charon in a namespace, with configuration, control socket and log of its own."""
 
     def __init__(self, namespace: Namespace, directory: Path, name: str = "strongswan", *,
                  outlives_us: bool = False, fragment_size: int = 1280,
                  retries: Retries = Retries()) -> None:
-        self.name = name
+        super().__init__(name)
         self._namespace = namespace
         self._directory = directory
         self._outlives_us = outlives_us
         self._fragment_size = fragment_size
         self._retries = retries
-        self._daemon: Daemon | None = None
         self._charon, self._swanctl_program = _INSTALLED
 
     def start(self, *connections: Connection, signature_authentication: bool = True) -> StrongSwan:
@@ -283,30 +282,6 @@ class StrongSwan:
     def wait_gone(self, timeout: float = 10) -> None:
         """Wait until no IKE SA is left."""
         wait_for("strongSwan to have no SA left", lambda: not self.sas(), timeout)
-
-    def stop(self) -> None:
-        """Clean shutdown: deletes are sent."""
-        if self._daemon is not None:
-            self._daemon.stop()
-            self._daemon = None
-
-    def kill(self) -> None:
-        """Die silently, as a device that lost power."""
-        if self._daemon is not None:
-            self._daemon.kill()
-            self._daemon = None
-
-    @property
-    def daemon(self) -> Daemon:
-        """The running charon."""
-        if self._daemon is None:
-            raise Failure(f"{self.name} is not running")
-        return self._daemon
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and not stopped."""
-        return self._daemon is not None
 
     def sas(self) -> list[Sa]:
         """The IKE SAs there are, established or not."""

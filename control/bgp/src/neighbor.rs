@@ -53,6 +53,8 @@ pub enum Action {
     RefreshBegins(Family),
     /// It has sent them all.
     RefreshEnds(Family),
+    /// A connection has ended before the session was up, for another reason than the last one.
+    NotUp(DownReason),
     /// The session is down.
     Down {
         /// Why.
@@ -493,6 +495,11 @@ impl Neighbor {
             }
             self.go_down(reason, ctx.now);
         } else if self.up.is_none() {
+            // Of two connections one goes. And tried again and again, it would be told again and again.
+            let new = self.last_reason.as_ref().is_none_or(|(_, last)| *last != reason);
+            if new && self.connections.is_empty() {
+                self.actions.push_back(Action::NotUp(reason.clone()));
+            }
             self.last_reason = Some((ctx.now, reason));
         }
         if self.up.is_none() && self.connections.is_empty() && self.attempt.is_none() {

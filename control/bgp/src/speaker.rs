@@ -59,6 +59,8 @@ pub enum Action {
 pub enum Event {
     /// Its session is up.
     Up(Arc<Negotiated>),
+    /// Its session does not come up, for this reason, which is another one than before.
+    NotUp(DownReason),
     /// Its session is down.
     Down {
         /// Why.
@@ -385,6 +387,7 @@ impl Speaker {
                     self.actions.push_back(Action::Close { peer: id, connection });
                 }
                 Step::Up(negotiated) => self.on_up(id, negotiated, ctx),
+                Step::NotUp(reason) => self.actions.push_back(event(id, Event::NotUp(reason))),
                 Step::Down { reason, retain } => self.on_down(id, reason, retain, ctx),
                 Step::Update(mut update) => {
                     let faults = std::mem::take(&mut update.faults);

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use rustbgpd_wire::notification::update_subcode;
 use rustbgpd_wire::validate::{UpdateValidationOptions, validate_update_attributes_with_context};
 use rustbgpd_wire::{
     DecodeError, ErrorDisposition, MpReachNlri, MpUnreachNlri, NotificationMessage, PathAttribute, Prefix,
@@ -101,7 +102,11 @@ impl Update {
                 found.error.data.into(),
             );
             let words = rustbgpd_wire::notification::description(notification.code, notification.subcode).to_owned();
-            match update.fault(found.type_code, found.error.disposition, words.clone()) {
+            // What was left out for what is wrong with it is not told of again as missing.
+            let told = found.error.subcode == update_subcode::MISSING_WELLKNOWN
+                && update.faults.iter().any(|fault| fault.attribute == found.type_code);
+            match if told { Some(true) } else { update.fault(found.type_code, found.error.disposition, words.clone()) }
+            {
                 Some(withdrawing) => withdraws |= withdrawing,
                 None => return Err(Fatal { notification, words }),
             }

@@ -56,6 +56,7 @@ def run(bed: Bed) -> None:
             peer.send(message)
             expect((told := peer.notified()) == notification, f"{what} was answered with {told}, not {notification}")
             gateway.bgp.wait_down("tun-2", words)
+            expect(words in (told := gateway.bgp.events()), f"the events do not tell of {what}:\n{told}")
 
     bed.step("open as is right, to see that it can be, and say something unsound of four routes")
     with established(bed, gateway) as peer:
@@ -69,6 +70,7 @@ def run(bed: Bed) -> None:
         gateway.bgp.wait_routes(SOUND_PREFIX, ())
         expect(gateway.bgp.neighbor("tun-2")["state"] == "established", "the session has ended for one attribute")
         expect("invalid ORIGIN" in (told := gateway.bgp.events()), f"the events do not tell of it:\n{told}")
+        expect("Missing" not in told, f"what was left out is told of as missing, too:\n{told}")
         bed.step("send a prefix of 33 bits, after which nothing can be read")
         peer.send(update(b"\x21\x0a\x42\x01\x00\x00", path=(ASN,), next_hop=SECOND_CUSTOMER_INNER))
         expect((told := peer.notified()) == (3, 10), f"it was answered with {told}, not with Invalid Network Field")

@@ -88,6 +88,7 @@ pub fn words(event: &Event) -> String {
             let (families, hold) = (families.join(" and "), negotiated.hold_time);
             format!("BGP is up with AS {} for {families}, hold time {hold} s", negotiated.peer_as)
         }
+        Event::NotUp(reason) => format!("BGP does not come up: {reason} ({})", reason.hint()),
         Event::Down { reason, retain } => {
             let kept: Vec<&str> = retain.iter().map(family).collect();
             let kept = if kept.is_empty() {
