@@ -13,7 +13,7 @@ use std::ptr;
 
 use zerocopy::transmute;
 
-use super::counter::Counter;
+use super::counter::{self, Counter};
 use super::hash::{self, Sum};
 use super::key::Key;
 use super::lanes::{Lanes, MOST_END};
@@ -54,6 +54,8 @@ struct Group<'a, W, V> {
     sum: MaybeUninit<Sum<V>>,
     /// Short ciphertexts, zeros behind their ends.
     texts: [[MaybeUninit<V>; SHORT]; 4],
+    /// The blocks behind them, where there are some.
+    blocks: [MaybeUninit<__m128i>; 4],
     lanes: [Lane<'a, W>; 4],
     /// Bytes of the text and of the associated data.
     lengths: [[u64; 2]; 4],
@@ -62,6 +64,8 @@ struct Group<'a, W, V> {
     count: usize,
     /// Vectors of each text, where these are short and alike; else 0.
     short: usize,
+    /// Whether a single block, or a part of one, follows these vectors in each text.
+    block: bool,
 }
 
 /// Seals or opens the packets at the positions that are chosen, `N` vectors in a chunk of text.
@@ -127,17 +131,24 @@ unsafe fn start<V: Lanes, W: Whole>(slot: *mut Group<'_, W, V>, count: usize) {
         let key = |lane: usize| (*slot).lanes[lane].key;
         // One less, so that no text at all is not taken for a short one.
         let vectors = |lane: usize| (*slot).lengths[lane][0].wrapping_sub(1) / V::BYTES as u64;
-        let (mut other_keys, mut other_rounds, mut other_sizes) = (0, 0, 0);
+        // Of the last vector, whether it has more than one block.
+        let blocks = |lane: usize| (*slot).lengths[lane][0].wrapping_sub(1) % V::BYTES as u64 / 16;
+        let (mut other_keys, mut other_rounds, mut other_sizes, mut more) = (0, 0, 0, blocks(0));
         for lane in 1..4 {
             other_keys |= ptr::from_ref(key(lane)).addr() ^ ptr::from_ref(key(0)).addr();
             other_rounds |= key(lane).rounds() ^ key(0).rounds();
             other_sizes |= vectors(lane) ^ vectors(0);
+            more |= blocks(lane);
         }
         let one_key = other_keys == 0;
         let alike = V::LANES == 4 && count == 4 && (other_rounds | other_sizes as usize) == 0;
         let short = if alike && vectors(0) < SHORT as u64 { vectors(0) as usize + 1 } else { 0 };
+        // A vector for one block would be a waste where four of them can share one.
+        let block = short > 1 && more == 0;
+        let short = short - usize::from(block);
         (&raw mut (*slot).count).write(count);
         (&raw mut (*slot).short).write(short);
+        (&raw mut (*slot).block).write(block);
         let group = &mut *slot;
         match group.lanes[0].key.rounds() {
             10 => start_with::<V, W, 11>(group, one_key),
@@ -152,19 +163,23 @@ unsafe fn start<V: Lanes, W: Whole>(slot: *mut Group<'_, W, V>, count: usize) {
 unsafe fn start_with<V: Lanes, W: Whole, const KEYS: usize>(group: &mut Group<'_, W, V>, one_key: bool) {
     // SAFETY: the caller's.
     unsafe {
-        match (group.short, one_key) {
-            (1, true) => together::<V, W, KEYS, 1, true>(group),
-            (1, false) => together::<V, W, KEYS, 1, false>(group),
-            (2, true) => together::<V, W, KEYS, 2, true>(group),
-            (2, false) => together::<V, W, KEYS, 2, false>(group),
-            (3, true) => together::<V, W, KEYS, 3, true>(group),
-            (3, false) => together::<V, W, KEYS, 3, false>(group),
-            (_, true) => {
+        match (group.short, group.block, one_key) {
+            (1, false, true) => together::<V, W, KEYS, 1, false, true>(group),
+            (1, false, false) => together::<V, W, KEYS, 1, false, false>(group),
+            (1, true, true) => together::<V, W, KEYS, 1, true, true>(group),
+            (1, true, false) => together::<V, W, KEYS, 1, true, false>(group),
+            (2, false, true) => together::<V, W, KEYS, 2, false, true>(group),
+            (2, false, false) => together::<V, W, KEYS, 2, false, false>(group),
+            (2, true, true) => together::<V, W, KEYS, 2, true, true>(group),
+            (2, true, false) => together::<V, W, KEYS, 2, true, false>(group),
+            (3, _, true) => together::<V, W, KEYS, 3, false, true>(group),
+            (3, _, false) => together::<V, W, KEYS, 3, false, false>(group),
+            (_, _, true) => {
                 let keys = RoundKeys::<V, KEYS>::new(group.lanes[0].key);
                 let [masks] = keys.encrypt([V::gather(group.nonces()).xor(keys.at(0))]);
                 group.masks.write(masks);
             }
-            (_, false) => {
+            (_, _, false) => {
                 let mut masks = group.nonces();
                 for (mask, lane) in masks.iter_mut().zip(&group.lanes) {
                     *mask = encrypt(lane.key, *mask);
@@ -189,9 +204,10 @@ unsafe fn gcm_key<'a>(packet: &impl Whole) -> &'a Key {
     }
 }
 
-/// The masks, and four short texts of `K` vectors at once, round by round.
+/// The masks, and four short texts of `K` vectors at once, round by round; with `BLOCK` a block follows each of them, or a part
+/// of one.
 #[inline(always)]
-unsafe fn together<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const ONE_KEY: bool>(
+unsafe fn together<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool, const ONE_KEY: bool>(
     group: &mut Group<'_, W, V>,
 ) {
     // SAFETY: the caller's.
@@ -200,41 +216,49 @@ unsafe fn together<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
         let keys = [a.key, b.key, c.key, d.key];
         let key = |lane: usize| RoundKeys::<V, KEYS>::new(keys[if ONE_KEY { 0 } else { lane }]);
         let nonces = group.nonces();
-        // The masks together under one key, else each with its own packet.
+        // The masks together under one key, else each with its own packet; and so the blocks.
         let mut masks = V::gather(nonces).xor(key(0).at(0));
-        let mut own = nonces;
+        let counter = V::broadcast(counter::of_block(K * V::LANES));
+        let mut blocks = masks.xor(counter);
+        let (mut own, mut own_blocks) = (nonces, nonces);
         let mut states = [[V::zero(); K]; 4];
         for (lane, states) in states.iter_mut().enumerate() {
             let first = key(lane).at(0);
             *states = Counter::new((*group.lanes[lane].packet).nonce(), first).next();
             own[lane] = _mm_xor_si128(own[lane], first.lanes()[0]);
+            own_blocks[lane] = _mm_xor_si128(own[lane], counter.lanes()[0]);
         }
         for round in 1..KEYS - 1 {
-            for (lane, (states, own)) in states.iter_mut().zip(&mut own).enumerate() {
+            for (lane, states) in states.iter_mut().enumerate() {
                 let key = key(lane).at(round);
                 for state in states {
                     *state = state.round(key);
                 }
-                *own = _mm_aesenc_si128(*own, key.lanes()[0]);
+                own[lane] = _mm_aesenc_si128(own[lane], key.lanes()[0]);
+                own_blocks[lane] = _mm_aesenc_si128(own_blocks[lane], key.lanes()[0]);
             }
             masks = masks.round(key(0).at(round));
+            blocks = blocks.round(key(0).at(round));
         }
         let last = KEYS - 1;
-        for (lane, own) in own.iter_mut().enumerate() {
-            *own = _mm_aesenclast_si128(*own, key(lane).at(last).lanes()[0]);
+        for (lane, (own, block)) in own.iter_mut().zip(&mut own_blocks).enumerate() {
+            let key = key(lane).at(last).lanes()[0];
+            (*own, *block) = (_mm_aesenclast_si128(*own, key), _mm_aesenclast_si128(*block, key));
         }
         group.masks.write(if ONE_KEY { masks.last_round(key(0).at(last)) } else { V::gather(own) });
+        let blocks = if ONE_KEY { blocks.last_round(key(0).at(last)).lanes() } else { own_blocks };
         for (lane, states) in states.into_iter().enumerate() {
             let Text { source, destination, length, tail, .. } = group.text(lane);
-            let whole = K - K.min(V::END);
+            let vectors = K + usize::from(BLOCK);
+            let whole = vectors - vectors.min(V::END);
             let at = whole * V::BYTES;
-            let ends = V::load_end(source.add(at), length - at, tail, K - whole);
+            let ends = V::load_end(source.add(at), length - at, tail, vectors - whole);
             for i in 0..K {
                 let to = destination.add(i * V::BYTES);
                 let source = if i < whole { V::load(source.add(i * V::BYTES)) } else { ends[(i - whole) % MOST_END] };
                 let text = source.xor(states[i].last_round(key(lane).at(last)));
                 let left = group.lengths[lane][0] as usize - i * V::BYTES;
-                let last = i + 1 == K;
+                let last = i + 1 == K && !BLOCK;
                 if last {
                     text.store_first(to, left);
                 } else {
@@ -242,6 +266,13 @@ unsafe fn together<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
                 }
                 let text = if W::SEAL && last { text.first(left) } else { text };
                 group.texts[lane][i].write(if W::SEAL { text } else { source });
+            }
+            if BLOCK {
+                let source = ends[(K - whole) % MOST_END].lanes()[0];
+                let text = V::of_block(_mm_xor_si128(source, blocks[lane]));
+                let left = group.lengths[lane][0] as usize - K * V::BYTES;
+                text.store_first(destination.add(K * V::BYTES), left);
+                group.blocks[lane].write(if W::SEAL { text.first(left).lanes()[0] } else { source });
             }
         }
     }
@@ -336,7 +367,14 @@ unsafe fn short_sums<V: Lanes, W: Whole, const K: usize>(group: &Group<'_, W, V>
             let front_power = hash::short_front_power(group.lanes[lane].key, group.lengths[lane][0] as usize);
             *sum = Sum::of_text::<K, false>(text, front_power.add(1));
         }
-        Sum::sum_lanes(sums)
+        let mut sum = Sum::sum_lanes(sums);
+        if group.block {
+            // Behind the last block there is that of the lengths.
+            let [a, b, c, d] = &group.lanes;
+            let powers = [a, b, c, d].map(|lane| lane.key.low_power(2));
+            sum.add_lanes(V::load(group.blocks.as_ptr().cast()).reversed(), powers);
+        }
+        sum
     }
 }
 

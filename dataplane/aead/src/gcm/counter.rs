@@ -18,6 +18,12 @@ static COUNTERS: Counters = Counters({
 #[repr(align(64))]
 struct Counters([u128; MOST_TEXT / 16 + 8]);
 
+/// What makes a counter of 1 that of a text's block at this position.
+#[inline(always)]
+pub fn of_block(position: usize) -> &'static u128 {
+    &COUNTERS.0[position]
+}
+
 /// A packet's next counter blocks, the first round key added to them already.
 pub struct Counter<V> {
     base: V,

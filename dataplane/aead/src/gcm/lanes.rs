@@ -30,6 +30,8 @@ pub trait Lanes: Copy {
     unsafe fn broadcast_bytes(from: &[u8; 16]) -> Self;
     /// The first `LANES` of four blocks.
     unsafe fn gather(blocks: [__m128i; 4]) -> Self;
+    /// A block in the first lane; the others are nobody's.
+    unsafe fn of_block(block: __m128i) -> Self;
     /// `BYTES` bytes, at any alignment.
     unsafe fn load(from: *const u8) -> Self;
     /// Blocks that follow each other in memory.

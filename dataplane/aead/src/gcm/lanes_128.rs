@@ -71,6 +71,11 @@ impl Lanes for Block {
     }
 
     #[inline(always)]
+    unsafe fn of_block(block: __m128i) -> Self {
+        Self(block)
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
         // SAFETY: the trait's contract.
         Self(unsafe { _mm_loadu_si128(from.cast()) })

@@ -47,6 +47,12 @@ impl Lanes for Pair {
     }
 
     #[inline(always)]
+    unsafe fn of_block(block: __m128i) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { _mm256_castsi128_si256(block) })
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
         // SAFETY: the trait's contract.
         Self(unsafe { _mm256_loadu_si256(from.cast()) })

@@ -56,6 +56,12 @@ impl Lanes for Quad {
     }
 
     #[inline(always)]
+    unsafe fn of_block(block: __m128i) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { _mm512_castsi128_si512(block) })
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const u8) -> Self {
         // SAFETY: the trait's contract.
         Self(unsafe { _mm512_loadu_si512(from.cast()) })
