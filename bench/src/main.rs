@@ -11,9 +11,11 @@ mod flood;
 mod handover;
 mod ike;
 mod median;
+mod namespaces;
 mod operation;
 mod output;
 mod pipeline;
+mod process;
 mod veth;
 
 use clap::{Parser, Subcommand};

@@ -3,15 +3,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use super::addresses::{DEVICE, FEEDER};
 use super::device::{Watch, patiently};
 use super::feeder::{DEVICE_AS, FEEDER_AS};
 use super::folder::Folder;
-use super::namespaces::{DEVICE, FEEDER, Namespaces};
+use crate::namespaces::Namespaces;
 
 /// Where Debian has it.
 pub const PROGRAM: &str = "/usr/sbin/bird";
@@ -31,7 +31,7 @@ impl Bird {
         let (config, control) = (folder.file("bird.conf"), folder.file("bird.ctl"));
         fs::write(&config, configuration())?;
         let mut child = place
-            .at_device(Path::new(PROGRAM))
+            .at_device(PROGRAM)
             .args(["-f", "-c"])
             .arg(&config)
             .arg("-s")

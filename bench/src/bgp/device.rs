@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use super::bird::{self, Bird};
 use super::bordergate::Bordergate;
 use super::frr::{self, Frr};
-use super::namespaces::Namespaces;
-use super::process::Process;
+use crate::namespaces::Namespaces;
+use crate::process::Process;
 
 /// Whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::addresses::{DEVICE, FEEDER};
 use super::message::{HEADER, Kind, keepalive, open};
-use super::namespaces::{DEVICE, FEEDER};
 
 /// The feeder's AS number.
 pub const FEEDER_AS: u32 = 65001;

@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use super::addresses::{DEVICE, FEEDER};
 use super::device::{Watch, patiently};
 use super::feeder::{DEVICE_AS, FEEDER_AS};
 use super::folder::Folder;
-use super::namespaces::{DEVICE, FEEDER, Namespaces};
+use crate::namespaces::Namespaces;
 
 /// Where Debian has it.
 pub const PROGRAM: &str = "/usr/lib/frr/bgpd";
@@ -37,7 +37,7 @@ impl Frr {
         let config = folder.file("bgpd.conf");
         fs::write(&config, configuration())?;
         let mut child = place
-            .at_device(Path::new(PROGRAM))
+            .at_device(PROGRAM)
             .args(["--no_zebra", "--no_kernel", "--skip_runas", "--user", "root", "--group", "root", "--vty_port", "0"])
             .args(["--log-level", "emergencies", "--config_file"])
             .arg(&config)

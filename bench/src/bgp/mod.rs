@@ -8,6 +8,7 @@
 //! with the feeder and whoever looks how far they are. Ours is done when a worker sees the routes; of the peers, which have no workers
 //! and are kept from the kernel's table, when they have chosen.
 
+mod addresses;
 mod attributes;
 mod bird;
 mod bordergate;
@@ -18,9 +19,7 @@ mod figure;
 mod folder;
 mod frr;
 mod message;
-mod namespaces;
 mod prefixes;
-mod process;
 mod rounds;
 mod server;
 mod share;
@@ -30,10 +29,10 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::environment::Environment;
+use crate::namespaces::Namespaces;
 use crate::output::Output;
 use device::{Kind, Peer};
 use figure::Figure;
-use namespaces::Namespaces;
 use rounds::Load;
 use table::Table;
 
@@ -84,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let sets = table.attribute_sets();
     drop(table);
     eprintln!("{} prefixes in {sets} UPDATEs, {} bytes: {rounds} rounds", ipv4 + ipv6, load.announcement.len());
-    let namespaces = Namespaces::enter()?;
+    let namespaces = Namespaces::enter("bgp", addresses::set_up)?;
     let found = rounds::measure(&load, &kinds, &namespaces, rounds)?;
     let peers: Vec<_> =
         found.iter().filter(|(kind, _)| **kind != Kind::Bordergate).map(|(kind, of)| (*kind, of)).collect();

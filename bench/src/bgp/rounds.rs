@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 
 use super::device::{Device, Kind};
 use super::feeder::Feeder;
-use super::namespaces::Namespaces;
 use super::table::Change;
 use crate::median::median;
+use crate::namespaces::Namespaces;
 
 /// How often it is seen how far a device is with the whole table, and with a change of it.
 const LOOK: Duration = Duration::from_millis(10);

@@ -20,8 +20,8 @@ use tables::{
     GatewayIndex, Publisher, Reader, Route, RouteIndex, RouteTable, Snapshot, TunnelGroup, TunnelIndex, publication,
 };
 
+use super::addresses::{DEVICE, DEVICE_V6, FEEDER};
 use super::feeder::{DEVICE_AS, FEEDER_AS, PORT};
-use super::namespaces::{DEVICE, DEVICE_V6, FEEDER};
 use super::table::Table;
 
 /// How often control looks what has come, as in the daemon.

@@ -8,11 +8,11 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::addresses::{FEEDER, FEEDER_V6};
 use super::attributes;
 use super::family::Family;
 use super::feeder::FEEDER_AS;
 use super::message::{put_announcement, put_end_of_rib, put_withdrawals};
-use super::namespaces::{FEEDER, FEEDER_V6};
 use super::prefixes::Prefixes;
 use super::share::chosen;
 

@@ -7,8 +7,8 @@ use anyhow::{Result, bail, ensure};
 
 use super::method::Method;
 use super::node::Node;
-use super::process::Process;
 use super::tunnels::End;
+use crate::process::Process;
 
 /// Handshakes under way at once: enough to keep a responder busy, and too few for anybody to suspect a flood.
 const WINDOW: u32 = 24;

@@ -9,8 +9,8 @@ use rand::rngs::ThreadRng;
 
 use super::credentials::unix_time;
 use super::method::Method;
-use super::process::Process;
 use super::tunnels::{End, Spis};
+use crate::process::Process;
 
 /// What the handshakes of a round took at either end.
 #[derive(Debug, Clone, Copy, Default)]

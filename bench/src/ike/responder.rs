@@ -6,9 +6,9 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::method::Method;
-use super::namespaces::Namespaces;
-use super::process::Process;
 use super::strongswan::{self, Folder};
+use crate::namespaces::Namespaces;
+use crate::process::Process;
 
 /// Whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,9 @@ impl Responder {
 
     fn bordergate(method: Method, tunnels: u32, place: &Namespaces, core: usize) -> Result<Self> {
         let child = place
-            .at_responder(core, &std::env::current_exe()?)
+            .at_device("taskset")
+            .args(["--cpu-list", &core.to_string()])
+            .arg(std::env::current_exe()?)
             .args(["ike", "--serve", &method.to_string(), "--tunnels", &tunnels.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -73,7 +75,7 @@ impl Responder {
             Ok(())
         };
         hear("open")?;
-        responder.bare = Some(responder.process().resident()?);
+        responder.bare = Some(responder.process().memory()?.resident);
         responder.child.stdin.as_mut().context("its input")?.write_all(b"\n")?;
         hear("configured")?;
         Ok(responder)

@@ -7,9 +7,9 @@ use anyhow::Result;
 
 use super::load::Load;
 use super::method::Method;
-use super::namespaces::Namespaces;
 use super::pair;
 use super::responder::{Kind, Responder};
+use crate::namespaces::Namespaces;
 
 /// Handshakes before the first that is measured: neither end then does anything for the first time.
 pub const WARMING: u32 = 100;
@@ -95,7 +95,7 @@ pub fn scale(plan: Plan<'_>, method: Method, tunnels: u32) -> Result<BTreeMap<Ki
             let responder = Responder::start(kind, method, tunnels + SAMPLE, plan.namespaces, plan.core)?;
             let process = responder.process();
             let mut load = Load::new(method, tunnels + SAMPLE)?;
-            let empty = process.resident()?;
+            let empty = process.memory()?.resident;
             if let Some(bare) = responder.bare {
                 found.configured_bytes.push(per_tunnel(bare, empty, tunnels + SAMPLE));
             }
@@ -104,7 +104,7 @@ pub fn scale(plan: Plan<'_>, method: Method, tunnels: u32) -> Result<BTreeMap<Ki
                 elapsed += load.establish(up)?.elapsed;
                 if up == tunnels {
                     found.seconds.push(elapsed.as_secs_f64());
-                    found.bytes.push(per_tunnel(empty, process.resident()?, tunnels));
+                    found.bytes.push(per_tunnel(empty, process.memory()?.resident, tunnels));
                 }
                 let busy = process.busy()?;
                 let sample = load.establish(up + SAMPLE)?.elapsed;

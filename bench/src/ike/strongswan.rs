@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::credentials::{ROOT, SECRET};
 use super::method::{Method, Proof};
-use super::namespaces::Namespaces;
 use super::tunnels::End;
+use crate::namespaces::Namespaces;
 
 /// Where Debian has it.
 pub const CHARON: &str = "/usr/sbin/charon-systemd";
@@ -48,7 +48,8 @@ impl Folder {
 
     /// Starts charon on a core.
     pub fn start(&self, place: &Namespaces, core: usize) -> Result<Child> {
-        let mut command = place.at_responder(core, &unconfined(CHARON)?);
+        let mut command = place.at_device("taskset");
+        command.args(["--cpu-list", &core.to_string()]).arg(unconfined(CHARON)?);
         command.env("STRONGSWAN_CONF", self.0.join("strongswan.conf"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().context("running ip: install iproute2")
