@@ -8,6 +8,7 @@
 mod capture;
 mod counters;
 mod drop_reason;
+mod frame;
 mod hand_over;
 mod handle;
 mod host;

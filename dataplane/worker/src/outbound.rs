@@ -1,22 +1,26 @@
 //! From a VPC to a peer: classify, route, choose the tunnel, number, seal.
 
+mod arrivals;
+mod seal;
+
 use std::mem;
 
 use arrayvec::ArrayVec;
-use esp::{OuterHeader, Sealing};
-use port::{BATCH, Transmit};
-use tables::{
-    Attachment, AttachmentIndex, Gateway, GatewayIndex, Outbound, PortIndex, Route, RouteIndex, Seen, Snapshot,
-    TunnelIndex, Unresolved, Vlans,
-};
+use esp::OuterHeader;
+use port::BATCH;
+use tables::{Gateway, GatewayIndex, Outbound, Route, RouteIndex, TunnelIndex, Unresolved};
 use wire::fragment::Split;
 use wire::icmp::Report;
-use wire::{Address, EtherType, Link, MacAddress, Packet, Protocol, ip, tcp};
+use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
+use self::arrivals::Arrivals;
+pub(crate) use self::arrivals::Entrance;
+pub(crate) use self::seal::seal;
+use crate::DropReason;
+use crate::frame::{carried, is_v6, vlan};
 use crate::last::Last;
-use crate::stage::{Stage, Stopwatch};
+use crate::stage::Stopwatch;
 use crate::turn::{Leads, Origin, Refused, Turn};
-use crate::{DropReason, capture};
 
 /// A packet whose way is known.
 pub(crate) struct Routed<'a> {
@@ -251,185 +255,3 @@ struct Before<'a> {
 const MOST_HEADER: usize = 60;
 /// Bytes for the pieces of a batch: enough for those of the longest packet.
 pub(crate) const MOST_PIECES: usize = 4 * 65536;
-
-/// Where frames come in.
-#[derive(Clone, Copy)]
-pub(crate) enum Entrance<'a> {
-    /// Through a port towards VPCs.
-    Vpc(&'a Vlans),
-    /// From this gateway's own host.
-    Host(GatewayIndex),
-}
-
-/// Where the frames of a batch come in, one after the other.
-struct Arrivals<'a> {
-    snapshot: &'a Snapshot,
-    entrance: Entrance<'a>,
-    gateway: GatewayIndex,
-    /// Of the last frame.
-    vlan: u16,
-    /// Its attachment, if there is one of its VLAN.
-    attachment: Option<&'a Attachment>,
-    origin: Origin,
-    /// Whether there is something to see to in the sources of the attachment's packets, and the last one that was seen to.
-    screens: bool,
-    screened: Option<Address>,
-}
-
-impl<'a> Arrivals<'a> {
-    fn new(snapshot: &'a Snapshot, entrance: Entrance<'a>) -> Self {
-        let (origin, gateway) = (Origin::Host, GatewayIndex(u32::MAX));
-        let (vlan, attachment, screens, screened) = (Vlans::UNTAGGED, None, false, None);
-        let mut arrivals = Self { snapshot, entrance, gateway, vlan, attachment, origin, screens, screened };
-        arrivals.change(vlan);
-        arrivals
-    }
-
-    /// Turns to the attachment of a frame's VLAN, and sees to its source.
-    #[inline(always)]
-    fn enter<W: Stopwatch>(
-        &mut self,
-        vlan: u16,
-        frame: &[u8],
-        source: Address,
-        turn: &Turn<'_, W>,
-    ) -> Result<(), DropReason> {
-        if vlan != self.vlan {
-            self.change(vlan);
-        }
-        if self.screens && self.screened != Some(source) { self.screen(frame, source, turn) } else { Ok(()) }
-    }
-
-    #[inline(never)]
-    fn change(&mut self, vlan: u16) {
-        (self.vlan, self.screened) = (vlan, None);
-        match self.entrance {
-            Entrance::Vpc(vlans) => {
-                let index = vlans.attachment(vlan);
-                self.attachment = index.and_then(|index| self.snapshot.attachments.get(index.position()));
-                self.origin = Origin::Vpc(index.unwrap_or(AttachmentIndex(u32::MAX)));
-                // Before a frame has an attachment it has no gateway, and there is nobody to tell.
-                self.gateway = self.attachment.map_or(GatewayIndex(u32::MAX), |attachment| attachment.gateway);
-                self.screens = self.attachment.is_none_or(|from| from.sources.is_some() || from.learns);
-            }
-            Entrance::Host(gateway) => self.gateway = gateway,
-        }
-    }
-
-    #[inline(never)]
-    fn screen<W: Stopwatch>(&mut self, frame: &[u8], source: Address, turn: &Turn<'_, W>) -> Result<(), DropReason> {
-        let attachment = self.attachment.ok_or(DropReason::UnknownVlan)?;
-        if attachment.sources.as_ref().is_some_and(|sources| !sources.holds(source)) {
-            return Err(DropReason::SpoofedSource);
-        }
-        if attachment.learns {
-            self.learn(attachment, frame, source, turn);
-        }
-        self.screened = Some(source);
-        Ok(())
-    }
-
-    fn learn<W: Stopwatch>(&self, attachment: &Attachment, frame: &[u8], source: Address, turn: &Turn<'_, W>) {
-        let (Origin::Vpc(index), Some(mac)) = (self.origin, frame[6..].first_chunk()) else { return };
-        let new = match attachment.link(source) {
-            Some(Ok(known)) => known.bytes()[..6] != *mac,
-            Some(Err(_)) => true,
-            None => false,
-        };
-        let group = mac[0] & 1 != 0;
-        if new && !group {
-            turn.tell_seen(Seen { attachment: index, address: source.into(), mac: MacAddress(*mac) });
-        }
-    }
-}
-
-/// The VLAN of a frame, by a single tag of IEEE 802.1Q. One that no attachment has for frames of a provider's VLAN, or of a VLAN
-/// within another (IEEE 802.1ad): these are other networks, whatever numbers they have.
-#[inline(always)]
-pub(crate) fn vlan(frame: &[u8], link: Link) -> u16 {
-    match link.tag {
-        None => Vlans::UNTAGGED,
-        Some(tag) if link.length == Link::TAGGED && frame[12..14] == EtherType::VLAN.0.to_be_bytes() => tag.vlan(),
-        Some(_) => u16::MAX,
-    }
-}
-
-/// The link header of a frame and the IP packet behind it.
-#[inline(always)]
-pub(crate) fn packet(frame: &[u8]) -> Result<(Link, Packet<'_>), DropReason> {
-    let (link, packet) = carried(frame)?;
-    Packet::parse(packet).map(|packet| (link, packet)).map_err(|_| DropReason::MalformedIp)
-}
-
-/// Whether a frame has an IPv6 packet, as far as a look at its version tells.
-#[inline(always)]
-fn is_v6(frame: &[u8]) -> bool {
-    carried(frame).is_ok_and(|(_, packet)| ip::is_v6(packet))
-}
-
-/// The link header of a frame and what is said to be an IP packet behind it.
-#[inline(always)]
-pub(crate) fn carried(frame: &[u8]) -> Result<(Link, &[u8]), DropReason> {
-    let link = Link::parse(frame).map_err(|_| DropReason::MalformedEthernet)?;
-    if link.ether_type != EtherType::IPV4 && link.ether_type != EtherType::IPV6 {
-        return Err(DropReason::NotIp);
-    }
-    Ok((link, frame.get(link.length..).unwrap_or_default()))
-}
-
-/// Seals those packets of the batch that leave through `port` into its frames, and hands them over.
-pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut impl Transmit, turn: &mut Turn<'_, W>) {
-    let wanted = batch.iter().filter(|routed| routed.outbound.port == port).count();
-    if wanted == 0 {
-        return;
-    }
-    let reserved = tx.reserve(wanted);
-    let capacity = tx.capacity();
-    let mut lengths = [0; BATCH];
-    let mut sealing = Sealing::default();
-    let mut frames = tx.frames().zip(&mut lengths).take(reserved);
-    let runs = batch.chunk_by(|one, next| std::ptr::eq(one.outbound, next.outbound));
-    for run in runs.filter(|run| run[0].outbound.port == port) {
-        let outbound = run[0].outbound;
-        // Numbers are taken once for the run. Those of packets that then find no frame are left out, which is allowed.
-        let Ok(first) = outbound.sa.take_sequence(run.len()) else {
-            let exhausted = DropReason::SequenceExhausted;
-            run.iter().for_each(|routed| turn.drop_unsealed(outbound.slot, exhausted, routed.inner));
-            continue;
-        };
-        let (mut packets, mut bytes) = (0, 0);
-        for (routed, number) in run.iter().zip(first..) {
-            let length = routed.header.length() + outbound.sa.sealed_length(routed.inner.len());
-            if length > capacity {
-                turn.drop_unsealed(outbound.slot, DropReason::TooLong, routed.inner);
-                continue;
-            }
-            let Some((frame, sent)) = frames.next() else {
-                turn.drop_unsealed(outbound.slot, DropReason::TransmitRingFull, routed.inner);
-                continue;
-            };
-            *sent = sealing.push(&outbound.sa, routed.header, number, routed.inner, frame) as u16;
-            (packets, bytes) = (packets + 1, bytes + routed.inner.len() as u64);
-        }
-        turn.tally.transmit(packets);
-        turn.tally.protect(outbound.slot, packets, bytes);
-    }
-    drop(frames);
-    turn.ended(Stage::Prepare);
-    let captured = turn.snapshot.capture.as_ref().map(|_| placed(batch, &sealing));
-    sealing.finish_by(&mut turn.hand_over.protect(turn.shared));
-    turn.ended(Stage::Protect);
-    if let (Some(capture), Some(placed)) = (&turn.snapshot.capture, captured) {
-        let frames = tx.frames().zip(lengths).map(|(frame, length)| &frame[..length.into()]);
-        let packets = placed.into_iter().zip(frames);
-        capture::sealed(capture, packets.map(|(routed, frame)| (routed.outbound.slot, routed.inner, frame)));
-    }
-    tx.commit(&lengths[..reserved]);
-}
-
-/// Those of the batch that are being sealed, in the order of their frames.
-#[cold]
-fn placed<'b, 'a>(batch: &'b Batch<'a>, sealing: &Sealing<'_>) -> ArrayVec<&'b Routed<'a>, BATCH> {
-    let mut rest = batch.iter();
-    sealing.inner().filter_map(|inner| rest.find(|routed| std::ptr::eq(routed.inner, inner))).collect()
-}

@@ -5,8 +5,8 @@ use port::BATCH;
 use tables::{Gateway, GatewayIndex, Route, RouteIndex, Snapshot, TunnelIndex, Vlans};
 use wire::{Address, Link, ip};
 
+use crate::frame::{packet, vlan};
 use crate::last::Last;
-use crate::outbound::{packet, vlan};
 use crate::stage::Stopwatch;
 use crate::turn::{Leads, Turn};
 

@@ -1,0 +1,171 @@
+//! What becomes of a packet that was opened.
+
+use esp::Opened;
+use tables::{GatewayIndex, PortIndex, Route, Snapshot, Traffic, Unresolved};
+use wire::ecn::{self, Ecn};
+use wire::icmp::Report;
+use wire::{Address, Link, Malformed, Packet, Protocol, ip, tcp};
+
+use super::classify::{Esp, Sealed};
+use crate::DropReason;
+use crate::last::Last;
+use crate::stage::Stopwatch;
+use crate::turn::{OutOf, Refused, Turn};
+
+/// Where an opened packet goes.
+pub(super) enum Delivery {
+    /// Out of this port: its frame is complete.
+    To(PortIndex),
+    /// To control.
+    Passed,
+}
+
+/// Checks an opened packet and completes its frame, whose length is returned.
+#[inline(always)]
+pub(super) fn deliver<W: Stopwatch>(
+    sealed: &Sealed<'_>,
+    opened: Opened,
+    frame: &mut [u8],
+    last: &mut Last<(GatewayIndex, Address), ()>,
+    turn: &mut Turn<'_, W>,
+) -> Result<(Delivery, usize), Refused> {
+    match opened.next_header {
+        Protocol::IPV4 => deliver_as::<false, W>(sealed, opened.length, frame, last, turn),
+        Protocol::IPV6 => deliver_v6(sealed, opened.length, frame, last, turn),
+        Protocol::NONE => Err(DropReason::DummyPacket.of(sealed.slot)),
+        _ => Err(DropReason::UnexpectedNextHeader.of(sealed.slot)),
+    }
+}
+
+/// Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
+#[inline(never)]
+fn deliver_v6<W: Stopwatch>(
+    sealed: &Sealed<'_>,
+    length: usize,
+    frame: &mut [u8],
+    last: &mut Last<(GatewayIndex, Address), ()>,
+    turn: &mut Turn<'_, W>,
+) -> Result<(Delivery, usize), Refused> {
+    deliver_as::<true, W>(sealed, length, frame, last, turn)
+}
+
+#[inline(always)]
+fn deliver_as<const V6: bool, W: Stopwatch>(
+    sealed: &Sealed<'_>,
+    length: usize,
+    frame: &mut [u8],
+    last: &mut Last<(GatewayIndex, Address), ()>,
+    turn: &mut Turn<'_, W>,
+) -> Result<(Delivery, usize), Refused> {
+    let Sealed { slot, inbound, esp: Esp { traffic_class, .. } } = *sealed;
+    match inbound.traffic {
+        Traffic::Free => {}
+        Traffic::Limited if turn.admits(inbound.tunnel, |limits| &limits.inbound, length) => {}
+        Traffic::Limited => return Err(DropReason::RateLimited.of(slot)),
+        Traffic::Paused => return Err(DropReason::TunnelPaused.of(slot)),
+    }
+    let content = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..length)).unwrap_or_default();
+    // RFC 4303 §3.4.4.1: next header and version are of one mind.
+    let inner = match V6 {
+        true if ip::is_v6(content) => Packet::parse_v6(content),
+        true => Err(Malformed::Ip),
+        false => Packet::parse_v4(content),
+    };
+    let inner = inner.map_err(|_| DropReason::MalformedInner.of(slot))?;
+    if !inbound.selectors.allow_inbound(&inner) {
+        return Err(DropReason::OutsideSelectors.of(slot));
+    }
+    if inbound.reverse_path {
+        let source = (inbound.gateway, inner.source);
+        last.find(source, || may_come(turn.snapshot, source)).map_err(|reason| reason.of(slot))?;
+    }
+    let length = inner.bytes.len();
+    let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
+    let (header_length, hops, class) = (inner.header_length, inner.hops, inner.traffic_class);
+    let (gateway, destination, snapshot) = (inbound.gateway, inner.destination, turn.snapshot);
+    let way = match turn.ways.find(gateway, destination) {
+        Some(way) => way,
+        None => match look_up(gateway, destination, snapshot) {
+            Ok(way) => turn.ways.remember(gateway, destination, way),
+            Err(Elsewhere::Host) => {
+                turn.pass(gateway, inner.bytes).map_err(|reason| reason.of(slot))?;
+                return Ok((Delivery::Passed, 0));
+            }
+            Err(Elsewhere::Unresolved(neighbour)) => {
+                if let Some(neighbour) = neighbour {
+                    turn.ask_for(neighbour);
+                }
+                return Err(DropReason::NeighbourUnresolved.of(slot));
+            }
+            Err(Elsewhere::Nowhere(refused)) => return Err(Refused { slot: Some(slot), ..refused }),
+        },
+    };
+    if hops <= 1 {
+        return Err(DropReason::HopsExceeded.of(slot).told(Report::HopsExceeded));
+    }
+    let (_, packet) = frame.split_at_mut(Link::UNTAGGED);
+    let packet = &mut packet[..length];
+    // RFC 6040 §4.2: only these two of the four change anything.
+    if traffic_class & 1 != 0 {
+        let marked = ecn::decapsulate(Ecn::of(traffic_class), Ecn::of(class));
+        let marked = marked.map_err(|_| DropReason::CongestionUnknown.of(slot))?;
+        ip::set_traffic_class(packet, marked.on(class));
+    }
+    ip::decrement_hops_of::<V6>(packet);
+    if is_syn {
+        tcp::clamp_mss(&mut packet[header_length..], inbound.segments[usize::from(V6)]);
+    }
+    let port = way.port;
+    let framed = match way.link.untagged() {
+        Some(link) => {
+            *frame.first_chunk_mut().expect("room for a link header") = *link;
+            Link::UNTAGGED + length
+        }
+        None => {
+            // The packet was opened behind an untagged header.
+            frame.copy_within(Link::UNTAGGED..Link::UNTAGGED + length, Link::TAGGED);
+            frame[..Link::TAGGED].copy_from_slice(way.link.bytes());
+            Link::TAGGED + length
+        }
+    };
+    Ok((Delivery::To(port), framed))
+}
+
+/// A packet out of a tunnel may come from where the gateway's routes do not lead to our own side.
+fn may_come(snapshot: &Snapshot, (gateway, source): (GatewayIndex, Address)) -> Result<(), DropReason> {
+    match snapshot.route(gateway, source) {
+        Some(Route::Attachment(_) | Route::Host) => Err(DropReason::SpoofedSource),
+        Some(Route::Tunnels(_) | Route::Blackhole | Route::Reject) | None => Ok(()),
+    }
+}
+
+/// Where an inner packet goes that goes out of no port.
+enum Elsewhere {
+    Host,
+    Nowhere(Refused),
+    /// To a neighbour that is not known, and for which the kernel is to be asked where it can tell.
+    Unresolved(Option<Unresolved>),
+}
+
+/// The way of inner packets to a destination.
+#[inline(never)]
+fn look_up(gateway: GatewayIndex, destination: Address, snapshot: &Snapshot) -> Result<OutOf, Elsewhere> {
+    let nowhere = |reason: DropReason| Elsewhere::Nowhere(reason.into());
+    let told = |reason: DropReason, report| Elsewhere::Nowhere(Refused::from(reason).told(report));
+    let no_route = || told(DropReason::NoRoute, Report::NoRoute);
+    let attachment = match snapshot.route(gateway, destination) {
+        Some(Route::Attachment(index)) => snapshot.attachments.get(index.position()).ok_or_else(no_route)?,
+        Some(Route::Host) => return Err(Elsewhere::Host),
+        Some(Route::Tunnels(_)) => return Err(nowhere(DropReason::Transit)),
+        Some(Route::Blackhole) => return Err(nowhere(DropReason::Blackhole)),
+        Some(Route::Reject) => return Err(told(DropReason::Rejected, Report::Prohibited)),
+        None => return Err(no_route()),
+    };
+    let port = attachment.port;
+    match attachment.link(destination) {
+        Some(Ok(link)) => Ok(OutOf { port, link: *link }),
+        // Where the kernel knows no neighbours, its question would go to another network.
+        Some(Err(address)) => Err(Elsewhere::Unresolved((!attachment.learns).then_some(Unresolved { port, address }))),
+        None => Err(told(DropReason::NoKernelRoute, Report::NoRoute)),
+    }
+}

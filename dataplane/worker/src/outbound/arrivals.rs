@@ -1,0 +1,99 @@
+//! Whose frames are that come in.
+
+use tables::{Attachment, AttachmentIndex, GatewayIndex, Seen, Snapshot, Vlans};
+use wire::{Address, MacAddress};
+
+use crate::DropReason;
+use crate::stage::Stopwatch;
+use crate::turn::{Origin, Turn};
+
+/// Where frames come in.
+#[derive(Clone, Copy)]
+pub(crate) enum Entrance<'a> {
+    /// Through a port towards VPCs.
+    Vpc(&'a Vlans),
+    /// From this gateway's own host.
+    Host(GatewayIndex),
+}
+
+/// Where the frames of a batch come in, one after the other.
+pub(super) struct Arrivals<'a> {
+    snapshot: &'a Snapshot,
+    entrance: Entrance<'a>,
+    pub(super) gateway: GatewayIndex,
+    /// Of the last frame.
+    vlan: u16,
+    /// Its attachment, if there is one of its VLAN.
+    attachment: Option<&'a Attachment>,
+    pub(super) origin: Origin,
+    /// Whether there is something to see to in the sources of the attachment's packets, and the last one that was seen to.
+    screens: bool,
+    screened: Option<Address>,
+}
+
+impl<'a> Arrivals<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, entrance: Entrance<'a>) -> Self {
+        let (origin, gateway) = (Origin::Host, GatewayIndex(u32::MAX));
+        let (vlan, attachment, screens, screened) = (Vlans::UNTAGGED, None, false, None);
+        let mut arrivals = Self { snapshot, entrance, gateway, vlan, attachment, origin, screens, screened };
+        arrivals.change(vlan);
+        arrivals
+    }
+
+    /// Turns to the attachment of a frame's VLAN, and sees to its source.
+    #[inline(always)]
+    pub(super) fn enter<W: Stopwatch>(
+        &mut self,
+        vlan: u16,
+        frame: &[u8],
+        source: Address,
+        turn: &Turn<'_, W>,
+    ) -> Result<(), DropReason> {
+        if vlan != self.vlan {
+            self.change(vlan);
+        }
+        if self.screens && self.screened != Some(source) { self.screen(frame, source, turn) } else { Ok(()) }
+    }
+
+    #[inline(never)]
+    fn change(&mut self, vlan: u16) {
+        (self.vlan, self.screened) = (vlan, None);
+        match self.entrance {
+            Entrance::Vpc(vlans) => {
+                let index = vlans.attachment(vlan);
+                self.attachment = index.and_then(|index| self.snapshot.attachments.get(index.position()));
+                self.origin = Origin::Vpc(index.unwrap_or(AttachmentIndex(u32::MAX)));
+                // Before a frame has an attachment it has no gateway, and there is nobody to tell.
+                self.gateway = self.attachment.map_or(GatewayIndex(u32::MAX), |attachment| attachment.gateway);
+                self.screens = self.attachment.is_none_or(|from| from.sources.is_some() || from.learns);
+            }
+            Entrance::Host(gateway) => self.gateway = gateway,
+        }
+    }
+
+    #[inline(never)]
+    fn screen<W: Stopwatch>(&mut self, frame: &[u8], source: Address, turn: &Turn<'_, W>) -> Result<(), DropReason> {
+        let attachment = self.attachment.ok_or(DropReason::UnknownVlan)?;
+        if attachment.sources.as_ref().is_some_and(|sources| !sources.holds(source)) {
+            return Err(DropReason::SpoofedSource);
+        }
+        if attachment.learns {
+            self.learn(attachment, frame, source, turn);
+        }
+        self.screened = Some(source);
+        Ok(())
+    }
+
+    fn learn<W: Stopwatch>(&self, attachment: &Attachment, frame: &[u8], source: Address, turn: &Turn<'_, W>) {
+        let (Origin::Vpc(index), Some(mac)) = (self.origin, frame[6..].first_chunk()) else { return };
+        let new = match attachment.link(source) {
+            Some(Ok(known)) => known.bytes()[..6] != *mac,
+            Some(Err(_)) => true,
+            None => false,
+        };
+        let group = mac[0] & 1 != 0;
+        if new && !group {
+            turn.tell_seen(Seen { attachment: index, address: source.into(), mac: MacAddress(*mac) });
+        }
+    }
+}
