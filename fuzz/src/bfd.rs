@@ -63,7 +63,10 @@ impl End {
         endpoint.configure(SESSION, config, now, &mut rng).expect("a configuration");
         endpoint.set_admin(SESSION, how & 4 == 0, now, &mut rng);
         let discriminator = endpoint.status(SESSION).expect("a session").discriminator;
-        Self { endpoint, rng, now, discriminator, authenticated }
+        let mut end = Self { endpoint, rng, now, discriminator, authenticated };
+        // What is said of the beginning comes of no datagram.
+        end.collect();
+        end
     }
 
     fn wait(&mut self, time: Duration) {

@@ -7,7 +7,7 @@ use std::path::Path;
 use bordergate_fuzz::TARGETS;
 
 /// What a corpus may hold: it is read by every test run, and by people who look at a difference.
-const MOST_FILES: usize = 200;
+const MOST_FILES: usize = 400;
 const MOST_BYTES: u64 = 300_000;
 
 /// The folders and files in a folder, by name.

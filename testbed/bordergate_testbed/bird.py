@@ -30,6 +30,10 @@ class Session:
     """Of its routes: the higher wins, before all that BGP says of them."""
     bfd: bool = False
     """Whether BFD watches it."""
+    silent: bool = False
+    """Whether it announces nothing."""
+    options: tuple[str, ...] = ()
+    """Further statements."""
     direct: bool = False
     """Whether a peer of its own AS is on the same link: by itself it takes it to be beyond routers."""
 
@@ -41,7 +45,7 @@ class Session:
     {family} {{
         preference {self.preference};
         import all;
-        export where source = RTS_STATIC;{extended if family == "ipv4" else ""}
+        export {"none" if self.silent else "where source = RTS_STATIC"};{extended if family == "ipv4" else ""}
     }};""" for family in self.families)
         return f"""
 protocol bgp {self.name} {{
@@ -49,6 +53,7 @@ protocol bgp {self.name} {{
     neighbor {self.remote} as {self.remote_asn};
     {password}
     {"direct;" if self.direct else ""}
+    {" ".join(self.options)}
     connect retry time 1;
     error wait time 1, 2;
     strict bind on;

@@ -311,7 +311,11 @@ impl Rib {
     pub fn reconfigure(&mut self, id: SourceId, config: PeerConfig) {
         let Some(known) = peer(&mut self.sources, id) else { return };
         let Worth { preference, distance } = config.worth;
+        let limited = config.prefix_limit.filter(|limit| known.config.prefix_limit != Some(*limit));
         known.config = config;
+        if let Some(limit) = limited {
+            self.limit_anew(id, limit);
+        }
         if let Some(standing) = self.standings.get_mut(usize::from(id.0)) {
             (standing.preference, standing.distance) = (preference, distance);
         }
@@ -684,6 +688,27 @@ impl Rib {
         match limit.excess {
             Excess::Warn => true,
             Excess::Discard | Excess::Restart(_) => false,
+        }
+    }
+
+    /// Says what another limit makes of the prefixes that a peer has announced. None of them is taken from it.
+    fn limit_anew(&mut self, id: SourceId, limit: PrefixLimit) {
+        let Some(peer) = peer(&mut self.sources, id) else { return };
+        for family in Family::ALL {
+            let announced = peer.announced.get(place(family)).copied().unwrap_or_default();
+            let (many, more) = (u64::from(announced) * 5 >= u64::from(limit.most) * 4, announced > limit.most);
+            if let Some(warned) = peer.warned.get_mut(place(family)) {
+                *warned = many;
+            }
+            if let Some(exceeded) = peer.exceeded.get_mut(place(family)) {
+                *exceeded = more;
+            }
+            if many {
+                self.notices.push_back(Notice::PrefixWarning { peer: id, family, most: limit.most });
+            }
+            if more {
+                self.notices.push_back(Notice::PrefixLimit { peer: id, family, limit });
+            }
         }
     }
 

@@ -470,6 +470,16 @@ fn limits_are_said_once_and_kept() {
         assert_eq!(rib.poll_notice(), Some(Notice::PrefixWarning { peer, family, most: 5 }));
         assert_eq!(rib.poll_notice(), Some(Notice::PrefixLimit { peer, family, limit }));
         assert_eq!(rib.poll_notice(), None);
+        // Another limit is said anew, of what is there.
+        let less = PrefixLimit { most: 4, excess };
+        rib.reconfigure(SourceId(1), PeerConfig { prefix_limit: Some(less), ..peer_config(1) });
+        assert_eq!(rib.poll_notice(), Some(Notice::PrefixWarning { peer, family, most: 4 }));
+        assert_eq!(rib.poll_notice(), Some(Notice::PrefixLimit { peer, family, limit: less }));
+        let more = PrefixLimit { most: 100, excess };
+        for limit in [Some(less), Some(more), None] {
+            rib.reconfigure(SourceId(1), PeerConfig { prefix_limit: limit, ..peer_config(1) });
+            assert_eq!((rib.poll_notice(), rib.peer_prefixes(SourceId(1)).0), (None, [kept, 0]));
+        }
         rib.update(SourceId(1), withdraw(&prefixes));
         assert_eq!((rib.peer_prefixes(SourceId(1)).0, rib.counters().attribute_sets), ([0, 0], 0));
     }

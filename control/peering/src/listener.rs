@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockAddr, Type};
-use tcp_protection::{Md5Key, set_md5_key};
+use tcp_protection::{Md5Key, set_least_ttl, set_md5_key};
 
 use crate::OpenSocket;
 
@@ -21,6 +21,8 @@ pub(crate) struct Listener {
     socket: TcpListener,
     /// Whose segments are signed.
     signed: BTreeSet<IpAddr>,
+    /// With which time to live segments are taken, or with a greater one.
+    least_ttl: u8,
 }
 
 impl Listener {
@@ -42,7 +44,7 @@ impl Listener {
         socket.bind(&SockAddr::from(SocketAddr::new(address, port)))?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: TcpListener::from_std(socket.into()), signed: BTreeSet::new() })
+        Ok(Self { socket: TcpListener::from_std(socket.into()), signed: BTreeSet::new(), least_ttl: 0 })
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -57,6 +59,15 @@ impl Listener {
             return Ok(());
         }
         set_md5_key(&self.socket, peer, key)
+    }
+
+    /// Connections begin with this, and what a peer says in them at once is held to it before anybody has accepted them.
+    pub(crate) fn set_least_ttl(&mut self, address: IpAddr, least: u8) -> io::Result<()> {
+        if least != self.least_ttl {
+            set_least_ttl(&self.socket, address, least)?;
+            self.least_ttl = least;
+        }
+        Ok(())
     }
 
     pub(crate) fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {

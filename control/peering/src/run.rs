@@ -148,7 +148,7 @@ impl Run {
                 {
                     tracing::warn!(%error, peer = %setup.session.remote, "a TCP MD5 key could not be removed");
                 }
-                self.close_unused_listeners(id);
+                self.suit_listeners(id);
             }
             Command::With(id, call) => self.call(id, call),
             Command::Watch(id, station, setup) => self.watch(id, station, setup),
@@ -199,7 +199,7 @@ impl Run {
         }
         let (session, routes) = (setup.session.clone(), setup.routes.clone());
         gateway.peers.insert(peer, setup);
-        self.close_unused_listeners(id);
+        self.suit_listeners(id);
         self.call(id, |speaker, ctx| {
             if let Err(error) = speaker.configure(peer, session, routes, ctx) {
                 tracing::error!(%error, peer = %remote, "this BGP configuration is not acceptable");
@@ -207,16 +207,20 @@ impl Run {
         });
     }
 
-    /// Where no peer is expected any more.
-    fn close_unused_listeners(&mut self, id: GatewayId) {
+    /// Listens no more where no peer is expected, and takes segments from afar only where one may be.
+    fn suit_listeners(&mut self, id: GatewayId) {
         let Some(gateway) = self.gateways.get_mut(&id) else { return };
         let peers = &gateway.peers;
-        gateway.listeners.retain(|local, (token, _)| {
-            let used = peers.values().any(|setup| setup.session.local == *local);
-            if !used {
+        gateway.listeners.retain(|local, (token, listener)| {
+            let expected = peers.values().filter(|setup| setup.session.local == *local);
+            let Some(least) = expected.map(|setup| setup.least_ttl.unwrap_or(0)).min() else {
                 self.listeners.remove(token);
+                return false;
+            };
+            if let Err(error) = listener.set_least_ttl(*local, least) {
+                tracing::error!(%error, %local, "the kernel does not take a least time to live for BGP's listening socket");
             }
-            used
+            true
         });
     }
 

@@ -53,6 +53,7 @@ ORDER = (
     "bgp_vpc_router",
     "bgp_bmp",
     "bgp_restart",
+    "bgp_options",
     "bgp_errors",
     "meter",
     "ike_matrix",
