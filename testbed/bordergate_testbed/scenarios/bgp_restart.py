@@ -1,5 +1,6 @@
 """Graceful restart with BIRD in both roles (RFC 4724): while BIRD is dead and comes back, no packet is lost; while Bordergate is,
-BIRD keeps its routes, and takes the new ones that it then hears.
+BIRD keeps its routes, and takes the new ones that it then hears. A BIRD that stays dead leaves its routes for so long as it has
+asked for, and then for so long as a last resort (RFC 9494).
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ BOTH = ("tun-1", "tun-2")
 OLD_PREFIX, NEW_PREFIX = "10.3.0.0/16", "10.5.0.0/16"
 # Longer than a peer would need that is told to wait for nothing.
 DEAD_SECONDS = 3
-ROUTER = Router((Session(), Session(name="bgp_2", local=SECOND_CUSTOMER_INNER, remote=SECOND_BORDERGATE_INNER)),
-                (Route(IDC_PREFIX),))
+RESTART_SECONDS, STALE_SECONDS = 2, 12
+LONG_LIVED = (f"graceful restart time {RESTART_SECONDS};", "long lived graceful restart on;",
+              f"long lived stale time {STALE_SECONDS};")
 
 
 def run(bed: Bed) -> None:
@@ -36,11 +38,19 @@ def run(bed: Bed) -> None:
         ROUTED_SITE, routes=None, bgp=Bgp(graceful_restart_seconds=60), prefixes=(VPC_PREFIX, OLD_PREFIX),
         propagation=Propagation(via=(VPC_GATEWAY,), namespace=topology.vpc_host.name)))
     bed.step("start BIRD on the customer's router")
-    bird = bed.bird().start(ROUTER)
+    bird = bed.bird().start(router())
     up(gateway, bird)
     must_ping(topology.vpc_host, IDC_HOST)
     bird_restarts(bed, gateway, bird)
     bordergate_restarts(bed, gateway, bird, site)
+    bird_stays_dead(bed, gateway, bird, site)
+
+
+def router(*options: str) -> Router:
+    """BIRD's side."""
+    return Router((Session(options=options), Session(name="bgp_2", local=SECOND_CUSTOMER_INNER,
+                                                     remote=SECOND_BORDERGATE_INNER, options=options)),
+                  (Route(IDC_PREFIX),))
 
 
 def up(gateway: Gateway, bird: Bird) -> None:
@@ -98,6 +108,26 @@ def bordergate_restarts(bed: Bed, gateway: Gateway, bird: Bird, site: Site) -> N
     expect("graceful restart detected" in said, f"BIRD has noticed no graceful restart:\n{bird.daemon.tail(20)}")
     must_ping(topology.vpc_host, IDC_HOST)
     must_ping(topology.idc_host, VPC_HOST)
+
+
+def bird_stays_dead(bed: Bed, gateway: Gateway, bird: Bird, site: Site) -> None:
+    """Its routes outlive their restart time as a last resort, and end with the time that it has asked for then."""
+    bed.step("have both ends let routes live long, and kill BIRD")
+    gateway.reload(replace(site, prefixes=(VPC_PREFIX, NEW_PREFIX), bgp=Bgp(
+        graceful_restart_seconds=60, long_lived_stale_seconds=60)).render())
+    bird.reconfigure(router(*LONG_LIVED))
+    up(gateway, bird)
+    bird.kill()
+    dead = time.monotonic()
+    wait_for("the routes to be a last resort", lambda: "last resort" in gateway.bgp.events(), RESTART_SECONDS + 8)
+    expect((after := time.monotonic() - dead) >= RESTART_SECONDS, f"they were so {after:.1f} s after BIRD's death")
+    gateway.bgp.wait_routes(IDC_PREFIX, BOTH)
+    must_ping(bed.topology.vpc_host, IDC_HOST)
+    bed.step("wait until they are gone")
+    gateway.bgp.wait_routes(IDC_PREFIX, (), STALE_SECONDS + 8)
+    after = time.monotonic() - dead
+    expect(after >= STALE_SECONDS, f"the routes were gone {after:.1f} s after BIRD's death")
+    bed.note(f"BIRD stays dead: its routes were there for {after:.1f} s")
 
 
 @contextmanager
