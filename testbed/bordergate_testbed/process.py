@@ -101,6 +101,11 @@ class Daemon:
 
         A program that may be busy for long must not be run in real time, where it would leave nothing to others.
         """
+        # Where the kernel groups threads by session (sched(7), autogroup), groups compete, and a thread's own niceness counts
+        # within its group alone.
+        group = Path(f"/proc/{self.pid}/autogroup")
+        if not real_time and group.exists():
+            group.write_text("-20")
         for thread in map(int, os.listdir(f"/proc/{self.pid}/task")):
             # One that has ended meanwhile needs nothing.
             with contextlib.suppress(ProcessLookupError):
