@@ -10,6 +10,7 @@ use bgp::{ConnectionId, SourceId};
 use bytes::{Buf, Bytes};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use nix::errno::Errno;
 use socket2::{SockAddr, Socket};
 use tcp_protection::{set_least_ttl, set_md5_key};
 
@@ -71,15 +72,9 @@ impl Connection {
         protect(&socket, setup)?;
         socket.set_nonblocking(true)?;
         socket.bind(&SockAddr::from(SocketAddr::new(local, 0)))?;
-        match socket.connect(&SockAddr::from(SocketAddr::new(remote, port))) {
-            // EINPROGRESS, which std has no name for that is stable.
-            Err(error) if error.raw_os_error() != Some(115) && error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            Ok(()) | Err(_) => {
-                let stream = TcpStream::from_std(socket.into());
-                let (stage, deadline, send_hold) = (Stage::Opening, Some(now + CONNECT), setup.send_hold);
-                Ok(Self { gateway, peer, id, stage, deadline, stream, output: VecDeque::new(), send_hold })
-            }
-        }
+        let stream = connect(socket, SocketAddr::new(remote, port))?;
+        let (stage, deadline, send_hold) = (Stage::Opening, Some(now + CONNECT), setup.send_hold);
+        Ok(Self { gateway, peer, id, stage, deadline, stream, output: VecDeque::new(), send_hold })
     }
 
     /// One that a peer has opened.
@@ -168,6 +163,16 @@ impl Connection {
             self.deadline = (!self.output.is_empty()).then(|| now + self.send_hold);
         }
         if written > 0 { Progress::Bytes(written) } else { Progress::Blocked }
+    }
+}
+
+/// Begins to connect a socket that does not block.
+pub(crate) fn connect(socket: Socket, to: SocketAddr) -> io::Result<TcpStream> {
+    // Of this std's name is not stable yet.
+    const IN_PROGRESS: Option<i32> = Some(Errno::EINPROGRESS as i32);
+    match socket.connect(&SockAddr::from(to)) {
+        Err(error) if error.raw_os_error() != IN_PROGRESS && error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(()) | Err(_) => Ok(TcpStream::from_std(socket.into())),
     }
 }
 

@@ -16,7 +16,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::{SockAddr, Socket, TcpKeepalive, Type};
 
-use crate::connection::{Progress, progress};
+use crate::connection::{Progress, connect, progress};
 use crate::domain;
 
 /// A monitoring station, as the caller names it within its gateway.
@@ -115,7 +115,7 @@ impl Station {
 
     /// Begins to open a connection.
     pub(crate) fn open(&mut self, registry: &Registry, token: Token, now: Instant) -> io::Result<()> {
-        let mut stream = TcpStream::from_std(connect(&self.setup)?.into());
+        let mut stream = open(&self.setup)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         self.link = Link::Opening(stream, now + CONNECT);
         Ok(())
@@ -372,7 +372,7 @@ impl Open {
     }
 }
 
-fn connect(setup: &StationSetup) -> io::Result<Socket> {
+fn open(setup: &StationSetup) -> io::Result<TcpStream> {
     let socket = Socket::new(domain(setup.address.ip()), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // Nothing is ever heard of a station: one that is gone without a word is missed by this.
@@ -381,9 +381,5 @@ fn connect(setup: &StationSetup) -> io::Result<Socket> {
     if let Some(local) = setup.local {
         socket.bind(&SockAddr::from(SocketAddr::new(local, 0)))?;
     }
-    match socket.connect(&SockAddr::from(setup.address)) {
-        // EINPROGRESS, which std has no name for that is stable.
-        Err(error) if error.raw_os_error() != Some(115) && error.kind() != io::ErrorKind::WouldBlock => Err(error),
-        Ok(()) | Err(_) => Ok(socket),
-    }
+    connect(socket, setup.address)
 }
