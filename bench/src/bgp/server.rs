@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bgp::{Families, Filter, NeighborConfig, NextHops, PeerConfig, Prefix, SelectionId, SourceId, Worth};
+use bgp::{Families, NeighborConfig, NextHops, Prefix, SelectionId, SourceId, Worth};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use peering::{GatewayId, GatewaySetup, PeerSetup, Peering, Report};
 use rand::SeedableRng;
@@ -157,34 +157,18 @@ fn network(prefix: Prefix) -> IpNet {
 
 /// The feeder, of whom everything is taken.
 fn peer() -> PeerSetup {
-    PeerSetup {
-        session: NeighborConfig {
-            local: DEVICE.into(),
-            remote: FEEDER.into(),
-            local_as: DEVICE_AS,
-            remote_as: FEEDER_AS,
-            router_id: DEVICE,
-            hold_time: 0,
-            connect_retry: Duration::from_secs(1),
-            passive: true,
-            families: Families { ipv4: true, ipv6: true },
-            graceful_restart: None,
-        },
-        routes: PeerConfig {
-            worth: Worth { preference: 140, distance: 150 },
-            local_as: DEVICE_AS,
-            remote_as: FEEDER_AS,
-            address: FEEDER.into(),
-            next_hop: NextHops { ipv4: Some(DEVICE), ipv6: Some(DEVICE_V6) },
-            allow_own_as: 0,
-            override_as: false,
-            import: Some(Filter::ALL),
-            export: Some(Filter::ALL),
-            prefix_limit: None,
-            drain: None,
-        },
-        md5_key: None,
-        least_ttl: None,
-        send_hold: Duration::from_secs(480),
-    }
+    let session = NeighborConfig {
+        local: DEVICE.into(),
+        remote: FEEDER.into(),
+        local_as: DEVICE_AS,
+        remote_as: FEEDER_AS,
+        router_id: DEVICE,
+        hold_time: 0,
+        connect_retry: Duration::from_secs(1),
+        passive: true,
+        families: Families { ipv4: true, ipv6: true },
+        graceful_restart: None,
+    };
+    let worth = Worth { preference: 140, distance: 150 };
+    PeerSetup::unrestricted(session, worth, NextHops { ipv4: Some(DEVICE), ipv6: Some(DEVICE_V6) })
 }

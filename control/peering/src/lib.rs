@@ -27,7 +27,10 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bgp::{Change, Context, CryptoRng, Event, NeighborConfig, PeerConfig, SelectionId, SourceId, Speaker, Worth};
+use bgp::{
+    Change, Context, CryptoRng, Event, Filter, NeighborConfig, NextHops, PeerConfig, SelectionId, SourceId, Speaker,
+    Worth,
+};
 use mio::Waker;
 use socket2::{Domain, Socket, Type};
 use tcp_protection::Md5Key;
@@ -71,6 +74,27 @@ pub struct PeerSetup {
     pub least_ttl: Option<u8>,
     /// For how long it may not read what it is sent (RFC 9687): 8 minutes, or twice the hold time if that is longer.
     pub send_hold: Duration,
+}
+
+impl PeerSetup {
+    /// A peer of which everything is taken and which is told everything, over connections that nothing protects.
+    #[must_use]
+    pub fn unrestricted(session: NeighborConfig, worth: Worth, next_hop: NextHops) -> Self {
+        let routes = PeerConfig {
+            worth,
+            local_as: session.local_as,
+            remote_as: session.remote_as,
+            address: session.remote,
+            next_hop,
+            allow_own_as: 0,
+            override_as: false,
+            import: Some(Filter::ALL),
+            export: Some(Filter::ALL),
+            prefix_limit: None,
+            drain: None,
+        };
+        Self { session, routes, md5_key: None, least_ttl: None, send_hold: Duration::from_secs(480) }
+    }
 }
 
 /// What has come of it.

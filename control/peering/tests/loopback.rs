@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use bgp::{
-    Attributes, Change, DownReason, Event, Families, Filter, GracefulRestart, Ipv6Prefix, NeighborConfig, NextHops,
-    PeerConfig, Prefix, SelectionId, SourceId, Worth,
+    Attributes, Change, DownReason, Event, Families, GracefulRestart, Ipv6Prefix, NeighborConfig, NextHops, Prefix,
+    SelectionId, SourceId, Worth,
 };
 use bordergate_peering::{GatewayId, GatewaySetup, PeerSetup, Peering, Report};
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +18,7 @@ const GATEWAY: GatewayId = GatewayId(1);
 const OWN: SourceId = SourceId(0);
 const PEER: SourceId = SourceId(1);
 const PATIENCE: Duration = Duration::from_secs(30);
+const WORTH: Worth = Worth { preference: 140, distance: 150 };
 const IPV6: Families = Families { ipv4: false, ipv6: true };
 
 /// One end, and what it has reported.
@@ -40,40 +41,20 @@ impl Place {
     fn setup(self, end: usize) -> PeerSetup {
         let (local, remote) = (self.address(end), self.address(1 - end));
         let numbers = [65000, 65010];
-        let worth = Worth { preference: 140, distance: 150 };
-        PeerSetup {
-            session: NeighborConfig {
-                local: local.into(),
-                remote: remote.into(),
-                local_as: numbers[end],
-                remote_as: numbers[1 - end],
-                router_id: local,
-                hold_time: 9,
-                connect_retry: Duration::from_secs(1),
-                passive: false,
-                families: IPV6,
-                graceful_restart: None,
-            },
-            routes: PeerConfig {
-                worth,
-                local_as: numbers[end],
-                remote_as: numbers[1 - end],
-                address: remote.into(),
-                next_hop: NextHops {
-                    ipv4: None,
-                    ipv6: Some(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1 + end as u16)),
-                },
-                allow_own_as: 0,
-                override_as: false,
-                import: Some(Filter::ALL),
-                export: Some(Filter::ALL),
-                prefix_limit: None,
-                drain: None,
-            },
-            md5_key: None,
-            least_ttl: None,
-            send_hold: Duration::from_secs(480),
-        }
+        let session = NeighborConfig {
+            local: local.into(),
+            remote: remote.into(),
+            local_as: numbers[end],
+            remote_as: numbers[1 - end],
+            router_id: local,
+            hold_time: 9,
+            connect_retry: Duration::from_secs(1),
+            passive: false,
+            families: IPV6,
+            graceful_restart: None,
+        };
+        let ipv6 = Some(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1 + end as u16));
+        PeerSetup::unrestricted(session, WORTH, NextHops { ipv4: None, ipv6 })
     }
 }
 

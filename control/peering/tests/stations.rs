@@ -5,10 +5,7 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use bgp::{
-    Attributes, Change, Event, Families, Filter, Ipv6Prefix, NeighborConfig, NextHops, PeerConfig, Prefix, SourceId,
-    Worth,
-};
+use bgp::{Attributes, Change, Event, Families, Ipv6Prefix, NeighborConfig, NextHops, Prefix, SourceId, Worth};
 use bordergate_peering::{GatewayId, GatewaySetup, PeerSetup, Peering, Report, StationEvent, StationId, StationSetup};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -58,40 +55,22 @@ impl End {
         let (local, remote) = (address(place, end), address(place, 1 - end));
         let numbers = [65000, 65010];
         let (local_as, remote_as) = (numbers[end], numbers[1 - end]);
-        let setup = PeerSetup {
-            session: NeighborConfig {
-                local: local.into(),
-                remote: remote.into(),
-                local_as,
-                remote_as,
-                router_id: local,
-                hold_time: 9,
-                connect_retry: Duration::from_secs(1),
-                // So that it is known who has which port.
-                passive: end == 0,
-                families: Families { ipv4: false, ipv6: true },
-                graceful_restart: None,
-            },
-            routes: PeerConfig {
-                worth: Worth { preference: 140, distance: 150 },
-                local_as,
-                remote_as,
-                address: remote.into(),
-                next_hop: NextHops {
-                    ipv4: None,
-                    ipv6: Some(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1 + end as u16)),
-                },
-                allow_own_as: 0,
-                override_as: false,
-                import: Some(Filter::ALL),
-                export: Some(Filter::ALL),
-                prefix_limit: None,
-                drain: None,
-            },
-            md5_key: None,
-            least_ttl: None,
-            send_hold: Duration::from_secs(480),
+        let session = NeighborConfig {
+            local: local.into(),
+            remote: remote.into(),
+            local_as,
+            remote_as,
+            router_id: local,
+            hold_time: 9,
+            connect_retry: Duration::from_secs(1),
+            // So that it is known who has which port.
+            passive: end == 0,
+            families: Families { ipv4: false, ipv6: true },
+            graceful_restart: None,
         };
+        let ipv6 = Some(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1 + end as u16));
+        let worth = Worth { preference: 140, distance: 150 };
+        let setup = PeerSetup::unrestricted(session, worth, NextHops { ipv4: None, ipv6 });
         peering.configure(GATEWAY, PEER, setup);
         Self { peering, routes: BTreeSet::new(), stations: Vec::new(), downs: 0 }
     }
