@@ -41,11 +41,13 @@ SPREAD = 4 * math.sqrt(FLOWS / 4)
 FAST_MS, SLOW_MS = 10, 100
 METERED_FLOWS = 32
 METERED_RATE = 1000
-# From the VPC, and to it: 30 ms of BFD, and what FRR takes for itself, which is 60 to 70 ms on an idle machine.
+# From the VPC, and to it: 30 ms of BFD, and what FRR takes for itself, which is 50 to 60 ms on an idle machine; 10 more without
+# `zebra work-queue 0`.
 LONGEST_OUTAGE_SECONDS = (0.05, 0.15)
 
 CONFIGURATION = f"""
 frr defaults traditional
+zebra work-queue 0
 log stdout informational
 bfd
  profile watched
