@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .namespace import Namespace
-from .process import CommandFailed, Daemon, Failure, wait_for
+from .process import CommandFailed, Daemon, Failure, Program, wait_for
 
 _FOLDER = Path("/usr/lib/frr")
 # In the order in which they start; zebra is whom the others tell of routes.
@@ -21,7 +21,7 @@ class Frr:
         self.name = name
         self._namespace = namespace
         self._directory = directory
-        self._daemons: dict[str, Daemon] = {}
+        self._programs = {program: Program(f"{name}'s {program}") for program in _PROGRAMS}
 
     def start(self, configuration: str) -> Frr:
         """Start all three and give them the configuration, which is that of an frr.conf."""
@@ -42,7 +42,7 @@ class Frr:
 
     def kill_bgpd(self) -> None:
         """bgpd alone dies silently; zebra and bfdd live on."""
-        self._daemons.pop("bgpd").kill()
+        self._programs["bgpd"].kill()
 
     def configure(self, *lines: str) -> None:
         """Change the running configuration, as behind `configure terminal`."""
@@ -78,26 +78,22 @@ class Frr:
 
     def stop(self) -> None:
         """Clean shutdown: neighbours are told, routes are taken out of the kernel."""
-        for program in reversed(_PROGRAMS):
-            if program in self._daemons:
-                self._daemons.pop(program).stop()
+        for program in reversed(self._programs.values()):
+            program.stop()
 
     def kill(self) -> None:
         """All of it dies silently; its routes stay in the kernel."""
-        for daemon in self._daemons.values():
-            daemon.kill()
-        self._daemons.clear()
+        for program in self._programs.values():
+            program.kill()
 
     def daemon(self, program: str) -> Daemon:
         """The running `zebra`, `bfdd` or `bgpd`."""
-        if program not in self._daemons:
-            raise Failure(f"{self.name}'s {program} is not running")
-        return self._daemons[program]
+        return self._programs[program].daemon
 
     @property
     def running(self) -> bool:
         """Whether it was started and not stopped."""
-        return bool(self._daemons)
+        return any(program.running for program in self._programs.values())
 
     def _start(self, program: str) -> None:
         if not (_FOLDER / program).exists():
@@ -109,8 +105,8 @@ class Frr:
                    "--pid_file", str(self._directory / f"{program}.pid"), "--socket", str(self._directory / "zserv.api")]
         if program == "bfdd":
             command += ["--bfdctl", str(self._directory / "bfdd.sock")]
-        daemon = self._namespace.start(f"{self.name}'s {program}", command, self._directory / f"{program}.log")
-        self._daemons[program] = daemon
+        daemon = self._namespace.start(self._programs[program].name, command, self._directory / f"{program}.log")
+        self._programs[program].runs_as(daemon)
 
         def answering() -> bool:
             if daemon.exit_code is not None:

@@ -58,7 +58,7 @@ class OpenIked(Program):
         super().__init__(name)
         self._namespace = namespace
         self._directory = directory
-        self._esp: Daemon | None = None
+        self._esp = Program(f"{name}'s ESP")
 
     def start(self, policy: Policy) -> OpenIked:
         """Start both; an active policy begins to initiate."""
@@ -68,9 +68,9 @@ class OpenIked(Program):
         # It gives its privileges up and must still reach its files.
         socket = self._directory / "pf_key.sock"
         socket.unlink(missing_ok=True)
-        self._esp = self._namespace.start(
-            f"{self.name}'s ESP", ["/usr/bin/python3", str(Path(__file__).with_name("pf_key.py")), str(socket), _TUN],
-            self._directory / "pf_key.log")
+        self._esp.runs_as(self._namespace.start(
+            self._esp.name, ["/usr/bin/python3", str(Path(__file__).with_name("pf_key.py")), str(socket), _TUN],
+            self._directory / "pf_key.log"))
         wait_for("the program that plays the kernel", lambda: "ready" in self.esp.output())
         self._namespace.ip("link", "set", _TUN, "up")
         self._namespace.ip("route", "replace", policy.peer_ts, "dev", _TUN)
@@ -107,23 +107,17 @@ class OpenIked(Program):
     def stop(self) -> None:
         """Clean shutdown: deletes are sent."""
         super().stop()
-        if self._esp is not None:
-            self._esp.stop()
-            self._esp = None
+        self._esp.stop()
 
     def kill(self) -> None:
         """Both die silently."""
         super().kill()
-        if self._esp is not None:
-            self._esp.kill()
-            self._esp = None
+        self._esp.kill()
 
     @property
     def esp(self) -> Daemon:
         """The program that does its ESP."""
-        if self._esp is None:
-            raise Failure(f"{self.name} is not running")
-        return self._esp
+        return self._esp.daemon
 
 
 def _preload() -> Path:

@@ -142,6 +142,10 @@ class Program:
         self.name = name
         self._daemon: Daemon | None = None
 
+    def runs_as(self, daemon: Daemon) -> None:
+        """It was started: this is it."""
+        self._daemon = daemon
+
     def stop(self) -> None:
         """Clean shutdown: its peers are told."""
         if self._daemon is not None:
