@@ -696,7 +696,7 @@ impl Rib {
         let Some(peer) = peer(&mut self.sources, id) else { return };
         for family in Family::ALL {
             let announced = peer.announced.get(place(family)).copied().unwrap_or_default();
-            let (many, more) = (u64::from(announced) * 5 >= u64::from(limit.most) * 4, announced > limit.most);
+            let (many, more) = (limit.is_near(announced), announced > limit.most);
             if let Some(warned) = peer.warned.get_mut(place(family)) {
                 *warned = many;
             }
@@ -716,7 +716,7 @@ impl Rib {
         let Some(peer) = peer(&mut self.sources, source) else { return };
         let Some(announced) = peer.announced.get_mut(place(family)) else { return };
         *announced += 1;
-        let many = peer.config.prefix_limit.filter(|limit| u64::from(*announced) * 5 >= u64::from(limit.most) * 4);
+        let many = peer.config.prefix_limit.filter(|limit| limit.is_near(*announced));
         if let (Some(limit), Some(warned)) = (many, peer.warned.get_mut(place(family)))
             && !std::mem::replace(warned, true)
         {

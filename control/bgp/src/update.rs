@@ -105,10 +105,12 @@ impl Update {
             // What was left out for what is wrong with it is not told of again as missing.
             let told = found.error.subcode == update_subcode::MISSING_WELLKNOWN
                 && update.faults.iter().any(|fault| fault.attribute == found.type_code);
-            match if told { Some(true) } else { update.fault(found.type_code, found.error.disposition, words.clone()) }
-            {
-                Some(withdrawing) => withdraws |= withdrawing,
-                None => return Err(Fatal { notification, words }),
+            if told {
+                withdraws = true;
+            } else if let Some(withdrawing) = update.fault(found.type_code, found.error.disposition, words.clone()) {
+                withdraws |= withdrawing;
+            } else {
+                return Err(Fatal { notification, words });
             }
         }
         let (mut multiprotocol, mut unreachable, mut next_hop) = (None, None, None);

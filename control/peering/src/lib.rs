@@ -58,6 +58,9 @@ pub struct GatewaySetup {
     pub port: u16,
 }
 
+/// RFC 9687 §5: the send hold time is this, or twice the hold time if that is longer.
+pub const SEND_HOLD: Duration = Duration::from_secs(480);
+
 /// The port of BGP (RFC 4271 §8.2.1).
 pub const PORT: u16 = 179;
 
@@ -93,7 +96,7 @@ impl PeerSetup {
             prefix_limit: None,
             drain: None,
         };
-        Self { session, routes, md5_key: None, least_ttl: None, send_hold: Duration::from_secs(480) }
+        Self { session, routes, md5_key: None, least_ttl: None, send_hold: SEND_HOLD }
     }
 }
 

@@ -13,6 +13,7 @@
 mod block;
 
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -151,6 +152,13 @@ impl<const N: usize> Trie<N> {
 impl<const N: usize> Prefix<N> {
     fn block(&self) -> usize {
         if usize::from(self.length) > 8 * TOP { top(&self.octets) } else { SHORT }
+    }
+
+    /// Of a prefix that ends in the octet at this depth, which values of that octet it holds.
+    fn ending_at(&self, depth: usize) -> Option<Range<usize>> {
+        let free = (8 * (depth + 1)).checked_sub(usize::from(self.length))?;
+        let first = usize::from(self.octets[depth]);
+        Some(first..first + (1 << free))
     }
 
     /// In this order a prefix follows those that hold it.

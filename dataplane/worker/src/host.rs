@@ -5,7 +5,7 @@ use std::iter;
 use port::Port;
 use tables::{Attachment, GatewayIndex, PortIndex, Route, Snapshot, Unresolved};
 use wire::icmp::Report;
-use wire::{EtherType, Link, MacAddress, Packet};
+use wire::{EtherType, Link, MacAddress, Packet, ip};
 
 use crate::DropReason;
 use crate::handle::{HostPacket, MOST_BYTES, Shared};
@@ -57,8 +57,7 @@ pub(crate) fn send<P: Port, W: Stopwatch>(
                 Err(refused) => turn.refuse(refused, gateway, Origin::Host, &packet),
             },
             None => {
-                let is_v6 = packet.first().is_some_and(|byte| byte >> 4 == 6);
-                let ether_type = if is_v6 { EtherType::IPV6 } else { EtherType::IPV4 };
+                let ether_type = if ip::is_v6(&packet) { EtherType::IPV6 } else { EtherType::IPV4 };
                 // Nobody looks at its addresses.
                 let link = Link::untagged(MacAddress::default(), MacAddress::default(), ether_type);
                 let frame = frame.put(&link, &packet);

@@ -68,6 +68,13 @@ pub struct PrefixLimit {
     pub excess: Excess,
 }
 
+impl PrefixLimit {
+    /// Whether a peer is warned of that announces so many: four fifths.
+    pub(crate) fn is_near(&self, announced: u32) -> bool {
+        u64::from(announced) * 5 >= u64::from(self.most) * 4
+    }
+}
+
 /// What happens to prefixes beyond a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {

@@ -17,8 +17,6 @@ use tcp_protection::Md5Key;
 
 /// For how long a session that has ended for too many prefixes stays down.
 const RESTART_AFTER: Duration = Duration::from_secs(300);
-/// RFC 9687 §5: the send hold time is this, or twice the hold time if that is longer.
-const SEND_HOLD: Duration = Duration::from_secs(480);
 /// What nothing has that has crossed a router (RFC 5082 §3).
 const NEAREST: u8 = 255;
 
@@ -144,7 +142,7 @@ fn peer(resources: &Resources, ends: &Ends, bgp: &BgpParameters, drained: bool, 
         },
         md5_key: bgp.md5_key.as_ref().and_then(|key| Md5Key::new(key.psk()?.secret()).ok()),
         least_ttl: bgp.ttl_security.then_some(NEAREST),
-        send_hold: SEND_HOLD.max(Duration::from_secs(2 * u64::from(hold))),
+        send_hold: peering::SEND_HOLD.max(Duration::from_secs(2 * u64::from(hold))),
     })
 }
 

@@ -79,12 +79,7 @@ impl<'a, const N: usize> Change<'a, N> {
     /// the children there may be another.
     fn around(&self, depth: usize) -> [bool; 256] {
         let mut around = [false; 256];
-        for Prefix { octets, length, .. } in self.changes {
-            let first = usize::from(octets[depth]);
-            if let Some(free) = (8 * (depth + 1)).checked_sub(usize::from(*length)) {
-                around[first..first + (1 << free)].fill(true);
-            }
-        }
+        self.changes.iter().filter_map(|prefix| prefix.ending_at(depth)).for_each(|octets| around[octets].fill(true));
         around
     }
 }
@@ -120,8 +115,8 @@ fn push_node<const N: usize>(
     while let Some(prefix) = rest.first() {
         let octet = prefix.octets[depth];
         let first = usize::from(octet);
-        if let Some(free) = (8 * (depth + 1)).checked_sub(usize::from(prefix.length)) {
-            entries[first..first + (1 << free)].fill(prefix.number);
+        if let Some(octets) = prefix.ending_at(depth) {
+            entries[octets].fill(prefix.number);
             rest = &rest[1..];
         } else {
             let (prefixes, behind) = rest.split_at(rest.partition_point(|other| other.octets[depth] == octet));
