@@ -14,7 +14,7 @@ use std::ptr;
 use zerocopy::transmute;
 
 use super::counter::{self, Counter};
-use super::hash::{self, Sum};
+use super::hash::{self, Front, Sum, Unhashed};
 use super::key::Key;
 use super::lanes::{Lanes, MOST_END};
 use super::stream::{RoundKeys, Text, stream};
@@ -50,8 +50,9 @@ impl<W> Copy for Lane<'_, W> {}
 struct Group<'a, W, V> {
     /// What the tags are under: the nonces' blocks, enciphered.
     masks: MaybeUninit<V>,
-    /// Each lane's hash of its text.
-    sum: MaybeUninit<Sum<V>>,
+    /// The sums of the texts: of each one, its lanes not yet added up; of short ones, of all in the first place, each in its
+    /// lane.
+    sums: [MaybeUninit<Sum<V>>; 4],
     /// Short ciphertexts, zeros behind their ends.
     texts: [[MaybeUninit<V>; SHORT]; 4],
     /// The blocks behind them, where there are some.
@@ -59,8 +60,8 @@ struct Group<'a, W, V> {
     lanes: [Lane<'a, W>; 4],
     /// Bytes of the text and of the associated data.
     lengths: [[u64; 2]; 4],
-    /// What the hashes of long texts came to before their last segments, and the power by which it is multiplied.
-    fronts: [MaybeUninit<([u8; 16], *const u128)>; 4],
+    /// What stands before the sums of long texts.
+    fronts: [MaybeUninit<Front>; 4],
     count: usize,
     /// Vectors of each text, where these are short and alike; else 0.
     short: usize,
@@ -78,6 +79,8 @@ pub unsafe fn run<V: Lanes, W: Whole, const N: usize>(mut chosen: u64, packets: 
     let [first, second, third] = &mut slots;
     let (mut first, mut second, mut third) = (first.as_mut_ptr(), second.as_mut_ptr(), third.as_mut_ptr());
     let groups = (chosen.count_ones() as usize).div_ceil(V::LANES);
+    // SAFETY: the caller's.
+    let mut unhashed = unsafe { Unhashed::nothing() };
     for turn in 0..groups + STEPS - 1 {
         // SAFETY: the caller's; a group comes to a step after the one before, and its slot is used anew when it is done.
         unsafe {
@@ -91,7 +94,9 @@ pub unsafe fn run<V: Lanes, W: Whole, const N: usize>(mut chosen: u64, packets: 
                 start(first, count);
             }
             if (1..=groups).contains(&turn) {
-                hash::<V, W, N>(&mut *second);
+                hash::<V, W, N>(&mut *second, &mut unhashed);
+            } else {
+                unhashed.catch_up();
             }
             if turn >= STEPS - 1 {
                 finish(&mut *third);
@@ -325,31 +330,32 @@ impl<W: Whole, V: Lanes> Group<'_, W, V> {
 
 /// The second step: the texts' hashes; and those texts that are not short, encrypted or decrypted.
 #[inline(always)]
-unsafe fn hash<V: Lanes, W: Whole, const N: usize>(group: &mut Group<'_, W, V>) {
+unsafe fn hash<V: Lanes, W: Whole, const N: usize>(group: &mut Group<'_, W, V>, unhashed: &mut Unhashed<V>) {
     // SAFETY: the caller's; a short group's texts are there since the first step.
     unsafe {
-        match group.short {
-            1 => group.sum.write(short_sums::<V, W, 1>(group)),
-            2 => group.sum.write(short_sums::<V, W, 2>(group)),
-            3 => group.sum.write(short_sums::<V, W, 3>(group)),
-            _ => {
-                let mut sums = [Sum::zero(); 4];
-                for (lane, sum) in sums.iter_mut().enumerate().take(group.count) {
-                    let text = group.text(lane);
-                    let hash = match text.key.rounds() {
-                        10 => stream::<V, W, 11, N>(text),
-                        12 => stream::<V, W, 13, N>(text),
-                        _ => stream::<V, W, 15, N>(text),
-                    };
-                    *sum = hash.sum;
-                    group.fronts[lane].write((hash.front, hash.front_power));
-                }
-                for lane in group.count..4 {
-                    group.fronts[lane] = group.fronts[0];
-                }
-                group.sum.write(Sum::sum_lanes(sums))
-            }
-        };
+        if group.short != 0 {
+            unhashed.catch_up();
+            group.sums[0].write(match group.short {
+                1 => short_sums::<V, W, 1>(group),
+                2 => short_sums::<V, W, 2>(group),
+                _ => short_sums::<V, W, 3>(group),
+            });
+            return;
+        }
+        for lane in 0..group.count {
+            let to = (&raw mut group.sums[lane]).cast();
+            let text = group.text(lane);
+            let front = match text.key.rounds() {
+                10 => stream::<V, W, 11, N>(text, unhashed, to),
+                12 => stream::<V, W, 13, N>(text, unhashed, to),
+                _ => stream::<V, W, 15, N>(text, unhashed, to),
+            };
+            group.fronts[lane].write(front);
+        }
+        for lane in group.count..4 {
+            group.sums[lane].write(Sum::zero());
+            group.fronts[lane] = group.fronts[0];
+        }
     }
 }
 
@@ -387,8 +393,8 @@ unsafe fn finish<V: Lanes, W: Whole>(group: &mut Group<'_, W, V>) {
         let mut front_powers = [ptr::null(); 4];
         if group.short == 0 {
             for (lane, front) in group.fronts.iter().enumerate() {
-                let (front, power) = front.assume_init_ref();
-                (fronts[lane], front_powers[lane]) = (_mm_loadu_si128(front.as_ptr().cast()), *power);
+                let Front { block, power } = front.assume_init_ref();
+                (fronts[lane], front_powers[lane]) = (_mm_loadu_si128(block.as_ptr().cast()), *power);
             }
         } else {
             for (lane, Lane { packet, key, .. }) in group.lanes.iter().enumerate() {
@@ -396,7 +402,11 @@ unsafe fn finish<V: Lanes, W: Whole>(group: &mut Group<'_, W, V>) {
                 front_powers[lane] = hash::short_front_power(key, group.lengths[lane][0] as usize);
             }
         }
-        let mut sum = group.sum.assume_init();
+        let mut sum = if group.short == 0 {
+            Sum::sum_lanes(group.sums.map(|sum| sum.assume_init()))
+        } else {
+            group.sums[0].assume_init()
+        };
         sum.add_lanes(V::gather(fronts).reversed(), front_powers);
         // SP 800-38D §7.1: the lengths in bits, that of the text first, as what is hashed has its bytes reversed.
         let [a, b, c, d] = &group.lanes;

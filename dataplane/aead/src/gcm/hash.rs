@@ -9,17 +9,12 @@ use std::ptr;
 use zerocopy::transmute;
 
 use super::key::{Key, POWERS, TO_FOLDED};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, MOST_END};
 
 /// The modulus x^128 + x^127 + x^126 + x^121 + 1 without its first and last term, shifted down by 64.
 static MODULUS: u128 = 0xc200_0000_0000_0000;
-/// Blocks of a text that are summed before the sum is reduced, where there are more than [`MOST_LAST`].
-const SEGMENT: usize = 96;
 /// Most blocks that are summed at the end of a text: their powers and those of the two blocks around them are kept.
 const MOST_LAST: usize = POWERS - 2;
-/// What is not in chunks of whole vectors is less than 16 blocks and a tail; all before it must still make a segment,
-/// and a segment whole chunks.
-const _: () = assert!(SEGMENT + 6 <= POWERS && SEGMENT.is_multiple_of(32));
 
 /// Products added up, each lane for itself, nothing reduced.
 #[derive(Clone, Copy)]
@@ -112,6 +107,17 @@ impl<V: Lanes> Sum<V> {
         }
     }
 
+    /// Has what was added so far computed here; see [`Lanes::pinned`].
+    #[inline(always)]
+    unsafe fn pin(&mut self) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            self.low = self.low.pinned();
+            self.middle = self.middle.pinned();
+            self.high = self.high.pinned();
+        }
+    }
+
     /// Adds to each lane a block of its own, byte-reversed, times a power of its own.
     #[inline(always)]
     pub unsafe fn add_lanes(&mut self, blocks: V, powers: [*const u128; 4]) {
@@ -162,8 +168,8 @@ pub fn short_front_power(key: &Key, length: usize) -> *const u128 {
     key.low_power(2).wrapping_byte_sub(blocks)
 }
 
-/// The hash of a text under way.
-pub struct Hash<'a, V> {
+/// The hash of a text under way, which is taken in chunks of `N` vectors until at most [`MOST_END`] and a chunk are left.
+pub struct Hash<'a, V, const N: usize> {
     key: &'a Key,
     sum: Sum<V>,
     /// Of the next block.
@@ -172,29 +178,110 @@ pub struct Hash<'a, V> {
     due: usize,
     /// Blocks behind the present segment.
     left: usize,
-    /// A block to be added besides: the associated data, one block before the text, or the hash of the
-    /// segments so far.
-    front: [u8; 16],
-    front_power: *const u128,
+    front: Front,
 }
 
-/// The hash of a text, the associated data and the lengths not yet in it.
+/// A block still to be added to a text's sum: the associated data, one block before the text, or the hash of all segments but
+/// the last.
 #[derive(Clone, Copy)]
-pub struct Unfinished<V> {
-    pub sum: Sum<V>,
-    /// A block still to be added, times this power of the hash key.
-    pub front: [u8; 16],
-    pub front_power: *const u128,
+pub struct Front {
+    pub block: [u8; 16],
+    /// The power of the hash key by which it is multiplied.
+    pub power: *const u128,
 }
 
-impl<'a, V: Lanes> Hash<'a, V> {
+/// The last vectors of a text that is sealed, left to be hashed while the next packet's text is enciphered: by themselves
+/// they would wait for what has just been enciphered, and nothing would go on beside them.
+pub struct Unhashed<V> {
+    /// How many there are, at most [`Unhashed::MOST`]; none if nothing is left.
+    count: usize,
+    /// The last one, zeros behind its end. Those before it are read where they were written to.
+    last: V,
+    /// Where the last one begins.
+    at: *const u8,
+    /// The power of its first block.
+    power: *const u128,
+    /// The text's sum so far, and where it goes when it is complete.
+    sum: Sum<V>,
+    to: *mut Sum<V>,
+}
+
+impl<V: Lanes> Unhashed<V> {
+    /// Steps in which it is all hashed.
+    pub const STEPS: usize = 4;
+    /// Most vectors that these steps take.
+    const MOST: usize = 2 * Self::STEPS - 1;
+
+    #[inline(always)]
+    pub unsafe fn nothing() -> Self {
+        // SAFETY: the trait's contract.
+        let (last, sum) = unsafe { (V::zero(), Sum::zero()) };
+        Self { count: 0, last, at: ptr::null(), power: ptr::null(), sum, to: ptr::null_mut() }
+    }
+
+    /// Hashes what is left, with nothing beside it.
+    #[inline(always)]
+    pub unsafe fn catch_up(&mut self) {
+        if self.count == 0 {
+            return;
+        }
+        // SAFETY: the trait's contract.
+        unsafe {
+            for step in 0..Self::STEPS {
+                self.step(step);
+            }
+            self.done();
+        }
+    }
+
+    /// One step, which adds two vectors at most.
+    #[inline(always)]
+    pub unsafe fn step(&mut self, step: usize) {
+        // SAFETY: as in `Hash::add_pair`; vectors before the last one stand where they were written to.
+        unsafe {
+            // The vector so many before the last one, and its power.
+            let at = |before: usize| V::load(self.at.wrapping_sub(before * V::BYTES));
+            let power = |before: usize| self.power.wrapping_sub(before * V::LANES);
+            match step {
+                0 if self.count == 1 => self.sum.add_sum(Sum::text_product::<true>(self.last, self.power)),
+                0 if self.count > 1 => self.sum.add_pair::<true>([at(1), self.last], power(1)),
+                1 | 2 if self.count > 2 * step + 1 => {
+                    let before = 2 * step + 1;
+                    self.sum.add_pair::<true>([at(before), at(before - 1)], power(before));
+                }
+                3 if self.count > 1 && !self.count.is_multiple_of(2) => {
+                    let before = self.count - 1;
+                    self.sum.add_sum(Sum::text_product::<true>(at(before), power(before)));
+                }
+                _ => return,
+            }
+            self.sum.pin();
+        }
+    }
+
+    /// After the last step.
+    #[inline(always)]
+    pub unsafe fn done(&mut self) {
+        if self.count != 0 {
+            // SAFETY: what is left of a text is hashed before its group is finished.
+            unsafe { self.to.write(self.sum) };
+            self.count = 0;
+        }
+    }
+}
+
+impl<'a, V: Lanes, const N: usize> Hash<'a, V, N> {
+    /// Blocks of a text that are summed before the sum is reduced, where there are more than [`MOST_LAST`]: the whole chunks
+    /// that such a text has at least.
+    const SEGMENT: usize = ((MOST_LAST + 1).div_ceil(V::LANES) - MOST_END) / N * N * V::LANES;
+
     /// Of a text of so many blocks behind one of associated data.
     #[inline(always)]
     pub unsafe fn new(key: &'a Key, data: &[u8; 16], blocks: usize) -> Self {
         // SAFETY: the trait's contract.
         let sum = unsafe { Sum::zero() };
-        let mut hash =
-            Self { key, sum, power: ptr::null(), due: 0, left: blocks, front: *data, front_power: ptr::null() };
+        let front = Front { block: *data, power: ptr::null() };
+        let mut hash = Self { key, sum, power: ptr::null(), due: 0, left: blocks, front };
         hash.begin(1);
         hash
     }
@@ -203,13 +290,13 @@ impl<'a, V: Lanes> Hash<'a, V> {
     #[inline(always)]
     fn begin(&mut self, before: usize) {
         if self.left > MOST_LAST {
-            (self.due, self.left) = (SEGMENT, self.left - SEGMENT);
+            (self.due, self.left) = (Self::SEGMENT, self.left - Self::SEGMENT);
         } else {
             // The length block comes behind the text.
             (self.due, self.left) = (self.left + 1, 0);
         }
         self.power = self.key.power(self.due);
-        self.front_power = self.key.power(self.due + before);
+        self.front.power = self.key.power(self.due + before);
     }
 
     /// Adds two vectors of text.
@@ -221,15 +308,11 @@ impl<'a, V: Lanes> Hash<'a, V> {
         self.due = self.due.wrapping_sub(2 * V::LANES);
     }
 
-    /// Has what was added so far computed here; see [`Lanes::pinned`].
+    /// See [`Sum::pin`].
     #[inline(always)]
     pub unsafe fn pin(&mut self) {
         // SAFETY: the trait's contract.
-        unsafe {
-            self.sum.low = self.sum.low.pinned();
-            self.sum.middle = self.sum.middle.pinned();
-            self.sum.high = self.sum.high.pinned();
-        }
+        unsafe { self.sum.pin() }
     }
 
     /// Adds a vector of text, the text's last one with zeros behind its end.
@@ -243,16 +326,24 @@ impl<'a, V: Lanes> Hash<'a, V> {
 
     /// Adds the last vectors of the text, the last one with zeros behind its end.
     #[inline(always)]
-    pub unsafe fn finish<const N: usize>(mut self, text: [V; N]) -> Unfinished<V> {
+    pub unsafe fn add_last<const M: usize>(&mut self, text: [V; M]) {
         // SAFETY: as in `add_pair`.
-        unsafe { self.sum.add_sum(Sum::of_text::<N, true>(text, self.power)) };
-        Unfinished { sum: self.sum, front: self.front, front_power: self.front_power }
+        unsafe { self.sum.add_sum(Sum::of_text::<M, true>(text, self.power)) };
     }
 
-    /// That of no text.
+    /// Leaves the last `M` vectors to be hashed later: `last` stands at `at`, with zeros behind its end, those before it in
+    /// front of it. The sum goes to `to`.
     #[inline(always)]
-    pub fn finish_empty(self) -> Unfinished<V> {
-        Unfinished { sum: self.sum, front: self.front, front_power: self.front_power }
+    pub fn leave<const M: usize>(self, last: V, at: *const u8, to: *mut Sum<V>) -> (Front, Unhashed<V>) {
+        const { assert!(M <= Unhashed::<V>::MOST) };
+        let power = self.power.wrapping_add((M - 1) * V::LANES);
+        (self.front, Unhashed { count: M, last, at, power, sum: self.sum, to })
+    }
+
+    /// The sum, when all is added.
+    #[inline(always)]
+    pub fn finish(self) -> (Front, Sum<V>) {
+        (self.front, self.sum)
     }
 
     /// Between chunks: where a segment is over that is not the last, reduces its sum.
@@ -264,9 +355,9 @@ impl<'a, V: Lanes> Hash<'a, V> {
         // SAFETY: the trait's contract; `front_power` is a power that is kept.
         unsafe {
             let mut sum = Sum::sum_lanes([self.sum; 4]);
-            sum.add_lanes(V::broadcast_bytes(&self.front).reversed(), [self.front_power; 4]);
+            sum.add_lanes(V::broadcast_bytes(&self.front.block).reversed(), [self.front.power; 4]);
             let [front, ..] = sum.reduced().reversed().lanes();
-            self.front = transmute!(front);
+            self.front.block = transmute!(front);
             self.sum = Sum::zero();
         }
         self.begin(0);

@@ -52,5 +52,5 @@ unsafe fn run_256<W: Whole>(chosen: u64, packets: *mut W) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
 unsafe fn run_512<W: Whole>(chosen: u64, packets: *mut W) {
     // SAFETY: the instructions are enabled; the caller's.
-    unsafe { batch::run::<Quad, W, 6>(chosen, packets) }
+    unsafe { batch::run::<Quad, W, 5>(chosen, packets) }
 }

@@ -1,10 +1,9 @@
 //! One packet's text through AES-CTR and into GHASH.
 
 use std::marker::PhantomData;
-use std::ptr;
 
 use super::counter::Counter;
-use super::hash::{Hash, Unfinished};
+use super::hash::{Front, Hash, Sum, Unhashed};
 use super::key::Key;
 use super::lanes::{Lanes, MOST_END};
 use crate::Tail;
@@ -61,10 +60,10 @@ impl<'a, V: Lanes, const KEYS: usize> RoundKeys<'a, V, KEYS> {
     /// The same while `H` vectors of text are added to the hash. The two have nothing to do with each other; standing
     /// side by side they fill the processor's units better than one after the other.
     #[inline(always)]
-    unsafe fn encrypt_and_hash<const N: usize, const H: usize>(
+    unsafe fn encrypt_and_hash<const N: usize, const H: usize, const C: usize>(
         &self,
         mut states: [V; N],
-        hash: &mut Hash<'_, V>,
+        hash: &mut Hash<'_, V, C>,
         text: Ciphertext<V, H>,
     ) -> [V; N] {
         // SAFETY: the trait's contract.
@@ -98,23 +97,50 @@ impl<'a, V: Lanes, const KEYS: usize> RoundKeys<'a, V, KEYS> {
             states
         }
     }
+
+    /// The same while what the packet before has left is hashed.
+    #[inline(always)]
+    unsafe fn encrypt_and_catch_up<const N: usize>(&self, mut states: [V; N], unhashed: &mut Unhashed<V>) -> [V; N] {
+        // SAFETY: the trait's contract.
+        unsafe {
+            each_of_nine!(round => {
+                for state in &mut states {
+                    *state = state.round(self.at(round)).pinned();
+                }
+                if !round.is_multiple_of(2) && round / 2 < Unhashed::<V>::STEPS {
+                    unhashed.step(round / 2);
+                }
+            });
+            for round in 10..KEYS - 1 {
+                for state in &mut states {
+                    *state = state.round(self.at(round));
+                }
+            }
+            for state in &mut states {
+                *state = state.last_round(self.at(KEYS - 1));
+            }
+            unhashed.done();
+            states
+        }
+    }
 }
 
-/// Vectors to be hashed: in registers, or to be loaded again where these are few.
+/// Vectors to be hashed.
 #[derive(Clone, Copy)]
-struct Ciphertext<V, const N: usize> {
-    vectors: [V; N],
-    again: *const u8,
+enum Ciphertext<V, const N: usize> {
+    InRegisters([V; N]),
+    /// To be loaded from here: had they been loaded before, they would only have been put aside meanwhile.
+    InMemory(*const u8),
 }
 
 impl<V: Lanes, const N: usize> Ciphertext<V, N> {
     #[inline(always)]
     unsafe fn at(&self, position: usize) -> V {
-        if V::RELOADS && !self.again.is_null() {
+        match self {
+            Self::InRegisters(vectors) => vectors[position],
             // SAFETY: the vectors stand there.
-            return unsafe { V::load(self.again.add(position * V::BYTES)) };
+            Self::InMemory(vectors) => unsafe { V::load(vectors.add(position * V::BYTES)) },
         }
-        self.vectors[position]
     }
 }
 
@@ -135,48 +161,73 @@ pub struct Text<'a> {
 }
 
 /// What is still to be done of a text.
-struct Rest<'a, V, W, const KEYS: usize, const N: usize> {
+struct Rest<'a, 'b, V, W, const KEYS: usize, const N: usize> {
     keys: RoundKeys<'a, V, KEYS>,
     counter: Counter<V>,
-    hash: Hash<'a, V>,
+    hash: Hash<'a, V, N>,
     source: *const u8,
     destination: *mut u8,
-    /// A chunk that is sealed and not yet hashed.
-    behind: Option<Ciphertext<V, N>>,
+    /// Where a chunk stands that is sealed and not yet hashed.
+    behind: Option<*const u8>,
+    /// What the packet before has left to be hashed, and then this one.
+    unhashed: &'b mut Unhashed<V>,
     whole: PhantomData<W>,
 }
 
-impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, V, W, KEYS, N> {
+impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, KEYS, N> {
+    /// Whether the last vectors are left to be hashed beside the next packet's first ones. Opening has its ciphertext at once;
+    /// and where registers are few, nothing is left for another packet.
+    const LEAVES: bool = W::SEAL && !V::RELOADS;
+
+    /// The first vectors of a text.
+    #[inline(always)]
+    unsafe fn encrypt_first<const M: usize>(&mut self, states: [V; M]) -> [V; M] {
+        // SAFETY: the trait's contract.
+        unsafe {
+            if Self::LEAVES { self.keys.encrypt_and_catch_up(states, self.unhashed) } else { self.keys.encrypt(states) }
+        }
+    }
+
     /// A chunk of whole vectors. When sealing, each is hashed while the next one is encrypted.
     #[inline(always)]
-    unsafe fn chunk(&mut self) {
+    unsafe fn chunk<const FIRST: bool>(&mut self) {
         // SAFETY: the caller has so many vectors left. In place, all is loaded before it is stored upon.
         unsafe {
             let mut texts = [V::zero(); N];
-            if !V::RELOADS {
+            let early = !W::SEAL && !V::RELOADS;
+            if early {
                 for (i, text) in texts.iter_mut().enumerate() {
                     *text = V::load(self.source.add(i * V::BYTES));
                 }
             }
-            let hashed = if W::SEAL { self.behind } else { Some(Ciphertext { vectors: texts, again: self.source }) };
             let states = self.counter.next::<N>();
-            let stream = match hashed {
-                Some(hashed) => self.keys.encrypt_and_hash(states, &mut self.hash, hashed),
-                None => self.keys.encrypt(states),
+            let stream = if W::SEAL && FIRST {
+                self.encrypt_first(states)
+            } else {
+                let hashed = match self.behind {
+                    Some(behind) if W::SEAL => Ciphertext::InMemory(behind),
+                    _ if early => Ciphertext::InRegisters(texts),
+                    _ => Ciphertext::InMemory(self.source),
+                };
+                self.keys.encrypt_and_hash(states, &mut self.hash, hashed)
             };
             for (i, (text, stream)) in texts.iter_mut().zip(stream).enumerate() {
-                if V::RELOADS {
+                if !early {
                     *text = V::load(self.source.add(i * V::BYTES));
                 }
-                *text = text.xor(stream);
+                // All of them before the first one is stored: source and destination are often so far apart that what is
+                // loaded next seems to be what was stored just now, as far as the processor looks at addresses.
+                *text = text.xor(stream).pinned();
+            }
+            for (i, text) in texts.into_iter().enumerate() {
                 text.store(self.destination.add(i * V::BYTES));
             }
             if W::SEAL {
-                self.behind = Some(Ciphertext { vectors: texts, again: self.destination });
+                self.behind = Some(self.destination);
             }
             self.source = self.source.add(N * V::BYTES);
             self.destination = self.destination.add(N * V::BYTES);
-            if hashed.is_some() {
+            if !(W::SEAL && FIRST) {
                 self.hash.turn();
             }
         }
@@ -208,6 +259,7 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, V, W, KEYS,
     #[inline(always)]
     unsafe fn catch_up(&mut self) {
         if let Some(behind) = self.behind.take() {
+            let behind = Ciphertext::<V, N>::InMemory(behind);
             // SAFETY: the trait's contract.
             unsafe {
                 for i in 0..N / 2 {
@@ -220,7 +272,7 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, V, W, KEYS,
 
     /// The last `M` vectors: `left` bytes at the source and the tail.
     #[inline(always)]
-    unsafe fn last<const M: usize>(mut self, left: usize, tail: Option<&Tail>) -> Unfinished<V> {
+    unsafe fn last<const M: usize>(mut self, left: usize, tail: Option<&Tail>, to: *mut Sum<V>) -> Front {
         let end = M.min(V::END);
         let whole = M - end;
         // SAFETY: the caller has these bytes left, and they fill M vectors, the last one perhaps in part.
@@ -233,13 +285,14 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, V, W, KEYS,
             }
             let states = self.counter.next::<M>();
             let stream = if !W::SEAL {
-                self.keys.encrypt_and_hash(states, &mut self.hash, Ciphertext { vectors: texts, again: ptr::null() })
+                self.keys.encrypt_and_hash(states, &mut self.hash, Ciphertext::InRegisters(texts))
             } else if let Some(behind) = self.behind.take() {
+                let behind = Ciphertext::<V, N>::InMemory(behind);
                 let stream = self.keys.encrypt_and_hash(states, &mut self.hash, behind);
                 self.hash.turn();
                 stream
             } else {
-                self.keys.encrypt(states)
+                self.encrypt_first(states)
             };
             let length = left + tail.map_or(0, Tail::len) - (M - 1) * V::BYTES;
             for (i, (text, stream)) in texts.iter_mut().zip(stream).enumerate() {
@@ -252,17 +305,41 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, V, W, KEYS,
                     *text = text.first(length);
                 }
             }
-            if W::SEAL { self.hash.finish(texts) } else { self.hash.finish_empty() }
+            if Self::LEAVES {
+                let at = self.destination.add((M - 1) * V::BYTES);
+                let (front, unhashed) = self.hash.leave::<M>(texts[M - 1], at, to);
+                *self.unhashed = unhashed;
+                return front;
+            }
+            if W::SEAL {
+                self.hash.add_last(texts);
+            }
+            self.finish(to)
         }
+    }
+
+    /// The end of a text that is hashed.
+    #[inline(always)]
+    unsafe fn finish(self, to: *mut Sum<V>) -> Front {
+        let (front, sum) = self.hash.finish();
+        // SAFETY: `stream`'s caller's.
+        unsafe { to.write(sum) };
+        front
     }
 }
 
-/// Encrypts or decrypts a packet's text and hashes its ciphertext, `N` vectors in a chunk.
+/// Encrypts or decrypts a packet's text and hashes its ciphertext, `N` vectors in a chunk. The sum goes to `to`: at once, or
+/// when what is left in `unhashed` is hashed.
 ///
 /// # Safety
-/// The instructions of `V`; the text's invariants; a key of `KEYS` round keys.
+/// The instructions of `V`; the text's invariants; a key of `KEYS` round keys; text and `to` stay where they are as long as
+/// something of them is unhashed.
 #[inline(always)]
-pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(text: Text<'_>) -> Unfinished<V> {
+pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(
+    text: Text<'_>,
+    unhashed: &mut Unhashed<V>,
+    to: *mut Sum<V>,
+) -> Front {
     let length = text.length + text.tail.map_or(0, Tail::len);
     let keys = RoundKeys::new(text.key);
     // SAFETY: the text's invariants say that what is read and written here is its own.
@@ -274,17 +351,23 @@ pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(text
             source: text.source,
             destination: text.destination,
             behind: None,
+            unhashed,
             whole: PhantomData,
         };
         if length == 0 {
-            return rest.hash.finish_empty();
+            rest.unhashed.catch_up();
+            return rest.finish(to);
         }
-        // Those vectors that the tail reaches into, and at least one, are left to the end.
-        const { assert!(N == 8 || N - 1 + V::END <= 7, "more vectors at the end than there are cases") };
+        // Those vectors are left to the end that a tail may reach into, whatever their width: fewer would not do to have the
+        // last chunk hashed beside them.
+        const { assert!(N == 8 || N - 1 + MOST_END <= 7, "more vectors at the end than there are cases") };
         let mut vectors = length.div_ceil(V::BYTES);
-        let chunks = (text.length / V::BYTES).min(vectors - 1) / N;
-        for _ in 0..chunks {
-            rest.chunk();
+        let chunks = vectors.saturating_sub(MOST_END) / N;
+        if chunks > 0 {
+            rest.chunk::<true>();
+            for _ in 1..chunks {
+                rest.chunk::<false>();
+            }
         }
         vectors -= chunks * N;
         let mut left = text.length - chunks * N * V::BYTES;
@@ -293,13 +376,13 @@ pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(text
             (vectors, left) = (vectors - 4, left - 4 * V::BYTES);
         }
         match vectors {
-            1 => rest.last::<1>(left, text.tail),
-            2 => rest.last::<2>(left, text.tail),
-            3 => rest.last::<3>(left, text.tail),
-            4 => rest.last::<4>(left, text.tail),
-            5 => rest.last::<5>(left, text.tail),
-            6 => rest.last::<6>(left, text.tail),
-            _ => rest.last::<7>(left, text.tail),
+            1 => rest.last::<1>(left, text.tail, to),
+            2 => rest.last::<2>(left, text.tail, to),
+            3 => rest.last::<3>(left, text.tail, to),
+            4 => rest.last::<4>(left, text.tail, to),
+            5 => rest.last::<5>(left, text.tail, to),
+            6 => rest.last::<6>(left, text.tail, to),
+            _ => rest.last::<7>(left, text.tail, to),
         }
     }
 }
