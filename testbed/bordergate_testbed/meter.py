@@ -57,6 +57,11 @@ class Way:
         if not (0 < self.flows_with_loss < self.flows and self.outage_seconds <= seconds) or self.refused:
             raise Failure(f"not some flows for {seconds * 1000:.0f} ms at most: {self}")
 
+    def must_lose_less_than(self, packets: float) -> None:
+        """Fewer packets were lost, or it is a failure."""
+        if len(self.lost) >= packets:
+            raise Failure(f"not fewer than {packets:.0f} packets were lost: {self}")
+
     def __str__(self) -> str:
         text = f"{self.name}: {self.sent} sent, {len(self.lost)} lost, longest gap {self.longest_gap_seconds * 1000:.0f} ms"
         if self.lost and self.flows > 1:

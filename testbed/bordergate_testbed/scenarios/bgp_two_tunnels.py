@@ -1,8 +1,9 @@
 """BGP with FRR over two tunnels of one connection, watched by BFD at 10 ms: routes are learnt, told and put into the VPC's
 kernel, flows use both tunnels both ways, a tunnel that is cut costs less than 50 ms, and one that is drained nothing.
 
-What FRR sends into a tunnel that is cut it sends for longer: it lets 50 ms go by before it chooses another route. `bgp_bfd` has
-a peer that does not. That a packet's way follows from BGP and nothing else is seen by what it is without: before FRR speaks,
+A cut costs fewer packets than are sent in the time that BFD takes to detect it, both ways at FRR's own pace of BFD. At the
+fastest one that holds of what goes to FRR; what FRR sends into such a tunnel it sends for longer, as it lets 50 ms go by before
+it chooses another route. `bgp_bfd` has a peer that does not. That a packet's way follows from BGP and nothing else is seen by what it is without: before FRR speaks,
 and for what it has withdrawn, the VPC's host has no route, and there is no default route either.
 """
 
@@ -37,13 +38,14 @@ FURTHER_PREFIX = "10.4.0.0/14"
 FLOWS = 400
 # Four standard deviations of as many throws of a coin: a sound hash is outside once in 16 000 runs.
 SPREAD = 4 * math.sqrt(FLOWS / 4)
-# What FRR asks for; Bordergate would always speak at the faster pace.
-FAST_MS, SLOW_MS = 10, 100
+# What FRR asks for, the slower one by default; Bordergate would always speak at the faster pace.
+FAST_MS, SLOW_MS = 10, 300
+MULTIPLIER = 3
 METERED_FLOWS = 32
 METERED_RATE = 1000
-# From the VPC, and to it: 30 ms of BFD, and what FRR takes for itself, which is 50 to 60 ms on an idle machine; 10 more without
-# `zebra work-queue 0`.
-LONGEST_OUTAGE_SECONDS = (0.05, 0.15)
+# From the VPC, and to it: what either end may take to act on BFD's word. FRR takes 50 to 60 ms on an idle machine; 10 more
+# without `zebra work-queue 0`.
+LONGEST_DELAY_SECONDS = (0.02, 0.12)
 
 CONFIGURATION = f"""
 frr defaults traditional
@@ -53,7 +55,7 @@ bfd
  profile watched
   transmit-interval {SLOW_MS}
   receive-interval {SLOW_MS}
-  detect-multiplier 3
+  detect-multiplier {MULTIPLIER}
  exit
 exit
 router bgp 65001
@@ -81,7 +83,7 @@ def run(bed: Bed) -> None:
     topology = bed.topology
     topology.vpc_host.ip("route", "delete", "default")
     gateway, site = bed.up_with_two_tunnels(replace(
-        ROUTED_SITE, routes=None, bgp=Bgp(), bfd=Bfd(interval_ms=FAST_MS, multiplier=3),
+        ROUTED_SITE, routes=None, bgp=Bgp(), bfd=Bfd(interval_ms=FAST_MS, multiplier=MULTIPLIER),
         propagation=Propagation(via=(VPC_GATEWAY,), namespace=topology.vpc_host.name)))
     expect(not kernel_routes(topology.vpc_host, IDC_PREFIX), "the VPC has a route to the customer before there is one")
 
@@ -151,21 +153,32 @@ def cut(bed: Bed, gateway: Gateway, frr: Frr) -> None:
     """BFD finds out in time that a tunnel does not carry, and its flows go over the other one."""
     want_bfd(frr, SLOW_MS)
     both_up(gateway, frr)
+    slowly = cut_at(bed, gateway, frr, SLOW_MS)
+    both_up(gateway, frr)
     bed.step(f"have BFD speak every {FAST_MS} ms, without an interruption (RFC 5880 §6.8.3)")
     ups = [gateway.bgp.neighbor(name)["times_up"] for name in BOTH]
     want_bfd(frr, FAST_MS)
     wait_for("BFD to speak faster", lambda: bfd_rate(frr) > 0.8 * 1000 / FAST_MS)
     expect([gateway.bgp.neighbor(name)["times_up"] for name in BOTH] == ups, "the sessions were interrupted")
-    bed.step("cut the second tunnel under load")
+    fast = cut_at(bed, gateway, frr, FAST_MS)
+    for interval_ms, ways in ((SLOW_MS, slowly.ways), (FAST_MS, fast.ways[:1])):
+        for way in ways:
+            way.must_lose_less_than(METERED_RATE * MULTIPLIER * interval_ms / 1000)
+
+
+def cut_at(bed: Bed, gateway: Gateway, frr: Frr, interval_ms: int) -> Reading:
+    """Cut the second tunnel when BFD speaks so often; what was lost. At its end BFD is slow again, and the tunnel not yet up."""
+    bed.step(f"cut the second tunnel under load, BFD at {interval_ms} ms x {MULTIPLIER}")
     with metered(bed) as meter, Blockade(bed.topology, ends=SECOND_ENDS) as blockade:
         one_way(gateway, frr)
         reading = stopped(meter)
         want_bfd(frr, SLOW_MS)
         dropped = blockade.dropped
-    bed.note(f"cut: {reading}")
+    bed.note(f"cut, BFD at {interval_ms} ms x {MULTIPLIER}: {reading}")
     expect(all(dropped.values()), f"the cut has dropped {dropped}")
-    for way, seconds in zip(reading.ways, LONGEST_OUTAGE_SECONDS, strict=True):
-        way.must_be_short_of(seconds)
+    for way, delay in zip(reading.ways, LONGEST_DELAY_SECONDS, strict=True):
+        way.must_be_short_of(MULTIPLIER * interval_ms / 1000 + delay)
+    return reading
 
 
 def restored(bed: Bed, gateway: Gateway, frr: Frr) -> None:
