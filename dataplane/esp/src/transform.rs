@@ -101,12 +101,13 @@ impl Transform {
             Start::Salted(salt) => {
                 // RFC 4106 §3.1: any value that does not repeat will do, and the sequence number does not.
                 let bytes = sequence.to_be_bytes();
-                iv.copy_from_slice(&bytes);
+                // As arrays: two copies of a length that differs would become one call of `memcpy`.
+                *iv.first_chunk_mut().expect("8 bytes") = bytes;
                 Nonce::salted(**salt, bytes)
             }
             Start::Plain => {
                 let block = self.key.initialisation_vector(sequence).expect("CBC");
-                iv.copy_from_slice(&block);
+                *iv.first_chunk_mut().expect("16 bytes") = block;
                 Nonce::block(block)
             }
         }
