@@ -61,7 +61,7 @@ pub(crate) fn send<P: Port, W: Stopwatch>(
                 // Nobody looks at its addresses.
                 let link = Link::untagged(MacAddress::default(), MacAddress::default(), ether_type);
                 let frame = frame.put(&link, &packet);
-                worker::send::<P, W>(iter::once(frame), Entrance::Host(gateway), &mut all, room, &mut turn);
+                worker::send::<P, W>(iter::once((frame, None)), Entrance::Host(gateway), &mut all, room, &mut turn);
             }
         }
         turn.tally.finish_originated();

@@ -45,22 +45,29 @@ struct Way<'a> {
     fits: bool,
 }
 
+/// A frame, and where it is led if that is known ahead.
+type Led<'f> = (&'f mut [u8], Option<Leads>);
+
 /// Finds the way of each frame and takes what has one into the batch, until the frames are at an end, or the batch or `room`,
 /// where the pieces of packets stand that are too long, has no space for the next one: that one is returned.
 pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
-    frames: &mut impl Iterator<Item = &'f mut [u8]>,
+    frames: &mut impl Iterator<Item = Led<'f>>,
     room: &'a mut [u8],
     entrance: Entrance<'s>,
     turn: &mut Turn<'s, W>,
-) -> Option<&'f mut [u8]> {
+) -> Option<Led<'f>> {
     let arrivals = Arrivals::new(turn.snapshot, entrance);
     let before = Before { gateway: Last::new(), route: Last::new(), outbound: Last::new() };
     let mut routing = Routing { batch, room, arrivals, before };
-    for frame in frames {
-        let taken = if is_v6(frame) { routing.take_v6(frame, turn) } else { routing.take::<false, W>(frame, turn) };
+    for (frame, known) in frames {
+        let taken = if is_v6(frame) {
+            routing.take_v6(frame, known, turn)
+        } else {
+            routing.take::<false, W>(frame, known, turn)
+        };
         if let Err(Full(frame)) = taken {
-            return Some(frame);
+            return Some((frame, known));
         }
         if routing.batch.is_full() {
             break;
@@ -83,17 +90,23 @@ struct Routing<'b, 'a, 's> {
 impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     /// Takes a frame of IPv6. Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
     #[inline(never)]
-    fn take_v6<'f: 'a, W: Stopwatch>(&mut self, frame: &'f mut [u8], turn: &mut Turn<'s, W>) -> Result<(), Full<'f>> {
-        self.take::<true, W>(frame, turn)
+    fn take_v6<'f: 'a, W: Stopwatch>(
+        &mut self,
+        frame: &'f mut [u8],
+        known: Option<Leads>,
+        turn: &mut Turn<'s, W>,
+    ) -> Result<(), Full<'f>> {
+        self.take::<true, W>(frame, known, turn)
     }
 
     #[inline(always)]
     fn take<'f: 'a, const V6: bool, W: Stopwatch>(
         &mut self,
         frame: &'f mut [u8],
+        known: Option<Leads>,
         turn: &mut Turn<'s, W>,
     ) -> Result<(), Full<'f>> {
-        let way = match self.way::<V6, W>(frame, turn) {
+        let way = match self.way::<V6, W>(frame, known, turn) {
             Ok(Some(way)) => way,
             Ok(None) => {
                 turn.tally.pass();
@@ -134,6 +147,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     fn way<const V6: bool, W: Stopwatch>(
         &mut self,
         frame: &[u8],
+        known: Option<Leads>,
         turn: &mut Turn<'s, W>,
     ) -> Result<Option<Way<'s>>, Refused> {
         let (link, packet) = carried(frame)?;
@@ -141,9 +155,12 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         let inner = inner.map_err(|_| DropReason::MalformedIp)?;
         self.arrivals.enter(vlan(frame, link), frame, inner.source, turn)?;
         let (gateway, origin, snapshot) = (self.arrivals.gateway, self.arrivals.origin, turn.snapshot);
-        let leads = match turn.routes.find(gateway, inner.destination) {
-            Some(leads) => Some(*leads),
-            None => look_up(gateway, inner.destination, turn),
+        let leads = match known {
+            Some(leads) => Some(leads),
+            None => match turn.routes.find(gateway, inner.destination) {
+                Some(leads) => Some(*leads),
+                None => look_up(gateway, inner.destination, turn),
+            },
         };
         let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
         let tunnel = match leads {

@@ -17,7 +17,7 @@ use crate::outbound::Entrance;
 use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
 use crate::tally::Tally;
-use crate::turn::{Memory, Turn};
+use crate::turn::{Leads, Memory, Turn};
 use crate::{DropReason, host, inbound, outbound, prefetch};
 
 /// What a worker does when it finds nothing to do.
@@ -219,19 +219,19 @@ fn from_vpc<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(tables, memory, count, watch);
-    if turn.routes.is_short() {
-        prefetch::ways(rx.frames(), vlans, &mut turn);
-    }
-    send::<P, W>(rx.frames(), Entrance::Vpc(vlans), &mut others, room, &mut turn);
+    let foresight = turn.routes.foresight();
+    let known = prefetch::ways(rx.frames(), vlans, foresight, &mut turn);
+    let frames = rx.frames().enumerate().map(|(position, frame)| (frame, known.get(position).copied().flatten()));
+    send::<P, W>(frames, Entrance::Vpc(vlans), &mut others, room, &mut turn);
     rx.release();
     turn.tally.finish();
     watch.ended(Stage::Transmit);
     count
 }
 
-/// Routes and seals frames, as many at a time as there is room for.
+/// Routes and seals frames, each with where it is led if that is known, as many at a time as there is room for.
 pub(crate) fn send<'a, 's, P: Port, W: Stopwatch>(
-    mut frames: impl Iterator<Item = &'a mut [u8]>,
+    mut frames: impl Iterator<Item = (&'a mut [u8], Option<Leads>)>,
     entrance: Entrance<'s>,
     others: &mut Transmitters<'_, P>,
     room: &mut [u8],

@@ -197,6 +197,35 @@ impl Trunk {
     }
 }
 
+/// Of many destinations the ways are looked up ahead: of all of them, or of those that are not remembered, and so from batch to
+/// batch. Each packet goes its own way whatever was looked up, and what has none is dropped.
+#[test]
+fn what_is_looked_up_ahead_is_each_packets_own() {
+    let mut trunk = Trunk::new(false);
+    let (mut unrouted, mut destinations) = (0, 0..u16::MAX);
+    // New destinations in every batch, then in a few packets of each, then none.
+    for new in [64, 12, 0].into_iter().flat_map(|new| [new; 40]) {
+        let mut expected = Vec::new();
+        let frames: Vec<_> = (0..64_u8)
+            .map(|number| {
+                let tenant = usize::from(number) % 3;
+                let [high, low] = if number < new { destinations.next().unwrap() } else { 7 }.to_be_bytes();
+                let routed = number % 7 != 6;
+                let network = if routed { 2 } else { 3 };
+                if routed {
+                    expected.push(spi(tenant).value().to_be_bytes().to_vec());
+                } else {
+                    unrouted += 1;
+                }
+                frame(tenant, &tag(VLANS[tenant]), &packet(HOST, [10, network, high, low], number))
+            })
+            .collect();
+        let sealed = trunk.pass(1, &frames);
+        assert_eq!(sealed.iter().map(|frame| frame[34..38].to_vec()).collect::<Vec<_>>(), expected);
+    }
+    assert_eq!((trunk.drops(DropReason::NoRoute), trunk.handle.counters().dropped), (unrouted, unrouted));
+}
+
 #[test]
 fn frames_of_other_vlans_are_nobodys() {
     let mut trunk = Trunk::new(false);
