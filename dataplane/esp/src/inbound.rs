@@ -159,13 +159,13 @@ impl<'a> Opening<'a> {
 
     /// Opens the batch: one result for each packet that was pushed, in order.
     #[inline(always)]
-    pub fn finish(self) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
+    pub fn finish(mut self) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
         self.finish_by(&mut Alone)
     }
 
-    /// [`Opening::finish`], the cryptography being done by `protect`.
+    /// [`Opening::finish`] of a batch that stays where it is, the cryptography being done by `protect`. Not to be done twice.
     #[inline(always)]
-    pub fn finish_by(mut self, protect: &mut impl Protect) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
+    pub fn finish_by(&mut self, protect: &mut impl Protect) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
         protect.open(&mut self.packets);
         let mut results = ArrayVec::new();
         let mut run = Run::default();

@@ -142,13 +142,13 @@ impl<'a> Sealing<'a> {
 
     /// Seals the batch.
     #[inline(always)]
-    pub fn finish(self) {
+    pub fn finish(mut self) {
         self.finish_by(&mut Alone);
     }
 
-    /// [`Sealing::finish`], the cryptography being done by `protect`.
+    /// [`Sealing::finish`] of a batch that stays where it is, the cryptography being done by `protect`. Not to be done twice.
     #[inline(always)]
-    pub fn finish_by(mut self, protect: &mut impl Protect) {
+    pub fn finish_by(&mut self, protect: &mut impl Protect) {
         protect.seal(&mut self.0);
     }
 }

@@ -57,6 +57,7 @@ pub(crate) fn open<W: Stopwatch>(
     drop(frames);
     turn.ended(Stage::Prepare);
     let results = opening.finish_by(&mut turn.hand_over.protect(turn.shared));
+    drop(opening);
     turn.ended(Stage::Protect);
 
     let captured = turn.snapshot.capture.as_deref().map(|capture| {
@@ -73,7 +74,7 @@ pub(crate) fn open<W: Stopwatch>(
     let mut run = Run::default();
     let mut last = Last::new();
     for (position, (((sealed, result), frame), length)) in
-        pushed.iter().zip(results).zip(tx.frames()).zip(&mut lengths).enumerate()
+        pushed.iter().zip(&results).zip(tx.frames()).zip(&mut lengths).enumerate()
     {
         let opened = match result.map_err(refused) {
             Ok(opened) => opened,

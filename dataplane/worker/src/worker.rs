@@ -267,7 +267,8 @@ fn from_wan<P: Port, W: Stopwatch>(
     }
     let mut turn = Turn::new(tables, memory, count, watch);
     let take = |packet: &Packet<'_>, now, tally: &mut Tally<'_>| reassembly.take(packet, now, tally);
-    let batch = inbound::classify(rx.frames(), &mut turn, take);
+    let mut batch = inbound::Batch::new();
+    inbound::classify(&mut batch, rx.frames(), &mut turn, take);
     turn.ended(Stage::Classify);
     open::<P, W>(&batch, &mut leaving, &mut turn);
     drop(batch);
@@ -287,7 +288,8 @@ fn open_whole<P: Port, W: Stopwatch>(
     leaving: &mut Transmitters<'_, P>,
     turn: &mut Turn<'_, W>,
 ) {
-    let batch = inbound::classify(reassembly.frames(), turn, |_, _, tally| tally.drop(DropReason::OuterFragment));
+    let mut batch = inbound::Batch::new();
+    inbound::classify(&mut batch, reassembly.frames(), turn, |_, _, tally| tally.drop(DropReason::OuterFragment));
     turn.ended(Stage::Classify);
     open::<P, W>(&batch, leaving, turn);
     drop(batch);

@@ -45,13 +45,14 @@ impl<'a> Esp<'a> {
 
 pub(crate) type Batch<'a> = ArrayVec<Sealed<'a>, BATCH>;
 
-/// Finds the association of every packet received from the WAN. IKE goes to control, fragments to `reassemble`, which gives
-/// them their verdicts; what is neither is dropped.
+/// Finds the association of every packet received from the WAN, and takes those that have one into the batch. IKE goes to
+/// control, fragments to `reassemble`, which gives them their verdicts; what is neither is dropped.
 pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
+    batch: &mut Batch<'a>,
     frames: impl Iterator<Item = &'a mut [u8]>,
     turn: &mut Turn<'s, W>,
     mut reassemble: impl FnMut(&Packet<'_>, Instant, &mut Tally<'s>),
-) -> Batch<'a> {
+) {
     let mut sorting = Sorting { sealed: ArrayVec::new(), before: 0, runs: 0 };
     for frame in frames {
         match carried(frame) {
@@ -60,19 +61,16 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
             Err(reason) => turn.tally.drop(reason),
         }
     }
-    let Sorting { sealed, runs, .. } = sorting;
-    let mut batch = Batch::new();
     let mut last = Last::new();
-    for (spi, esp) in sealed {
+    for &(spi, esp) in &sorting.sealed {
         match association(spi, &mut last, turn) {
             Ok((slot, inbound)) => batch.push(Sealed { inbound, slot, esp }),
             Err(reason) => turn.tally.drop(reason),
         }
     }
-    if runs > 1 {
+    if sorting.runs > 1 {
         batch.iter().for_each(|sealed| sealed.inbound.sa.prefetch_window(sealed.esp.bytes()));
     }
-    batch
 }
 
 /// What is not cached of many associations is asked for a link of the chain at a time: the entry, the association with its

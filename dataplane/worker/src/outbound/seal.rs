@@ -51,6 +51,7 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     turn.ended(Stage::Prepare);
     let captured = turn.snapshot.capture.as_ref().map(|_| placed(batch, &sealing));
     sealing.finish_by(&mut turn.hand_over.protect(turn.shared));
+    drop(sealing);
     turn.ended(Stage::Protect);
     if let (Some(capture), Some(placed)) = (&turn.snapshot.capture, captured) {
         let frames = tx.frames().zip(lengths).map(|(frame, length)| &frame[..length.into()]);
