@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 
-use crate::namespaces::INTERFACE;
-use crate::veth::ip;
+use crate::namespace::Namespace;
+use crate::pair::INTERFACE;
 
 /// The feeder's address, and the next hop of what it announces of IPv4.
 pub const FEEDER: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 1);
@@ -17,10 +17,10 @@ pub const DEVICE: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 2);
 pub const DEVICE_V6: Ipv6Addr = Ipv6Addr::new(0xfd66, 0, 0, 0, 0, 0, 0, 2);
 
 /// Gives both namespaces their addresses.
-pub fn set_up([feeder, device]: [&str; 2]) -> Result<()> {
-    for (name, address, address_v6) in [(feeder, FEEDER, FEEDER_V6), (device, DEVICE, DEVICE_V6)] {
-        ip(&["-n", name, "address", "add", &format!("{address}/24"), "dev", INTERFACE])?;
-        ip(&["-n", name, "address", "add", &format!("{address_v6}/64"), "dev", INTERFACE, "nodad"])?;
+pub fn set_up([feeder, device]: [&Namespace; 2]) -> Result<()> {
+    for (namespace, address, address_v6) in [(feeder, FEEDER, FEEDER_V6), (device, DEVICE, DEVICE_V6)] {
+        namespace.ip(&["address", "add", &format!("{address}/24"), "dev", INTERFACE])?;
+        namespace.ip(&["address", "add", &format!("{address_v6}/64"), "dev", INTERFACE, "nodad"])?;
     }
     Ok(())
 }

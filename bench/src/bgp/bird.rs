@@ -11,7 +11,7 @@ use super::addresses::{DEVICE, FEEDER};
 use super::device::{Watch, patiently};
 use super::feeder::{DEVICE_AS, FEEDER_AS};
 use super::folder::Folder;
-use crate::namespaces::Namespaces;
+use crate::pair::Pair;
 
 /// Where Debian has it.
 pub const PROGRAM: &str = "/usr/sbin/bird";
@@ -26,7 +26,7 @@ pub struct Bird {
 
 impl Bird {
     /// Starts it.
-    pub fn start(place: &Namespaces) -> Result<(Child, Self)> {
+    pub fn start(place: &Pair) -> Result<(Child, Self)> {
         let folder = Folder::make("bird")?;
         let (config, control) = (folder.file("bird.conf"), folder.file("bird.ctl"));
         fs::write(&config, configuration())?;

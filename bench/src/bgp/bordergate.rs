@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::device::Watch;
-use crate::namespaces::Namespaces;
+use crate::pair::Pair;
 
 /// The process's input and output: see [`Question`](super::server::Question).
 pub struct Bordergate {
@@ -18,7 +18,7 @@ pub struct Bordergate {
 
 impl Bordergate {
     /// Starts it for a table of so many prefixes of IPv4 and IPv6.
-    pub fn start(place: &Namespaces, [ipv4, ipv6]: [usize; 2]) -> Result<(Child, Self)> {
+    pub fn start(place: &Pair, [ipv4, ipv6]: [usize; 2]) -> Result<(Child, Self)> {
         let mut child = place
             .at_device(std::env::current_exe()?)
             .args(["bgp", "--serve", "--ipv4", &ipv4.to_string(), "--ipv6", &ipv6.to_string()])

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::bird::{self, Bird};
 use super::bordergate::Bordergate;
 use super::frr::{self, Frr};
-use crate::namespaces::Namespaces;
+use crate::pair::Pair;
 use crate::process::Process;
 
 /// Whose it is.
@@ -109,7 +109,7 @@ pub struct Device {
 
 impl Device {
     /// Starts it for a table of so many prefixes of IPv4 and IPv6. It listens soon.
-    pub fn start(kind: Kind, place: &Namespaces, prefixes: [usize; 2]) -> Result<Self> {
+    pub fn start(kind: Kind, place: &Pair, prefixes: [usize; 2]) -> Result<Self> {
         let (child, watch): (Child, Box<dyn Watch>) = match kind {
             Kind::Bordergate => {
                 let (child, watch) = Bordergate::start(place, prefixes)?;

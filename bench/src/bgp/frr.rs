@@ -17,7 +17,7 @@ use super::addresses::{DEVICE, FEEDER};
 use super::device::{Watch, patiently};
 use super::feeder::{DEVICE_AS, FEEDER_AS};
 use super::folder::Folder;
-use crate::namespaces::Namespaces;
+use crate::pair::Pair;
 
 /// Where Debian has it.
 pub const PROGRAM: &str = "/usr/lib/frr/bgpd";
@@ -32,7 +32,7 @@ pub struct Frr {
 
 impl Frr {
     /// Starts it.
-    pub fn start(place: &Namespaces) -> Result<(Child, Self)> {
+    pub fn start(place: &Pair) -> Result<(Child, Self)> {
         let folder = Folder::make("frr")?;
         let config = folder.file("bgpd.conf");
         fs::write(&config, configuration())?;

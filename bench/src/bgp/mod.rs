@@ -29,8 +29,8 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::environment::Environment;
-use crate::namespaces::Namespaces;
 use crate::output::Output;
+use crate::pair::Pair;
 use device::{Kind, Peer};
 use figure::Figure;
 use rounds::Load;
@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let sets = table.attribute_sets();
     drop(table);
     eprintln!("{} prefixes in {sets} UPDATEs, {} bytes: {rounds} rounds", ipv4 + ipv6, load.announcement.len());
-    let namespaces = Namespaces::enter("bgp", addresses::set_up)?;
+    let namespaces = Pair::enter("bgp", addresses::set_up)?;
     let found = rounds::measure(&load, &kinds, &namespaces, rounds)?;
     let peers: Vec<_> =
         found.iter().filter(|(kind, _)| **kind != Kind::Bordergate).map(|(kind, of)| (*kind, of)).collect();

@@ -10,7 +10,7 @@ use super::device::{Device, Kind};
 use super::feeder::Feeder;
 use super::table::Change;
 use crate::median::median;
-use crate::namespaces::Namespaces;
+use crate::pair::Pair;
 
 /// How often it is seen how far a device is with the whole table, and with a change of it.
 const LOOK: Duration = Duration::from_millis(10);
@@ -53,7 +53,7 @@ pub struct Rounds {
 }
 
 /// Measures so many rounds.
-pub fn measure(load: &Load, kinds: &[Kind], place: &Namespaces, rounds: usize) -> Result<BTreeMap<Kind, Rounds>> {
+pub fn measure(load: &Load, kinds: &[Kind], place: &Pair, rounds: usize) -> Result<BTreeMap<Kind, Rounds>> {
     let mut found: BTreeMap<Kind, Rounds> = BTreeMap::new();
     for number in 1..=rounds {
         for &kind in kinds {
@@ -66,7 +66,7 @@ pub fn measure(load: &Load, kinds: &[Kind], place: &Namespaces, rounds: usize) -
 }
 
 /// One round of one device.
-fn round(load: &Load, kind: Kind, place: &Namespaces, rounds: &mut Rounds) -> Result<()> {
+fn round(load: &Load, kind: Kind, place: &Pair, rounds: &mut Rounds) -> Result<()> {
     let mut device = Device::start(kind, place, load.prefixes)?;
     let feeder = Feeder::connect()?;
     device.wait_until(0, LOOK, LIMIT, || feeder.ended())?;

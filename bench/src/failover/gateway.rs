@@ -13,8 +13,9 @@ use serde::Deserialize;
 use super::folder::Folder;
 use super::patience::wait_until;
 use super::site::Side;
-use super::topology::{Place, Topology, output};
+use super::topology::{Place, Topology};
 use super::tunnel::Tunnel;
+use crate::namespace::output;
 
 /// For so long it may take to start and to stop.
 const LIMIT: Duration = Duration::from_secs(15);

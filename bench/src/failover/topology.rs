@@ -1,17 +1,14 @@
 //! Five network namespaces in a row, joined by veth pairs: a host, its gateway, a router, the other gateway, its host.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
 
-use anyhow::{Context, Result, bail};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use anyhow::{Context, Result};
 
 use super::site::Side;
-use crate::veth::ip;
+use crate::namespace::{self, Namespace, output};
 
 /// The host behind the cloud's gateway.
 pub const CLOUD_HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
@@ -79,17 +76,16 @@ const DEFAULT_ROUTES: [(Place, &str); 4] = [
     (Place::CustomerHost, "10.2.0.1"),
 ];
 
-/// The namespaces, removed when dropped.
-pub struct Topology(());
+/// The namespaces, one for each place.
+pub struct Topology([Namespace; Place::ALL.len()]);
 
 impl Topology {
     /// Makes the namespaces, the pairs between them, their addresses and routes.
     pub fn build() -> Result<Self> {
-        let topology = Self(());
+        let made: Vec<_> =
+            Place::ALL.iter().map(|place| Namespace::new("failover", place.name())).collect::<Result<_>>()?;
+        let topology = Self(made.try_into().ok().context("a namespace for each place")?);
         for place in Place::ALL {
-            let name = &name(place.name());
-            ip(&["netns", "add", name]).context("bordergate-bench failover needs root and iproute2")?;
-            ip(&["-n", name, "link", "set", "lo", "up"])?;
             topology.inside(place, || {
                 // Nothing but the bench's own packets on the pairs.
                 set("ipv6/conf/all/disable_ipv6", "1")?;
@@ -100,38 +96,28 @@ impl Topology {
         }
         topology.inside(Place::Internet, || set("ipv4/ip_forward", "1"))?;
         for ((one, one_name, one_addresses), (other, other_name, other_addresses), mtu) in LINKS {
-            let [one_place, other_place] = [one, other].map(|place| name(place.name()));
-            let pair = ["type", "veth", "peer", "name", other_name, "netns", &other_place, "mtu", mtu];
-            ip(&[&["link", "add", one_name, "netns", &one_place, "mtu", mtu], &pair[..]].concat())?;
+            let peer = ["type", "veth", "peer", "name", other_name, "netns", topology.at(other).name(), "mtu", mtu];
+            topology.at(one).ip(&[&["link", "add", one_name, "mtu", mtu], &peer[..]].concat())?;
             for (place, interface, addresses) in [(one, one_name, one_addresses), (other, other_name, other_addresses)]
             {
                 // AF_XDP sees a frame as its sender left it, and a checksum that is left to a NIC is none.
                 topology.run(place, Command::new("ethtool").args(["-K", interface, "tx", "off"]))?;
-                for address in addresses {
-                    ip(&["-n", &name(place.name()), "address", "add", address, "dev", interface])?;
-                }
-                ip(&["-n", &name(place.name()), "link", "set", interface, "up"])?;
+                topology.at(place).set_up(interface, addresses)?;
             }
         }
         for (place, router) in DEFAULT_ROUTES {
-            ip(&["-n", &name(place.name()), "route", "add", "default", "via", router])?;
+            topology.at(place).ip(&["route", "add", "default", "via", router])?;
         }
         Ok(topology)
     }
 
-    /// Does `work` on a thread of its own whose network is that of `place`: sockets that it opens stay there, and programs that it
-    /// starts run there.
+    fn at(&self, place: Place) -> &Namespace {
+        &self.0[place as usize]
+    }
+
+    /// See [`Namespace::inside`].
     pub fn inside<T: Send>(&self, place: Place, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let path = Path::new("/run/netns").join(name(place.name()));
-        let done = thread::scope(|scope| {
-            let entered = scope.spawn(|| {
-                let namespace = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
-                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-                work()
-            });
-            entered.join()
-        });
-        done.unwrap_or_else(|_| bail!("a thread in the namespace {} panicked", place.name()))
+        self.at(place).inside(work)
     }
 
     /// Runs a program in `place` to its end; what it prints.
@@ -141,39 +127,8 @@ impl Topology {
 
     /// A name for the namespace that a gateway makes for its own host.
     pub fn inner_namespace(&self, side: Side) -> String {
-        name(&format!("{}-inner", side.name()))
+        namespace::name(&format!("{}-inner", side.name()))
     }
-}
-
-impl Drop for Topology {
-    fn drop(&mut self) {
-        for place in Place::ALL {
-            let name = name(place.name());
-            if Path::new("/run/netns").join(&name).exists()
-                && let Err(error) = ip(&["netns", "delete", &name])
-            {
-                eprintln!("left behind: {error:#}");
-            }
-        }
-    }
-}
-
-/// Runs a program to its end; what it prints.
-///
-/// # Errors
-/// Where it cannot be run, and what it says where it fails.
-pub fn output(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("running {program}: is it installed?"))?;
-    if !output.status.success() {
-        bail!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Each run has namespaces of its own.
-fn name(part: &str) -> String {
-    format!("bgbench-{}-{part}", std::process::id())
 }
 
 /// A parameter of the network that this thread is in.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::method::Method;
 use super::strongswan::{self, Folder};
-use crate::namespaces::Namespaces;
+use crate::pair::Pair;
 use crate::process::Process;
 
 /// Whose it is.
@@ -37,7 +37,7 @@ pub struct Responder {
 
 impl Responder {
     /// Starts it, and waits until it answers for so many tunnels.
-    pub fn start(kind: Kind, method: Method, tunnels: u32, place: &Namespaces, core: usize) -> Result<Self> {
+    pub fn start(kind: Kind, method: Method, tunnels: u32, place: &Pair, core: usize) -> Result<Self> {
         match kind {
             Kind::Bordergate => Self::bordergate(method, tunnels, place, core),
             Kind::StrongSwan => {
@@ -57,7 +57,7 @@ impl Responder {
         Process(self.child.id())
     }
 
-    fn bordergate(method: Method, tunnels: u32, place: &Namespaces, core: usize) -> Result<Self> {
+    fn bordergate(method: Method, tunnels: u32, place: &Pair, core: usize) -> Result<Self> {
         let child = place
             .at_device("taskset")
             .args(["--cpu-list", &core.to_string()])

@@ -9,7 +9,7 @@ use super::load::Load;
 use super::method::Method;
 use super::pair;
 use super::responder::{Kind, Responder};
-use crate::namespaces::Namespaces;
+use crate::pair::Pair;
 
 /// Handshakes before the first that is measured: neither end then does anything for the first time.
 pub const WARMING: u32 = 100;
@@ -35,7 +35,7 @@ impl Rounds {
 /// How to measure.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
-    pub namespaces: &'a Namespaces,
+    pub namespaces: &'a Pair,
     pub kinds: &'a [Kind],
     pub core: usize,
     pub rounds: usize,

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::credentials::{ROOT, SECRET};
 use super::method::{Method, Proof};
 use super::tunnels::End;
-use crate::namespaces::Namespaces;
+use crate::pair::Pair;
 
 /// Where Debian has it.
 pub const CHARON: &str = "/usr/sbin/charon-systemd";
@@ -47,7 +47,7 @@ impl Folder {
     }
 
     /// Starts charon on a core.
-    pub fn start(&self, place: &Namespaces, core: usize) -> Result<Child> {
+    pub fn start(&self, place: &Pair, core: usize) -> Result<Child> {
         let mut command = place.at_device("taskset");
         command.args(["--cpu-list", &core.to_string()]).arg(unconfined(CHARON)?);
         command.env("STRONGSWAN_CONF", self.0.join("strongswan.conf"));

@@ -10,8 +10,8 @@ use ::ike::{
 use anyhow::Result;
 
 use super::method::{Method, Proof};
-use crate::namespaces::INTERFACE;
-use crate::veth::ip;
+use crate::namespace::Namespace;
+use crate::pair::INTERFACE;
 
 /// Addresses of each end. A tunnel has a pair of them for itself, and neighbours in number share neither: so few sockets
 /// carry many tunnels, and no address looks like one that floods.
@@ -21,11 +21,11 @@ const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// Gives the initiators' namespace and the responder's their addresses: charon takes IKE's ports at all that it finds, so the
 /// initiators need others.
-pub fn set_up([initiators, responder]: [&str; 2]) -> Result<()> {
-    for (name, end) in [(initiators, End::Initiator), (responder, End::Responder)] {
-        ip(&["-n", name, "address", "add", end.first_address(), "dev", INTERFACE])?;
+pub fn set_up([initiators, responder]: [&Namespace; 2]) -> Result<()> {
+    for (namespace, end) in [(initiators, End::Initiator), (responder, End::Responder)] {
+        namespace.ip(&["address", "add", end.first_address(), "dev", INTERFACE])?;
         // All the others without naming each.
-        ip(&["-n", name, "route", "add", "local", end.addresses_prefix(), "dev", "lo"])?;
+        namespace.ip(&["route", "add", "local", end.addresses_prefix(), "dev", "lo"])?;
     }
     Ok(())
 }

@@ -1,15 +1,11 @@
 //! The chain: two namespaces joined by two veth pairs.
 
-use std::fs::File;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
-use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use anyhow::Result;
 use wire::MacAddress;
 
+use crate::namespace::{Namespace, output};
 use crate::operation::Operation;
 
 /// The interface of the generator, towards [`VPC`].
@@ -48,40 +44,32 @@ impl Operation {
     }
 }
 
-/// Two namespaces, removed when dropped: the device under test, and both ends.
+/// Two namespaces: the device under test, and both ends.
 pub struct Chain {
-    device: String,
-    ends: String,
+    device: Namespace,
+    ends: Namespace,
     macs: [(&'static str, MacAddress); 4],
 }
 
 impl Chain {
     /// Makes the namespaces, the pairs between them, and their addresses.
     pub fn build() -> Result<Self> {
-        let name = |part: &str| format!("bgbench-{}-{part}", std::process::id());
-        let mut chain = Self { device: name("device"), ends: name("ends"), macs: [(NEAR, MacAddress::default()); 4] };
-        for namespace in [&chain.device, &chain.ends] {
-            ip(&["netns", "add", namespace]).context("bordergate-bench veth needs root and iproute2")?;
+        let [device, ends] = [Namespace::new("veth", "device")?, Namespace::new("veth", "ends")?];
+        for namespace in [&device, &ends] {
             // Nothing but the bench's own packets on the pairs.
-            chain.inside(
-                namespace,
-                &["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1", "net.ipv4.ip_forward=1"],
-            )?;
-            ip(&["-n", namespace, "link", "set", "lo", "up"])?;
+            let settings = ["-qw", "net.ipv6.conf.default.disable_ipv6=1", "net.ipv4.ip_forward=1"];
+            output(namespace.command("sysctl").args(settings))?;
         }
         for (own, other, address, other_address) in
             [(VPC, NEAR, "10.1.0.1/24", "10.1.0.2/24"), (WAN, FAR, "203.0.113.1/24", "203.0.113.2/24")]
         {
-            let (device, ends) = (&chain.device, &chain.ends);
-            ip(&["-n", device, "link", "add", own, "type", "veth", "peer", "name", other, "netns", ends])?;
-            for (namespace, interface, address) in [(device, own, address), (ends, other, other_address)] {
-                ip(&["-n", namespace, "address", "add", address, "dev", interface])?;
-                ip(&["-n", namespace, "link", "set", interface, "up"])?;
-            }
+            device.ip(&["link", "add", own, "type", "veth", "peer", "name", other, "netns", ends.name()])?;
+            device.set_up(own, &[address])?;
+            ends.set_up(other, &[other_address])?;
         }
         // strongSwan wants an address of its own within its traffic selector.
-        ip(&["-n", &chain.ends, "address", "add", "10.2.0.1/32", "dev", "lo"])?;
-        chain.macs = [VPC, WAN, NEAR, FAR].map(|interface| (interface, MacAddress::default()));
+        ends.ip(&["address", "add", "10.2.0.1/32", "dev", "lo"])?;
+        let mut chain = Self { device, ends, macs: [VPC, WAN, NEAR, FAR].map(|name| (name, MacAddress::default())) };
         for position in 0..chain.macs.len() {
             let (interface, _) = chain.macs[position];
             chain.macs[position].1 = chain.read_mac(interface)?;
@@ -91,12 +79,12 @@ impl Chain {
 
     /// The namespace of the device under test.
     pub fn device(&self) -> &str {
-        &self.device
+        self.device.name()
     }
 
     /// The namespace of generator and sink.
     pub fn ends(&self) -> &str {
-        &self.ends
+        self.ends.name()
     }
 
     /// The link address of one of the four interfaces.
@@ -105,57 +93,25 @@ impl Chain {
         found.map(|(_, mac)| *mac).unwrap_or_default()
     }
 
-    /// Runs `body` with this thread in the namespace of `interface`.
-    pub fn at<T>(&self, interface: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
-        let enter = |path: &Path| -> Result<()> {
-            let namespace = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-            Ok(())
-        };
-        let home = File::open("/proc/thread-self/ns/net")?;
-        enter(&Path::new("/run/netns").join(self.namespace(interface)))?;
-        let result = body();
-        move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network))?;
-        result
+    /// Does `work` in the namespace of `interface`.
+    pub fn at<T: Send>(&self, interface: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        self.namespace(interface).inside(work)
     }
 
-    fn namespace(&self, interface: &str) -> &str {
+    fn namespace(&self, interface: &str) -> &Namespace {
         if interface == NEAR || interface == FAR { &self.ends } else { &self.device }
-    }
-
-    fn inside(&self, namespace: &str, command: &[&str]) -> Result<String> {
-        ip(&[&["netns", "exec", namespace], command].concat())
     }
 
     fn read_mac(&self, interface: &str) -> Result<MacAddress> {
         let path = format!("/sys/class/net/{interface}/address");
-        let text = self.inside(self.namespace(interface), &["cat", &path])?;
+        let text = output(self.namespace(interface).command("cat").arg(path))?;
         let bytes: Vec<u8> =
             text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
         Ok(MacAddress(bytes.try_into().map_err(|_| anyhow::anyhow!("{interface} has no Ethernet address"))?))
     }
 }
 
-impl Drop for Chain {
-    fn drop(&mut self) {
-        for namespace in [&self.device, &self.ends] {
-            if let Err(error) = ip(&["netns", "delete", namespace]) {
-                eprintln!("left behind: {error:#}");
-            }
-        }
-    }
-}
-
 /// An address as routes and addresses want it.
 pub fn address(octets: [u8; 4]) -> IpAddr {
     IpAddr::from(octets)
-}
-
-/// Runs iproute2.
-pub fn ip(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("ip").args(arguments).output().context("running ip: install iproute2")?;
-    if !output.status.success() {
-        bail!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

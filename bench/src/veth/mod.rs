@@ -23,7 +23,6 @@ use crate::median::{median, median_ratio, rounded};
 use crate::operation::Operation;
 use crate::output::{Output, Row};
 use chain::Chain;
-pub use chain::ip;
 use device::{Device, Kind};
 use load::{Load, Measured, Pace};
 use strongswan::StrongSwan;
