@@ -14,7 +14,6 @@ mod median;
 mod namespace;
 mod operation;
 mod output;
-mod pair;
 mod pipeline;
 mod process;
 mod veth;

@@ -1,5 +1,7 @@
 //! A network namespace of a bench's own.
 
+mod pair;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::iter;
@@ -10,6 +12,8 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+pub use pair::{INTERFACE, Pair};
 
 /// A namespace, removed when dropped. Each run has namespaces of its own.
 pub struct Namespace(String);
@@ -87,7 +91,7 @@ pub fn name(part: &str) -> String {
 }
 
 /// Runs iproute2.
-pub fn ip(arguments: &[&str]) -> Result<String> {
+fn ip(arguments: &[&str]) -> Result<String> {
     output(Command::new("ip").args(arguments))
 }
 

@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 
-use crate::namespace::Namespace;
-use crate::pair::INTERFACE;
+use crate::namespace::{INTERFACE, Namespace};
 
 /// The feeder's address, and the next hop of what it announces of IPv4.
 pub const FEEDER: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 1);

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::device::Watch;
-use crate::pair::Pair;
+use crate::namespace::Pair;
 
 /// The process's input and output: see [`Question`](super::server::Question).
 pub struct Bordergate {

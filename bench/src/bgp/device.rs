@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::bird::{self, Bird};
 use super::bordergate::Bordergate;
 use super::frr::{self, Frr};
-use crate::pair::Pair;
+use crate::namespace::Pair;
 use crate::process::Process;
 
 /// Whose it is.

@@ -17,7 +17,7 @@ use super::addresses::{DEVICE, FEEDER};
 use super::device::{Watch, patiently};
 use super::feeder::{DEVICE_AS, FEEDER_AS};
 use super::folder::Folder;
-use crate::pair::Pair;
+use crate::namespace::Pair;
 
 /// Where Debian has it.
 pub const PROGRAM: &str = "/usr/lib/frr/bgpd";

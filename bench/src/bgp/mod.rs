@@ -29,8 +29,8 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::environment::Environment;
+use crate::namespace::Pair;
 use crate::output::Output;
-use crate::pair::Pair;
 use device::{Kind, Peer};
 use figure::Figure;
 use rounds::Load;
@@ -83,8 +83,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let sets = table.attribute_sets();
     drop(table);
     eprintln!("{} prefixes in {sets} UPDATEs, {} bytes: {rounds} rounds", ipv4 + ipv6, load.announcement.len());
-    let namespaces = Pair::enter("bgp", addresses::set_up)?;
-    let found = rounds::measure(&load, &kinds, &namespaces, rounds)?;
+    let place = Pair::enter("bgp", addresses::set_up)?;
+    let found = rounds::measure(&load, &kinds, &place, rounds)?;
     let peers: Vec<_> =
         found.iter().filter(|(kind, _)| **kind != Kind::Bordergate).map(|(kind, of)| (*kind, of)).collect();
     let output = Output::begin::<Figure>(arguments.json);

@@ -10,7 +10,7 @@ use super::device::{Device, Kind};
 use super::feeder::Feeder;
 use super::table::Change;
 use crate::median::median;
-use crate::pair::Pair;
+use crate::namespace::Pair;
 
 /// How often it is seen how far a device is with the whole table, and with a change of it.
 const LOOK: Duration = Duration::from_millis(10);

@@ -25,8 +25,8 @@ use clap::Args;
 
 use crate::core;
 use crate::environment::Environment;
+use crate::namespace::Pair;
 use crate::output::Output;
-use crate::pair::Pair;
 use figure::{Figure, Scale, Subject};
 use method::Method;
 use responder::Kind;
@@ -76,11 +76,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.rounds > 0, "--rounds 0: there is no median of nothing");
     ensure!(arguments.tunnels >= 2 * SAMPLE, "--tunnels {}: allowed is {} and more", arguments.tunnels, 2 * SAMPLE);
     ensure!(arguments.core != arguments.load_core, "--core and --load-core are both {}", arguments.core);
-    let namespaces = Pair::enter("ike", tunnels::set_up)?;
+    let place = Pair::enter("ike", tunnels::set_up)?;
     core::stay(arguments.load_core)?;
     core::wake();
     let kinds = responder::present(arguments.without_strongswan);
-    let plan = Plan { namespaces: &namespaces, kinds: &kinds, core: arguments.core, rounds: arguments.rounds };
+    let plan = Plan { place: &place, kinds: &kinds, core: arguments.core, rounds: arguments.rounds };
     let output = Output::begin::<Figure>(arguments.json);
     for &method in &arguments.methods {
         eprintln!("{method}: {} rounds of {} handshakes", plan.rounds, arguments.handshakes);

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::method::Method;
 use super::strongswan::{self, Folder};
-use crate::pair::Pair;
+use crate::namespace::Pair;
 use crate::process::Process;
 
 /// Whose it is.

@@ -9,7 +9,7 @@ use super::load::Load;
 use super::method::Method;
 use super::pair;
 use super::responder::{Kind, Responder};
-use crate::pair::Pair;
+use crate::namespace::Pair;
 
 /// Handshakes before the first that is measured: neither end then does anything for the first time.
 pub const WARMING: u32 = 100;
@@ -35,7 +35,7 @@ impl Rounds {
 /// How to measure.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
-    pub namespaces: &'a Pair,
+    pub place: &'a Pair,
     pub kinds: &'a [Kind],
     pub core: usize,
     pub rounds: usize,
@@ -67,7 +67,7 @@ pub fn handshakes(plan: Plan<'_>, method: Method, handshakes: u32) -> Result<Han
     for round in 0..plan.rounds {
         for &kind in plan.kinds {
             let tunnels = WARMING + handshakes;
-            let responder = Responder::start(kind, method, tunnels, plan.namespaces, plan.core)?;
+            let responder = Responder::start(kind, method, tunnels, plan.place, plan.core)?;
             let mut load = Load::new(method, tunnels)?;
             load.establish(WARMING)?;
             let busy = responder.process().busy()?;
@@ -92,7 +92,7 @@ pub fn scale(plan: Plan<'_>, method: Method, tunnels: u32) -> Result<BTreeMap<Ki
     for round in 0..plan.rounds {
         for &kind in plan.kinds {
             let found = found.entry(kind).or_default();
-            let responder = Responder::start(kind, method, tunnels + SAMPLE, plan.namespaces, plan.core)?;
+            let responder = Responder::start(kind, method, tunnels + SAMPLE, plan.place, plan.core)?;
             let process = responder.process();
             let mut load = Load::new(method, tunnels + SAMPLE)?;
             let empty = process.memory()?.resident;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::credentials::{ROOT, SECRET};
 use super::method::{Method, Proof};
 use super::tunnels::End;
-use crate::pair::Pair;
+use crate::namespace::Pair;
 
 /// Where Debian has it.
 pub const CHARON: &str = "/usr/sbin/charon-systemd";

@@ -10,8 +10,7 @@ use ::ike::{
 use anyhow::Result;
 
 use super::method::{Method, Proof};
-use crate::namespace::Namespace;
-use crate::pair::INTERFACE;
+use crate::namespace::{INTERFACE, Namespace};
 
 /// Addresses of each end. A tunnel has a pair of them for itself, and neighbours in number share neither: so few sockets
 /// carry many tunnels, and no address looks like one that floods.

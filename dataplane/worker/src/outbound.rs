@@ -46,7 +46,7 @@ struct Way<'a> {
 }
 
 /// A frame, and where it is led if that is known ahead.
-type Led<'f> = (&'f mut [u8], Option<Leads>);
+pub(crate) type Led<'f> = (&'f mut [u8], Option<Leads>);
 
 /// Finds the way of each frame and takes what has one into the batch, until the frames are at an end, or the batch or `room`,
 /// where the pieces of packets stand that are too long, has no space for the next one: that one is returned.

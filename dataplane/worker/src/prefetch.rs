@@ -70,13 +70,13 @@ fn look_up<'f, const REMEMBER: bool, W: Stopwatch>(
         gateway.routes.prefetch_entry(*destination);
     }
     let mut before = None;
-    for Ahead { gateway, destination, route, .. } in &mut packets {
+    for Ahead { index, gateway, destination, route, .. } in &mut packets {
         *route = gateway.routes.find(*destination);
         if let Some(route) = *route
-            && before != Some(route)
+            && before != Some((*index, route))
         {
             gateway.routes.prefetch_route(route);
-            before = Some(route);
+            before = Some((*index, route));
         }
     }
     for Ahead { frame, position, index, gateway, destination, route } in &packets {
@@ -86,12 +86,14 @@ fn look_up<'f, const REMEMBER: bool, W: Stopwatch>(
         if REMEMBER {
             turn.routes.remember(*index, *destination, leads);
         }
-        let tunnel = match (leads, gateway.routes.route(route)) {
-            (Leads::Into(tunnel), _) => Some(tunnel),
-            (Leads::By(_), Some(Route::Tunnels(group))) => {
-                group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
-            }
-            (Leads::By(_), _) => None,
+        let tunnel = match leads {
+            Leads::Into(tunnel) => Some(tunnel),
+            Leads::By(route) => match gateway.routes.route(route) {
+                Some(Route::Tunnels(group)) => {
+                    group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
+                }
+                Some(Route::Attachment(_) | Route::Host | Route::Blackhole | Route::Reject) | None => None,
+            },
         };
         if let Some(tunnel) = tunnel {
             tunnels.prefetch(tunnel);

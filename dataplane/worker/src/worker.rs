@@ -13,11 +13,11 @@ use tables::{Direction, PortIndex, PortRole, Reader, Snapshot, Vlans};
 use wire::Packet;
 
 use crate::handle::{Handle, Shared};
-use crate::outbound::Entrance;
+use crate::outbound::{Entrance, Led};
 use crate::reassembly::Reassembly;
 use crate::stage::{Stage, Stopwatch, Unwatched};
 use crate::tally::Tally;
-use crate::turn::{Leads, Memory, Turn};
+use crate::turn::{Memory, Turn};
 use crate::{DropReason, host, inbound, outbound, prefetch};
 
 /// What a worker does when it finds nothing to do.
@@ -229,9 +229,9 @@ fn from_vpc<P: Port, W: Stopwatch>(
     count
 }
 
-/// Routes and seals frames, each with where it is led if that is known, as many at a time as there is room for.
+/// Routes and seals frames, as many at a time as there is room for.
 pub(crate) fn send<'a, 's, P: Port, W: Stopwatch>(
-    mut frames: impl Iterator<Item = (&'a mut [u8], Option<Leads>)>,
+    mut frames: impl Iterator<Item = Led<'a>>,
     entrance: Entrance<'s>,
     others: &mut Transmitters<'_, P>,
     room: &mut [u8],

@@ -3,8 +3,10 @@ kernel, flows use both tunnels both ways, a tunnel that is cut costs less than 5
 
 A cut costs fewer packets than are sent in the time that BFD takes to detect it, both ways at FRR's own pace of BFD. At the
 fastest one that holds of what goes to FRR; what FRR sends into such a tunnel it sends for longer, as it lets 50 ms go by before
-it chooses another route. `bgp_bfd` has a peer that does not. That a packet's way follows from BGP and nothing else is seen by what it is without: before FRR speaks,
-and for what it has withdrawn, the VPC's host has no route, and there is no default route either.
+it chooses another route. `bgp_bfd` has a peer that does not.
+
+That a packet's way follows from BGP and nothing else is seen by what it is without: before FRR speaks, and for what it has
+withdrawn, the VPC's host has no route, and there is no default route either.
 """
 
 from __future__ import annotations

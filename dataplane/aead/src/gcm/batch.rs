@@ -391,20 +391,17 @@ unsafe fn finish<V: Lanes, W: Whole>(group: &mut Group<'_, W, V>) {
     unsafe {
         let mut fronts = [_mm_setzero_si128(); 4];
         let mut front_powers = [ptr::null(); 4];
-        if group.short == 0 {
+        let mut sum = if group.short == 0 {
             for (lane, front) in group.fronts.iter().enumerate() {
                 let Front { block, power } = front.assume_init_ref();
                 (fronts[lane], front_powers[lane]) = (_mm_loadu_si128(block.as_ptr().cast()), *power);
             }
+            Sum::sum_lanes(group.sums.map(|sum| sum.assume_init()))
         } else {
             for (lane, Lane { packet, key, .. }) in group.lanes.iter().enumerate() {
                 fronts[lane] = _mm_loadu_si128((**packet).data().block.as_ptr().cast());
                 front_powers[lane] = hash::short_front_power(key, group.lengths[lane][0] as usize);
             }
-        }
-        let mut sum = if group.short == 0 {
-            Sum::sum_lanes(group.sums.map(|sum| sum.assume_init()))
-        } else {
             group.sums[0].assume_init()
         };
         sum.add_lanes(V::gather(fronts).reversed(), front_powers);

@@ -352,7 +352,7 @@ impl<'a, V: Lanes, const N: usize> Hash<'a, V, N> {
         if self.due != 0 {
             return;
         }
-        // SAFETY: the trait's contract; `front_power` is a power that is kept.
+        // SAFETY: the trait's contract; the front's power is one that is kept.
         unsafe {
             let mut sum = Sum::sum_lanes([self.sum; 4]);
             sum.add_lanes(V::broadcast_bytes(&self.front.block).reversed(), [self.front.power; 4]);

@@ -24,6 +24,27 @@ macro_rules! each_of_nine {
     };
 }
 
+/// All rounds of `$keys` on `$states`, each of the first nine followed by `$beside`. The two have nothing to do with each other;
+/// standing side by side they fill the processor's units better than one after the other.
+macro_rules! encrypt_beside {
+    ($keys:expr, $states:ident, $round:ident => $beside:block) => {
+        each_of_nine!($round => {
+            for state in &mut $states {
+                *state = state.round($keys.at($round)).pinned();
+            }
+            $beside
+        });
+        for round in 10..KEYS - 1 {
+            for state in &mut $states {
+                *state = state.round($keys.at(round));
+            }
+        }
+        for state in &mut $states {
+            *state = state.last_round($keys.at(KEYS - 1));
+        }
+    };
+}
+
 /// `KEYS` round keys, in every lane.
 #[derive(Clone, Copy)]
 pub struct RoundKeys<'a, V, const KEYS: usize>(&'a [u128; MOST_ROUND_KEYS], PhantomData<V>);
@@ -57,8 +78,7 @@ impl<'a, V: Lanes, const KEYS: usize> RoundKeys<'a, V, KEYS> {
         }
     }
 
-    /// The same while `H` vectors of text are added to the hash. The two have nothing to do with each other; standing
-    /// side by side they fill the processor's units better than one after the other.
+    /// The same while `H` vectors of text are added to the hash.
     #[inline(always)]
     unsafe fn encrypt_and_hash<const N: usize, const H: usize, const C: usize>(
         &self,
@@ -70,10 +90,7 @@ impl<'a, V: Lanes, const KEYS: usize> RoundKeys<'a, V, KEYS> {
         unsafe {
             let units = H.div_ceil(2);
             let apart = 9 / units;
-            each_of_nine!(round => {
-                for state in &mut states {
-                    *state = state.round(self.at(round)).pinned();
-                }
+            encrypt_beside!(self, states, round => {
                 let unit = (round - 1) / apart;
                 if (round - 1).is_multiple_of(apart) && unit < units {
                     if H.is_multiple_of(2) {
@@ -86,14 +103,6 @@ impl<'a, V: Lanes, const KEYS: usize> RoundKeys<'a, V, KEYS> {
                     hash.pin();
                 }
             });
-            for round in 10..KEYS - 1 {
-                for state in &mut states {
-                    *state = state.round(self.at(round));
-                }
-            }
-            for state in &mut states {
-                *state = state.last_round(self.at(KEYS - 1));
-            }
             states
         }
     }
@@ -103,22 +112,11 @@ impl<'a, V: Lanes, const KEYS: usize> RoundKeys<'a, V, KEYS> {
     unsafe fn encrypt_and_catch_up<const N: usize>(&self, mut states: [V; N], unhashed: &mut Unhashed<V>) -> [V; N] {
         // SAFETY: the trait's contract.
         unsafe {
-            each_of_nine!(round => {
-                for state in &mut states {
-                    *state = state.round(self.at(round)).pinned();
-                }
+            encrypt_beside!(self, states, round => {
                 if !round.is_multiple_of(2) && round / 2 < Unhashed::<V>::STEPS {
                     unhashed.step(round / 2);
                 }
             });
-            for round in 10..KEYS - 1 {
-                for state in &mut states {
-                    *state = state.round(self.at(round));
-                }
-            }
-            for state in &mut states {
-                *state = state.last_round(self.at(KEYS - 1));
-            }
             unhashed.done();
             states
         }

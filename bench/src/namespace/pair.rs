@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::namespace::Namespace;
+use super::Namespace;
 
 /// In either namespace, towards the other.
 pub const INTERFACE: &str = "wan0";
