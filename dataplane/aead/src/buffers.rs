@@ -1,20 +1,22 @@
 //! What the caller of a batch fills in.
 
+use zerocopy::{transmute, transmute_ref};
+
 use crate::{MOST_TAIL, NONCE};
 
 /// Bytes of a cipher's block.
 const BLOCK: usize = 16;
 
-/// The value that makes two packets under one key differ.
+/// The value that makes two packets under one key differ. Two words of bytes in their order: bytes would be handed on in pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Nonce(pub(crate) [u8; BLOCK]);
+pub struct Nonce([u64; 2]);
 
 impl Nonce {
     /// Of an AEAD: salt and explicit initialisation vector (RFC 4106 §4, RFC 7634 §2).
     #[must_use]
     pub fn counter(bytes: [u8; NONCE]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
-        Self([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 1])
+        Self(transmute!([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 1]))
     }
 
     /// [`Nonce::counter`] of its two parts.
@@ -25,13 +27,18 @@ impl Nonce {
         let iv = u64::from_le_bytes(iv);
         let low = u64::from(u32::from_le_bytes(salt)) | iv << 32;
         let high = iv >> 32 | u64::from(1_u32.swap_bytes()) << 32;
-        Self((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
+        Self([low.to_le(), high.to_le()])
     }
 
     /// Of CBC: the initialisation vector, unpredictable (RFC 3602 §3). It is authenticated with the packet.
     #[must_use]
     pub fn block(bytes: [u8; BLOCK]) -> Self {
-        Self(bytes)
+        Self(transmute!(bytes))
+    }
+
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> &[u8; BLOCK] {
+        transmute_ref!(&self.0)
     }
 }
 
@@ -61,10 +68,11 @@ impl AssociatedData {
     #[inline(always)]
     pub fn of(index: u32, sequence: u64, extended: bool) -> Self {
         // By halves: what is put together byte by byte is read late.
-        let number = if extended { sequence } else { sequence << 32 }.swap_bytes();
-        let low = u64::from(index.swap_bytes()) | number << 32;
-        let block = u128::from(number >> 32) << 64 | u128::from(low);
-        Self { block: block.to_le_bytes(), length: if extended { 12 } else { 8 } }
+        let (index, number) = (u64::from(index.swap_bytes()), sequence.swap_bytes());
+        let (upper, lower) = (number << 32, number >> 32);
+        let (low, high, length) =
+            if extended { (index | upper, lower, NONCE) } else { (index | lower << 32, 0, NONCE - 4) };
+        Self { block: (u128::from(high) << 64 | u128::from(low)).to_le_bytes(), length }
     }
 
     /// Any bytes up to a block, as published vectors have them; `None` with more. An HMAC knows only the two lengths

@@ -45,7 +45,7 @@ impl Whole for Seal<'_> {
 
     #[inline(always)]
     fn nonce(&self) -> &[u8; 16] {
-        &self.nonce.0
+        self.nonce.bytes()
     }
 
     #[inline(always)]
@@ -79,7 +79,7 @@ impl Whole for Open<'_> {
 
     #[inline(always)]
     fn nonce(&self) -> &[u8; 16] {
-        &self.nonce.0
+        self.nonce.bytes()
     }
 
     #[inline(always)]

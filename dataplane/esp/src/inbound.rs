@@ -104,8 +104,7 @@ impl InboundSa {
     #[inline(always)]
     pub fn admit<'a>(&'a self, esp: &'a [u8]) -> Result<Admitted<'a>, Refusal> {
         let (_, low) = wire::esp::header(esp).ok_or(Refusal::Malformed)?;
-        let (iv, source) = esp[wire::esp::HEADER..].split_at_checked(self.transform.iv()).ok_or(Refusal::Malformed)?;
-        let nonce = self.transform.read_iv(iv).ok_or(Refusal::Malformed)?;
+        let (nonce, source) = self.transform.read_iv(&esp[wire::esp::HEADER..]).ok_or(Refusal::Malformed)?;
         let length = self.transform.opened_length(source).ok_or(Refusal::Malformed)?;
         let number = self.replay.infer(low).map_err(Refusal::Stale)?;
         self.replay.check(number).map_err(Refusal::Stale)?;

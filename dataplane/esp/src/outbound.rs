@@ -118,16 +118,13 @@ impl<'a> Sealing<'a> {
         let class = InnerClass::of(inner);
         header.write(frame, esp_length, class, sequence);
         let length = header.length() + esp_length;
-        let esp = &mut frame[header.length()..length];
-        let (start, rest) = esp.split_at_mut(wire::esp::HEADER);
-        transform.write_header(sequence, start);
-        let (iv, destination) = rest.split_at_mut(transform.iv());
+        let (nonce, destination) = transform.write_front(sequence, &mut frame[header.length()..length]);
         self.0.push(aead::Seal {
             key: &transform.key,
-            nonce: transform.write_iv(sequence, iv),
+            nonce,
             associated_data: transform.associated_data(sequence),
             buffers: Buffers::Apart { source: inner, destination },
-            tail: transform.tail(inner.len(), class.protocol),
+            tail: transform.tail(inner.len(), class.is_v6),
         });
         length
     }

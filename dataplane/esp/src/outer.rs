@@ -47,8 +47,8 @@ impl Default for HeaderRules {
     }
 }
 
-/// Link header, IP header, and UDP header where ESP is encapsulated, with everything filled in that does not change with the
-/// packet.
+/// Link header, IP header, and UDP header where ESP is encapsulated, filled in as for a packet with nothing behind them and an
+/// inner traffic class of zero: what a packet has more is added to that.
 #[derive(Debug, Clone)]
 pub struct OuterHeader {
     bytes: [u8; Self::LONGEST],
@@ -58,11 +58,10 @@ pub struct OuterHeader {
     link: u8,
     version: Version,
     encapsulated: bool,
-    /// Of the inner traffic class, what is copied, and what is put beside it.
+    /// Of the inner traffic class, what is copied.
     copied_class: u8,
-    fixed_class: u8,
     dont_fragment: DontFragment,
-    /// Over all of an IPv4 header that does not change with the packet, folded.
+    /// Over an IPv4 header as it stands here, folded.
     sum: u16,
 }
 
@@ -74,12 +73,14 @@ enum Version {
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
+/// Bytes of the longest IP header, with UDP behind it.
+const MOST_IP: usize = Ipv6Header::LENGTH + udp::HEADER;
 /// Bits of the traffic class that are the code point.
 const CODE_POINT: u8 = 0xfc;
 
 impl OuterHeader {
     /// Bytes of the longest: both VLAN tags, IPv6, UDP.
-    pub const LONGEST: usize = Link::LONGEST + Ipv6Header::LENGTH + udp::HEADER;
+    pub const LONGEST: usize = Link::LONGEST + MOST_IP;
 
     /// From `source` to `destination`, behind the bytes of a link header; `None` where the addresses are not of one family,
     /// or the link header is too long.
@@ -92,20 +93,23 @@ impl OuterHeader {
         rules: HeaderRules,
     ) -> Option<Self> {
         let protocol = if encapsulation.is_some() { Protocol::UDP } else { Protocol::ESP };
+        let fixed_class = rules.code_point.map_or(0, |code_point| code_point << 2);
         let mut bytes = [0; Self::LONGEST];
         if link.len() > Link::LONGEST {
             return None;
         }
+        let udp_length = if encapsulation.is_some() { udp::HEADER as u16 } else { 0 };
         bytes[..link.len()].copy_from_slice(link);
         let ip = &mut bytes[link.len()..];
         let (ip_length, version, sum) = match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let set = rules.dont_fragment == DontFragment::Set;
                 let header = Ipv4Header {
                     version_length: 0x45,
-                    traffic_class: 0,
-                    total_length: 0.into(),
+                    traffic_class: fixed_class,
+                    total_length: (Ipv4Header::LENGTH as u16 + udp_length).into(),
                     identification: 0.into(),
-                    fragment: 0.into(),
+                    fragment: if set { Ipv4Header::DONT_FRAGMENT } else { 0 }.into(),
                     time_to_live: rules.hop_limit,
                     protocol: protocol.0,
                     checksum: 0.into(),
@@ -117,8 +121,8 @@ impl OuterHeader {
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let header = Ipv6Header {
-                    version_class_flow: (6 << 28).into(),
-                    payload_length: 0.into(),
+                    version_class_flow: (6 << 28 | u32::from(fixed_class) << 20).into(),
+                    payload_length: udp_length.into(),
                     next_header: protocol.0,
                     hop_limit: rules.hop_limit,
                     source: source.octets(),
@@ -143,7 +147,6 @@ impl OuterHeader {
             encapsulated: encapsulation.is_some(),
             // A mode lets all values through or none, so what becomes of the one with all bits set tells which bits are copied.
             copied_class: ecn::encapsulate(rules.ecn, Ecn::Ce).on(rules.code_point.map_or(CODE_POINT, |_| 0)),
-            fixed_class: rules.code_point.map_or(0, |code_point| code_point << 2),
             dont_fragment: rules.dont_fragment,
             sum,
         })
@@ -176,47 +179,55 @@ impl OuterHeader {
         if usize::from(self.length) > LINE {
             frame[LINE..].copy_from_slice(&self.bytes[LINE..]);
         }
-        let class = inner.traffic_class & self.copied_class | self.fixed_class;
-        let ip = &mut frame[usize::from(self.link)..];
+        let class = inner.traffic_class & self.copied_class;
+        // One look at whether there is as much, instead of one at each field.
+        let link = usize::from(self.link);
+        let ip = frame[link..].first_chunk_mut::<MOST_IP>().expect("room for IP and UDP");
+        let prepared = self.bytes[link..].first_chunk::<MOST_IP>().expect("IP and UDP");
         let payload = payload as u16;
         let udp = match self.version {
             Version::V4 => {
-                let total = u16::from(self.length - self.link) + payload;
-                let dont_fragment = match self.dont_fragment {
-                    DontFragment::Copy => inner.dont_fragment,
-                    DontFragment::Set => true,
-                    DontFragment::Clear => false,
-                };
-                // RFC 6864 §4: an identification is for packets that may be fragmented; those of ESP differ by their number.
-                let (identification, flags) =
-                    if dont_fragment { (0, Ipv4Header::DONT_FRAGMENT) } else { (sequence as u16, 0) };
-                let words = [0x4500 | u16::from(class), total, identification, flags];
-                let sum =
-                    words[1..].iter().fold(u32::from(self.sum) + u32::from(class), |sum, word| sum + u32::from(*word));
-                let start = words.iter().fold(0, |start, word| start << 16 | u64::from(*word));
+                let [a, b, c, d, e, f, g, h, ..] = *prepared;
+                // No field has so much that it would be carried into the next one.
+                let more = u64::from(class) << 48 | u64::from(payload) << 32;
+                let mut start = u64::from_be_bytes([a, b, c, d, e, f, g, h]) + more;
+                let mut sum = u32::from(self.sum) + u32::from(class) + u32::from(payload);
+                if self.dont_fragment != DontFragment::Set {
+                    // RFC 6864 §4: an identification is for packets that may be fragmented; those of ESP differ by their number.
+                    let copied = self.dont_fragment == DontFragment::Copy && inner.dont_fragment;
+                    let (identification, flags) =
+                        if copied { (0, Ipv4Header::DONT_FRAGMENT) } else { (sequence as u16, 0) };
+                    start += u64::from(identification) << 16 | u64::from(flags);
+                    sum += u32::from(identification) + u32::from(flags);
+                }
                 ip[..8].copy_from_slice(&start.to_be_bytes());
                 ip[10..12].copy_from_slice(&checksum::finish(sum).to_be_bytes());
                 Ipv4Header::LENGTH
             }
             Version::V6 => {
-                let start = 0x6000_u16 | u16::from(class) << 4;
-                ip[..2].copy_from_slice(&start.to_be_bytes());
-                let length = u16::from(self.length - self.link) - Ipv6Header::LENGTH as u16 + payload;
-                ip[4..6].copy_from_slice(&length.to_be_bytes());
+                add(ip, prepared, 0, u16::from(class) << 4);
+                add(ip, prepared, 4, payload);
                 Ipv6Header::LENGTH
             }
         };
         if self.encapsulated {
-            ip[udp + 4..udp + 6].copy_from_slice(&(udp::HEADER as u16 + payload).to_be_bytes());
+            add(ip, prepared, udp + 4, payload);
         }
     }
+}
+
+/// Adds to a word of the prepared header.
+#[inline(always)]
+fn add(ip: &mut [u8; MOST_IP], prepared: &[u8; MOST_IP], at: usize, more: u16) {
+    let word = u16::from_be_bytes([prepared[at], prepared[at + 1]]) + more;
+    ip[at..at + 2].copy_from_slice(&word.to_be_bytes());
 }
 
 /// What the outer header follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InnerClass {
-    /// What the packet is as the content of a tunnel.
-    pub protocol: Protocol,
+    /// Whether the packet is of IPv6; else it is of IPv4.
+    pub is_v6: bool,
     /// Differentiated services and ECN.
     pub traffic_class: u8,
     /// Whether routers may not fragment the packet.
@@ -231,11 +242,9 @@ impl InnerClass {
     #[must_use]
     #[inline(always)]
     pub fn of(packet: &[u8]) -> Self {
-        let start = packet.first_chunk::<8>().expect("a whole header");
-        if start[0] >> 4 == 4 {
-            Self { protocol: Protocol::IPV4, traffic_class: start[1], dont_fragment: start[6] & 0x40 != 0 }
-        } else {
-            Self { protocol: Protocol::IPV6, traffic_class: start[0] << 4 | start[1] >> 4, dont_fragment: true }
-        }
+        let start = u64::from_be_bytes(*packet.first_chunk().expect("a whole header"));
+        let is_v6 = start >> 60 != 4;
+        let traffic_class = if is_v6 { start >> 52 } else { start >> 48 } as u8;
+        Self { is_v6, traffic_class, dont_fragment: is_v6 || start & u64::from(Ipv4Header::DONT_FRAGMENT) != 0 }
     }
 }

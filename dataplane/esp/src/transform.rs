@@ -18,9 +18,8 @@ pub struct Transform {
     spi: Spi,
     start: Start,
     extended: bool,
-    /// Bytes of the initialisation vector.
-    iv: u8,
-    /// Bytes of the integrity check value.
+    /// Bytes around the ciphertext: header, initialisation vector and integrity check value; and of these the last.
+    around: u8,
     tag: u8,
     /// The plaintext's alignment, a power of two, less 1.
     mask: u8,
@@ -48,30 +47,24 @@ impl Transform {
             spi,
             start: if suite.salt_length() == 0 { Start::Plain } else { Start::Salted(Zeroizing::new(salt)) },
             extended,
-            iv: suite.iv_length() as u8,
+            around: (wire::esp::HEADER + suite.iv_length() + suite.tag_length()) as u8,
             tag: suite.tag_length() as u8,
             mask: alignment as u8 - 1,
             key: Key::new(suite, key)?,
         })
     }
 
-    /// Bytes of the initialisation vector.
-    #[inline(always)]
-    pub fn iv(&self) -> usize {
-        usize::from(self.iv)
-    }
-
     /// Bytes from the ESP header to the integrity check value of a packet that carries `inner` bytes.
     #[inline(always)]
     pub fn sealed_length(&self, inner: usize) -> usize {
-        let (tag, mask) = (usize::from(self.tag), usize::from(self.mask));
-        wire::esp::HEADER + self.iv() + ((inner + TRAILER + mask) & !mask) + tag
+        let (around, mask) = (usize::from(self.around), usize::from(self.mask));
+        around + ((inner + TRAILER + mask) & !mask)
     }
 
     /// Bytes of the longest inner packet of which [`Transform::sealed_length`] is at most `esp`.
     pub fn longest_inner(&self, esp: usize) -> usize {
-        let (tag, mask) = (usize::from(self.tag), usize::from(self.mask));
-        (esp.saturating_sub(wire::esp::HEADER + self.iv() + tag) & !mask).saturating_sub(TRAILER)
+        let (around, mask) = (usize::from(self.around), usize::from(self.mask));
+        (esp.saturating_sub(around) & !mask).saturating_sub(TRAILER)
     }
 
     /// The index that all packets bear.
@@ -87,46 +80,46 @@ impl Transform {
         (length != 0 && length & usize::from(self.mask) == 0).then_some(length)
     }
 
-    /// Writes the header of a packet.
+    /// Writes header and initialisation vector of a packet to the start of `esp`. Returns what the cipher starts with, and where the
+    /// ciphertext goes.
+    ///
+    /// # Panics
+    /// Where `esp` is shorter: the caller's own arithmetic.
     #[inline(always)]
-    pub fn write_header(&self, sequence: u64, header: &mut [u8]) {
-        let word = u64::from(self.spi.value()) << 32 | u64::from(sequence as u32);
-        header.copy_from_slice(&word.to_be_bytes());
-    }
-
-    /// Writes the initialisation vector of a packet, [`Transform::iv`] bytes, and returns what the cipher starts with.
-    #[inline(always)]
-    pub fn write_iv(&self, sequence: u64, iv: &mut [u8]) -> Nonce {
+    pub fn write_front<'p>(&self, sequence: u64, esp: &'p mut [u8]) -> (Nonce, &'p mut [u8]) {
+        let (header, esp) = esp.split_first_chunk_mut().expect("room for the header");
+        *header = (u64::from(self.spi.value()) << 32 | u64::from(sequence as u32)).to_be_bytes();
         match &self.start {
             Start::Salted(salt) => {
                 // RFC 4106 §3.1: any value that does not repeat will do, and the sequence number does not.
+                let (iv, text) = esp.split_first_chunk_mut().expect("room for 8 bytes");
                 let bytes = sequence.to_be_bytes();
-                // As arrays: two copies of a length that differs would become one call of `memcpy`.
-                *iv.first_chunk_mut().expect("8 bytes") = bytes;
-                Nonce::salted(**salt, bytes)
+                *iv = bytes;
+                (Nonce::salted(**salt, bytes), text)
             }
             Start::Plain => {
-                let block = self.key.initialisation_vector(sequence).expect("CBC");
-                *iv.first_chunk_mut().expect("16 bytes") = block;
-                Nonce::block(block)
+                let (iv, text) = esp.split_first_chunk_mut().expect("room for 16 bytes");
+                *iv = self.key.initialisation_vector(sequence).expect("CBC");
+                (Nonce::block(*iv), text)
             }
         }
     }
 
-    /// What the cipher starts with; `None` unless `iv` has [`Transform::iv`] bytes.
+    /// What the cipher starts with, of a packet behind its header, and what follows the initialisation vector; `None` where the packet
+    /// ends before.
     #[inline(always)]
-    pub fn read_iv(&self, iv: &[u8]) -> Option<Nonce> {
+    pub fn read_iv<'p>(&self, esp: &'p [u8]) -> Option<(Nonce, &'p [u8])> {
         match &self.start {
-            Start::Salted(salt) => iv.try_into().ok().map(|bytes| Nonce::salted(**salt, bytes)),
-            Start::Plain => iv.try_into().ok().map(Nonce::block),
+            Start::Salted(salt) => esp.split_first_chunk().map(|(iv, text)| (Nonce::salted(**salt, *iv), text)),
+            Start::Plain => esp.split_first_chunk().map(|(iv, text)| (Nonce::block(*iv), text)),
         }
     }
 
     /// RFC 4303 §2.4: padding, its length and what the packet carries, one of the two IP versions.
     #[inline(always)]
-    pub fn tail(&self, inner: usize, protocol: Protocol) -> Tail {
+    pub fn tail(&self, inner: usize, is_v6: bool) -> Tail {
         let padding = (inner + TRAILER).wrapping_neg() & usize::from(self.mask);
-        TAILS[usize::from(protocol == Protocol::IPV6)][padding % MOST_ALIGNMENT]
+        TAILS[usize::from(is_v6)][padding % MOST_ALIGNMENT]
     }
 
     /// RFC 4106 §5, RFC 4303 §2.2.1: index and sequence number, all 64 bits of it where it is extended.

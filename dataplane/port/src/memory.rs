@@ -60,7 +60,7 @@ pub struct MemoryRx {
     area: Area,
     free: Vec<Frame>,
     /// The batch first, `held` frames, then those that wait: with `free`, every frame of the area once.
-    waiting: VecDeque<(Frame, u16)>,
+    waiting: Vec<(Frame, u16)>,
     held: usize,
     received: u64,
 }
@@ -86,7 +86,7 @@ impl MemoryPort {
         let MemoryOptions { frame_size, rx_frames, tx_frames } = options;
         let (rx_area, rx_free) = Area::new(rx_frames, frame_size);
         let (tx_area, tx_free) = Area::new(tx_frames, frame_size);
-        let waiting = VecDeque::with_capacity(rx_frames);
+        let waiting = Vec::with_capacity(rx_frames);
         Self {
             rx: MemoryRx { area: rx_area, free: rx_free, waiting, held: 0, received: 0 },
             tx: MemoryTx {
@@ -125,7 +125,7 @@ impl MemoryPort {
         let length = fill(self.rx.area.bytes_mut(&mut frame));
         let capacity = self.rx.area.frame_size;
         assert!(length <= capacity, "{length} bytes in a frame of {capacity}");
-        self.rx.waiting.push_back((frame, length as u16));
+        self.rx.waiting.push((frame, length as u16));
         Some(length)
     }
 
@@ -211,10 +211,8 @@ impl Receive for MemoryRx {
     #[inline]
     fn frames(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let area = &self.area;
-        self.waiting
-            .iter_mut()
-            .take(self.held)
-            .map(|(frame, length)| &mut area.bytes_mut(frame)[..usize::from(*length)])
+        let batch = &mut self.waiting[..self.held];
+        batch.iter_mut().map(|(frame, length)| &mut area.bytes_mut(frame)[..usize::from(*length)])
     }
 }
 
@@ -237,16 +235,19 @@ impl Transmit for MemoryTx {
     fn commit(&mut self, lengths: &[u16]) {
         let (reserved, capacity) = (self.reserved.len(), self.area.frame_size);
         assert!(lengths.len() <= reserved, "{} lengths for {reserved} reserved frames", lengths.len());
-        let all = lengths.iter().copied().chain(std::iter::repeat(0));
-        for (frame, length) in self.reserved.drain(..).zip(all) {
-            assert!(usize::from(length) <= capacity, "{length} bytes in a frame of {capacity}");
-            if length == 0 {
-                self.free.push(frame);
-            } else {
-                self.transmitted += 1;
-                self.sent.push_back((frame, length));
+        let longest = lengths.iter().max().copied().unwrap_or(0);
+        assert!(usize::from(longest) <= capacity, "{longest} bytes in a frame of {capacity}");
+        let sent = self.sent.len();
+        let used = self.reserved.drain(..lengths.len()).zip(lengths.iter().copied());
+        if lengths.contains(&0) {
+            for (frame, length) in used {
+                if length == 0 { self.free.push(frame) } else { self.sent.push_back((frame, length)) }
             }
+        } else {
+            self.sent.extend(used);
         }
+        self.free.append(&mut self.reserved);
+        self.transmitted += (self.sent.len() - sent) as u64;
         debug_assert_eq!(self.free.len() + self.sent.len(), self.area.frames, "a transmit frame was lost");
     }
 

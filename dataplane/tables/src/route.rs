@@ -65,6 +65,12 @@ impl RouteTable {
         }));
     }
 
+    /// How many prefixes there are.
+    #[must_use]
+    pub fn prefixes(&self) -> usize {
+        self.prefixes.len()
+    }
+
     /// The route of the longest prefix that holds `destination`.
     #[inline(always)]
     #[must_use]
@@ -90,12 +96,6 @@ impl RouteTable {
     #[inline(always)]
     pub fn prefetch_entry(&self, destination: Address) {
         self.prefixes.prefetch_entry(destination);
-    }
-
-    /// The same of [`RouteTable::route`].
-    #[inline(always)]
-    pub fn prefetch_route(&self, index: RouteIndex) {
-        self.routes.prefetch(index.position());
     }
 
     /// The route of this number.

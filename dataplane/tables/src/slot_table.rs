@@ -26,6 +26,12 @@ impl<T> SlotTable<T> {
         self.chunks.get(position / CHUNK)?.as_ref()?.0[position % CHUNK].as_ref()
     }
 
+    /// Slots up to the last one that is or was taken, and a few more.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.chunks.len() * CHUNK
+    }
+
     /// Has the slot at `position` brought near, and does not wait for it.
     #[inline]
     pub fn prefetch(&self, position: usize) {

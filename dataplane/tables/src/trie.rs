@@ -37,6 +37,7 @@ pub struct Trie<const N: usize> {
     blocks: SlotTable<Block>,
     /// What each block was built from, in order. Apart from the blocks, which are better packed without it.
     prefixes: SlotTable<Arc<[Prefix<N>]>>,
+    len: usize,
 }
 
 /// A map from prefixes of both families to numbers below [`NONE`].
@@ -59,6 +60,11 @@ impl Tries {
         }
         self.v4.apply(v4);
         self.v6.apply(v6);
+    }
+
+    /// How many prefixes there are.
+    pub fn len(&self) -> usize {
+        self.v4.len + self.v6.len
     }
 
     /// The number of the longest prefix that holds the address, or [`NONE`].
@@ -113,7 +119,9 @@ impl<const N: usize> Trie<N> {
         changes.sort_by_key(|prefix| (prefix.block(), prefix.key()));
         for changes in changes.chunk_by(|one, next| one.block() == next.block()) {
             let Some(block) = changes.first().map(Prefix::block) else { continue };
-            let prefixes = merged(self.prefixes.get(block).map_or(&[][..], |prefixes| prefixes), changes);
+            let before = self.prefixes.get(block).map_or(&[][..], |prefixes| prefixes);
+            let prefixes = merged(before, changes);
+            self.len = self.len - before.len() + prefixes.len();
             if prefixes.is_empty() {
                 self.blocks.remove(block);
                 self.prefixes.remove(block);

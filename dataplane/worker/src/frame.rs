@@ -16,6 +16,20 @@ pub(crate) fn vlan(frame: &[u8], link: Link) -> u16 {
     }
 }
 
+/// The VLAN of a frame of IPv4 that has a single tag of IEEE 802.1Q or none, and where the packet starts.
+#[inline(always)]
+pub(crate) fn v4(frame: &[u8]) -> Option<(u16, usize)> {
+    let header = frame.first_chunk::<{ Link::TAGGED }>()?;
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    match EtherType(word(Link::UNTAGGED - 2)) {
+        EtherType::IPV4 => Some((Vlans::UNTAGGED, Link::UNTAGGED)),
+        EtherType::VLAN if EtherType(word(Link::TAGGED - 2)) == EtherType::IPV4 => {
+            Some((word(Link::UNTAGGED) & 0x0fff, Link::TAGGED))
+        }
+        _ => None,
+    }
+}
+
 /// The link header of a frame and the IP packet behind it.
 #[inline(always)]
 pub(crate) fn packet(frame: &[u8]) -> Result<(Link, Packet<'_>), DropReason> {

@@ -2,6 +2,7 @@
 
 mod classify;
 mod deliver;
+mod straight;
 
 use arrayvec::ArrayVec;
 use esp::{Opening, Refusal, Stale};
@@ -12,6 +13,7 @@ use wire::Link;
 use self::classify::Sealed;
 pub(crate) use self::classify::{Batch, classify};
 use self::deliver::{Delivery, deliver};
+use self::straight::deliver_straight;
 use crate::last::Last;
 use crate::stage::{Stage, Stopwatch};
 use crate::turn::{Origin, Turn};
@@ -73,6 +75,7 @@ pub(crate) fn open<W: Stopwatch>(
     let mut lengths = [0; BATCH];
     let mut run = Run::default();
     let mut last = Last::new();
+    let mut straight = 0;
     for (position, (((sealed, result), frame), length)) in
         pushed.iter().zip(&results).zip(tx.frames()).zip(&mut lengths).enumerate()
     {
@@ -84,6 +87,11 @@ pub(crate) fn open<W: Stopwatch>(
             }
         };
         run.count(sealed.slot, opened.length, turn);
+        if let Some(framed) = deliver_straight(sealed, opened, (port, frame), &last, turn) {
+            *length = framed as u16;
+            straight += 1;
+            continue;
+        }
         match deliver(sealed, opened, frame, &mut last, turn) {
             Ok((Delivery::To(leaving), framed)) if leaving == port => {
                 *length = framed as u16;
@@ -105,6 +113,7 @@ pub(crate) fn open<W: Stopwatch>(
             }
         }
     }
+    turn.tally.transmit(straight);
     run.finish(turn);
     if let Some(opened) = captured {
         opened.finish(&dropped);

@@ -2,16 +2,17 @@
 
 mod arrivals;
 mod seal;
+mod straight;
 
 use std::mem;
 
 use arrayvec::ArrayVec;
 use esp::OuterHeader;
 use port::BATCH;
-use tables::{Gateway, GatewayIndex, Outbound, Route, RouteIndex, TunnelIndex, Unresolved};
+use tables::{Outbound, Route, TunnelIndex, Unresolved};
 use wire::fragment::Split;
 use wire::icmp::Report;
-use wire::{Address, Link, Packet, Protocol, ip, tcp};
+use wire::{Link, Packet, Protocol, ip, tcp};
 
 use self::arrivals::Arrivals;
 pub(crate) use self::arrivals::Entrance;
@@ -20,7 +21,7 @@ use crate::DropReason;
 use crate::frame::{carried, is_v6, vlan};
 use crate::last::Last;
 use crate::stage::Stopwatch;
-use crate::turn::{Leads, Origin, Refused, Turn};
+use crate::turn::{Origin, Refused, Turn};
 
 /// A packet whose way is known.
 pub(crate) struct Routed<'a> {
@@ -45,65 +46,73 @@ struct Way<'a> {
     fits: bool,
 }
 
-/// A frame, and where it is led if that is known ahead.
-pub(crate) type Led<'f> = (&'f mut [u8], Option<Leads>);
+/// A frame, and the tunnel it is led into if that is known ahead.
+pub(crate) type Led<'f> = (&'f mut [u8], Option<TunnelIndex>);
 
-/// Finds the way of each frame and takes what has one into the batch, until the frames are at an end, or the batch or `room`,
-/// where the pieces of packets stand that are too long, has no space for the next one: that one is returned.
+/// Finds the way of each frame, `first` before the others, and takes what has one into the batch, until the frames are at an end,
+/// or the batch or `room`, where the pieces of packets stand that are too long, has no space for the next one: that one is returned.
 pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
+    first: Option<Led<'f>>,
     frames: &mut impl Iterator<Item = Led<'f>>,
     room: &'a mut [u8],
     entrance: Entrance<'s>,
     turn: &mut Turn<'s, W>,
 ) -> Option<Led<'f>> {
     let arrivals = Arrivals::new(turn.snapshot, entrance);
-    let before = Before { gateway: Last::new(), route: Last::new(), outbound: Last::new() };
-    let mut routing = Routing { batch, room, arrivals, before };
-    for (frame, known) in frames {
-        let taken = if is_v6(frame) {
-            routing.take_v6(frame, known, turn)
-        } else {
-            routing.take::<false, W>(frame, known, turn)
-        };
-        if let Err(Full(frame)) = taken {
-            return Some((frame, known));
+    let mut routing = Routing { batch, room, arrivals, before: Last::new(), runs: 0 };
+    if let Some(led) = first
+        && let Err(Full(led)) = routing.take(led, turn)
+    {
+        return Some(led);
+    }
+    for led in frames {
+        if let Err(led) = routing.take_straight(led, turn)
+            && let Err(Full(led)) = routing.take(led, turn)
+        {
+            return Some(led);
         }
         if routing.batch.is_full() {
             break;
         }
     }
+    if let Entrance::Vpc(_) = entrance {
+        let tunnels = routing.runs > MANY_RUNS && turn.snapshot.tunnels.slots() > MANY_TUNNELS;
+        *turn.ahead = routing.arrivals.wide || tunnels;
+    }
     None
 }
 
+/// Changes of the tunnel in a batch that say that there are many in use.
+const MANY_RUNS: usize = 16;
+/// Tunnels whose associations, with their keys, are too many to stay cached.
+const MANY_TUNNELS: usize = 256;
+
 /// Nothing was done with this frame, for there is no space for all of its pieces.
-struct Full<'f>(&'f mut [u8]);
+struct Full<'f>(Led<'f>);
 
 /// The frames of a batch on their ways, one after the other.
 struct Routing<'b, 'a, 's> {
     batch: &'b mut Batch<'a>,
     room: &'a mut [u8],
     arrivals: Arrivals<'s>,
-    before: Before<'s>,
+    /// What the packet before went into.
+    before: Last<TunnelIndex, &'s Outbound>,
+    /// How often that changed.
+    runs: usize,
 }
 
 impl<'a, 's: 'a> Routing<'_, 'a, 's> {
-    /// Takes a frame of IPv6. Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
+    /// Takes a frame, whatever it has in it.
     #[inline(never)]
-    fn take_v6<'f: 'a, W: Stopwatch>(
-        &mut self,
-        frame: &'f mut [u8],
-        known: Option<Leads>,
-        turn: &mut Turn<'s, W>,
-    ) -> Result<(), Full<'f>> {
-        self.take::<true, W>(frame, known, turn)
+    fn take<'f: 'a, W: Stopwatch>(&mut self, led: Led<'f>, turn: &mut Turn<'s, W>) -> Result<(), Full<'f>> {
+        if is_v6(led.0) { self.take_as::<true, W>(led, turn) } else { self.take_as::<false, W>(led, turn) }
     }
 
     #[inline(always)]
-    fn take<'f: 'a, const V6: bool, W: Stopwatch>(
+    fn take_as<'f: 'a, const V6: bool, W: Stopwatch>(
         &mut self,
-        frame: &'f mut [u8],
-        known: Option<Leads>,
+        (frame, known): Led<'f>,
         turn: &mut Turn<'s, W>,
     ) -> Result<(), Full<'f>> {
         let way = match self.way::<V6, W>(frame, known, turn) {
@@ -123,7 +132,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         if !fits {
             return match self.fragment(&frame[start..start + length], &way, turn) {
                 true => Ok(()),
-                false => Err(Full(frame)),
+                false => Err(Full((frame, known))),
             };
         }
         if outbound.limited && !turn.admits(tunnel, |limits| &limits.outbound, length) {
@@ -147,7 +156,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     fn way<const V6: bool, W: Stopwatch>(
         &mut self,
         frame: &[u8],
-        known: Option<Leads>,
+        known: Option<TunnelIndex>,
         turn: &mut Turn<'s, W>,
     ) -> Result<Option<Way<'s>>, Refused> {
         let (link, packet) = carried(frame)?;
@@ -155,43 +164,28 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         let inner = inner.map_err(|_| DropReason::MalformedIp)?;
         self.arrivals.enter(vlan(frame, link), frame, inner.source, turn)?;
         let (gateway, origin, snapshot) = (self.arrivals.gateway, self.arrivals.origin, turn.snapshot);
-        let leads = match known {
-            Some(leads) => Some(leads),
-            None => match turn.routes.find(gateway, inner.destination) {
-                Some(leads) => Some(*leads),
-                None => look_up(gateway, inner.destination, turn),
-            },
-        };
         let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
-        let tunnel = match leads {
-            Some(Leads::Into(tunnel)) => tunnel,
-            Some(Leads::By(found)) => {
-                let table = || snapshot.gateways.get(gateway.position()).ok_or(());
-                let table = self.before.gateway.find(gateway, table).ok();
-                let route = || table.and_then(|table| table.routes.route(found)).ok_or(());
-                match self.before.route.find((gateway, found), route).ok() {
-                    Some(Route::Tunnels(tunnels)) => {
-                        // In a closure it would take the packet's address, and so keep it in memory.
-                        let hash = if let Some(gateway) = table { gateway.flow_hash(&inner) } else { 0 };
-                        tunnels.tunnel(|| hash).ok_or(down)?
-                    }
-                    Some(Route::Host) if origin != Origin::Host => {
-                        turn.pass(gateway, inner.bytes)?;
-                        return Ok(None);
-                    }
-                    Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
-                    Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
-                    Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
-                    None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
+        let tunnel = match known {
+            Some(tunnel) => tunnel,
+            None => match self.arrivals.table.and_then(|table| table.routes.lookup(inner.destination)) {
+                Some(Route::Tunnels(tunnels)) => {
+                    tunnels.tunnel(|| self.arrivals.table.map_or(0, |table| table.flow_hash(&inner))).ok_or(down)?
                 }
-            }
-            None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
+                Some(Route::Host) if origin != Origin::Host => {
+                    turn.pass(gateway, inner.bytes)?;
+                    return Ok(None);
+                }
+                Some(Route::Attachment(_) | Route::Host) => return Err(DropReason::Transit.into()),
+                Some(Route::Blackhole) => return Err(DropReason::Blackhole.into()),
+                Some(Route::Reject) => return Err(Refused::from(DropReason::Rejected).told(Report::Prohibited)),
+                None => return Err(Refused::from(DropReason::NoRoute).told(Report::NoRoute)),
+            },
         };
         if inner.hops <= 1 && origin != Origin::Host {
             return Err(Refused::from(DropReason::HopsExceeded).told(Report::HopsExceeded));
         }
         let worker = turn.worker;
-        let mut outbound = self.before.outbound.find(tunnel, || snapshot.outbound(tunnel, worker).ok_or(down))?;
+        let mut outbound = self.outbound(tunnel, turn).ok_or(down)?;
         if !outbound.selectors.allow_outbound(&inner) {
             let outside = DropReason::OutsideSelectors.of(outbound.slot).told(Report::Prohibited);
             outbound = snapshot.further(tunnel, inner, worker).ok_or(outside)?;
@@ -211,6 +205,17 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
         let segment = if is_tcp { inner.header_length } else { 0 };
         Ok(Some(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits }))
+    }
+
+    /// A tunnel's association.
+    #[inline(always)]
+    fn outbound<W: Stopwatch>(&mut self, tunnel: TunnelIndex, turn: &Turn<'s, W>) -> Option<&'s Outbound> {
+        let runs = &mut self.runs;
+        let find = || {
+            *runs += 1;
+            turn.snapshot.outbound(tunnel, turn.worker).ok_or(())
+        };
+        self.before.find(tunnel, find).ok()
     }
 
     /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed
@@ -250,22 +255,6 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         turn.tally.split(count);
         true
     }
-}
-
-/// Looks up where a destination's route leads, and remembers it.
-#[inline(never)]
-fn look_up<W: Stopwatch>(gateway: GatewayIndex, destination: Address, turn: &mut Turn<'_, W>) -> Option<Leads> {
-    let table = turn.snapshot.gateways.get(gateway.position())?;
-    let leads = Leads::of(table, table.routes.find(destination)?);
-    turn.routes.remember(gateway, destination, leads);
-    Some(leads)
-}
-
-/// What the packet before was for.
-struct Before<'a> {
-    gateway: Last<GatewayIndex, &'a Gateway>,
-    route: Last<(GatewayIndex, RouteIndex), &'a Route>,
-    outbound: Last<TunnelIndex, &'a Outbound>,
 }
 
 /// Bytes of an IPv4 header with all the options it can have.

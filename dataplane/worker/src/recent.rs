@@ -1,18 +1,12 @@
 //! Ways found lately.
 
-use std::{array, mem};
+use std::array;
 
 use tables::GatewayIndex;
 use wire::Address;
 
 /// A power of two. An entry of a few bytes is half a cache line: many stay in the first-level cache beside what a batch takes.
 const ENTRIES: usize = 1024;
-/// Look-ups of a batch that are as well made one by one.
-const FEW: u32 = 8;
-/// Look-ups of a batch that say that what is remembered is of little use.
-const MANY: u32 = 16;
-/// Batches until it is tried again whether it would be of use.
-const UNTIL_TRIED: u32 = 16;
 
 /// Remembers what was found for a destination in a snapshot, so that the packets of a flow, and of the flows to one
 /// destination, are looked up once and not one by one. Each destination has one place, which it shares with others: who
@@ -20,21 +14,6 @@ const UNTIL_TRIED: u32 = 16;
 pub(crate) struct Recent<T> {
     entries: Box<[Entry<T>; ENTRIES]>,
     version: u32,
-    /// Look-ups since [`Recent::foresight`] was asked.
-    missed: u32,
-    /// Batches that are looked up ahead whatever is remembered.
-    untried: u32,
-}
-
-/// Which destinations of a batch are to be looked up ahead of their packets' turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Foresight {
-    /// None: nearly all are remembered.
-    None,
-    /// Those that are not remembered, and then they are.
-    Unremembered,
-    /// All: there are so many that looking among the remembered ones, and remembering more, is not worth it.
-    All,
 }
 
 #[repr(align(32))]
@@ -65,7 +44,7 @@ impl<T> Recent<T> {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
         let key = Key { high: 0, low: 0, table: 0, version: 0 };
-        Self { entries: Box::new(array::from_fn(|_| Entry { key, value: None })), version: 0, missed: 0, untried: 0 }
+        Self { entries: Box::new(array::from_fn(|_| Entry { key, value: None })), version: 0 }
     }
 
     /// From now on what is found is found in the snapshot of this version.
@@ -73,21 +52,6 @@ impl<T> Recent<T> {
     pub(crate) fn renew(&mut self, version: u64) {
         // Half of it will do: an entry would have to stay untouched for 2^32 publications.
         self.version = version as u32;
-    }
-
-    /// What is to be looked up ahead of the next batch, by how much of the last one was not remembered.
-    #[inline(always)]
-    pub(crate) fn foresight(&mut self) -> Foresight {
-        let missed = mem::take(&mut self.missed);
-        if self.untried > 0 {
-            self.untried -= 1;
-            return if self.untried == 0 { Foresight::Unremembered } else { Foresight::All };
-        }
-        if missed > MANY {
-            self.untried = UNTIL_TRIED;
-            return Foresight::All;
-        }
-        if missed > FEW { Foresight::Unremembered } else { Foresight::None }
     }
 
     /// What is remembered of a destination.
@@ -102,7 +66,6 @@ impl<T> Recent<T> {
     /// Remembers what was looked up for a destination.
     pub(crate) fn remember(&mut self, gateway: GatewayIndex, destination: Address, value: T) -> &T {
         let key = self.key(gateway, destination);
-        self.missed = self.missed.wrapping_add(1);
         let entry = &mut self.entries[key.place()];
         entry.key = key;
         entry.value.insert(value)
@@ -134,35 +97,10 @@ mod tests {
         assert_eq!(recent.find(first, destination), Some(&2), "who came last");
         recent.renew(2);
         assert_eq!(recent.find(first, destination), None, "another snapshot");
-        recent.foresight();
         for number in 0..10_000 {
             recent.remember(second, Address::v4(number), number);
             assert_eq!(recent.find(second, Address::v4(number)), Some(&number));
         }
         assert_eq!(recent.find(second, Address::v4(9_999)), Some(&9_999));
-    }
-
-    #[test]
-    fn what_is_of_little_use_is_not_tried_for_a_while() {
-        let mut recent = Recent::new();
-        let mut after = |missed: u32| {
-            (0..missed).for_each(|number| {
-                recent.remember(GatewayIndex(0), Address::v4(number), number);
-            });
-            recent.foresight()
-        };
-        assert_eq!(after(0), Foresight::None);
-        assert_eq!(after(FEW), Foresight::None);
-        assert_eq!(after(FEW + 1), Foresight::Unremembered);
-        assert_eq!(after(MANY), Foresight::Unremembered);
-        assert_eq!(after(0), Foresight::None, "nothing was looked up since");
-        for _ in 0..2 {
-            assert_eq!(after(MANY + 1), Foresight::All);
-            for _ in 1..UNTIL_TRIED {
-                assert_eq!(after(0), Foresight::All, "that of a batch which is not tried says nothing");
-            }
-            assert_eq!(after(0), Foresight::Unremembered, "it is tried");
-        }
-        assert_eq!(after(0), Foresight::None, "and was of use");
     }
 }

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use tables::{
-    AttachmentIndex, Gateway, GatewayIndex, PortIndex, RateLimit, Route, RouteIndex, SaSlot, Seen, Snapshot,
-    TunnelIndex, TunnelLimits, Unresolved,
+    AttachmentIndex, GatewayIndex, PortIndex, RateLimit, SaSlot, Seen, Snapshot, TunnelIndex, TunnelLimits, Unresolved,
 };
 use wire::LinkHeader;
 use wire::icmp::Report;
@@ -28,8 +27,8 @@ pub(crate) struct Turn<'a, W> {
     pub(crate) tally: Tally<'a>,
     /// The time, once somebody has asked for it: one batch is one moment.
     clock: Cell<Option<Instant>>,
-    /// Routes found lately, of packets from VPCs.
-    pub(crate) routes: &'a mut Recent<Leads>,
+    /// Whether the ways of the next packets from VPCs are to be looked up ahead: those of the last ones were not near.
+    pub(crate) ahead: &'a mut bool,
     /// Ways found lately, of packets from peers.
     pub(crate) ways: &'a mut Recent<OutOf>,
     pub(crate) hand_over: &'a mut HandOver,
@@ -40,7 +39,7 @@ pub(crate) struct Turn<'a, W> {
 
 /// What a worker keeps from batch to batch.
 pub(crate) struct Memory {
-    pub(crate) routes: Recent<Leads>,
+    ahead: bool,
     pub(crate) ways: Recent<OutOf>,
     pub(crate) hand_over: HandOver,
     worker: usize,
@@ -49,34 +48,12 @@ pub(crate) struct Memory {
 impl Memory {
     /// Of the worker with this place among all of them.
     pub(crate) fn new(worker: usize) -> Self {
-        Self { routes: Recent::new(), ways: Recent::new(), hand_over: HandOver::none(), worker }
+        Self { ahead: false, ways: Recent::new(), hand_over: HandOver::none(), worker }
     }
 
     #[inline(always)]
     pub(crate) fn renew(&mut self, version: u64) {
-        self.routes.renew(version);
         self.ways.renew(version);
-    }
-}
-
-/// Where a route leads, as far as that is the same for all its packets.
-#[derive(Clone, Copy)]
-pub(crate) enum Leads {
-    /// Into this tunnel.
-    Into(TunnelIndex),
-    /// Where the route says.
-    By(RouteIndex),
-}
-
-impl Leads {
-    /// Of a route of this gateway.
-    #[inline(always)]
-    pub(crate) fn of(gateway: &Gateway, index: RouteIndex) -> Self {
-        let only = match gateway.routes.route(index) {
-            Some(Route::Tunnels(tunnels)) => tunnels.only(),
-            Some(Route::Attachment(_) | Route::Host | Route::Blackhole | Route::Reject) | None => None,
-        };
-        only.map_or(Self::By(index), Self::Into)
     }
 }
 
@@ -96,9 +73,9 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
         watch: &'a mut W,
     ) -> Self {
         watch.ended(Stage::Receive);
-        let Memory { routes, ways, hand_over, worker } = memory;
+        let Memory { ahead, ways, hand_over, worker } = memory;
         let (tally, clock) = (Tally::new(&shared.counters, received), Cell::new(None));
-        Self { snapshot, shared, tally, clock, routes, ways, hand_over, worker: *worker, watch }
+        Self { snapshot, shared, tally, clock, ahead, ways, hand_over, worker: *worker, watch }
     }
 
     #[inline]

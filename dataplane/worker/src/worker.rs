@@ -219,9 +219,11 @@ fn from_vpc<P: Port, W: Stopwatch>(
         return 0;
     }
     let mut turn = Turn::new(tables, memory, count, watch);
-    let foresight = turn.routes.foresight();
-    let known = prefetch::ways(rx.frames(), vlans, foresight, &mut turn);
-    let frames = rx.frames().enumerate().map(|(position, frame)| (frame, known.get(position).copied().flatten()));
+    let mut known = [None; BATCH];
+    if *turn.ahead {
+        prefetch::ways(&mut known, rx.frames(), vlans, &mut turn);
+    }
+    let frames = rx.frames().zip(&known).map(|(frame, known)| (frame, *known));
     send::<P, W>(frames, Entrance::Vpc(vlans), &mut others, room, &mut turn);
     rx.release();
     turn.tally.finish();
@@ -240,8 +242,7 @@ pub(crate) fn send<'a, 's, P: Port, W: Stopwatch>(
     let mut left = None;
     loop {
         let mut batch = outbound::Batch::new();
-        let mut these = left.take().into_iter().chain(&mut frames);
-        left = outbound::route(&mut batch, &mut these, room, entrance, turn);
+        left = outbound::route(&mut batch, left, &mut frames, room, entrance, turn);
         turn.ended(Stage::Classify);
         if batch.is_empty() && left.is_none() {
             return;

@@ -81,16 +81,23 @@ fn outbound(tenant: usize) -> (usize, Outbound) {
     )
 }
 
-fn gateway(tenant: u32) -> (usize, Gateway) {
+/// With so many prefixes more, of single hosts.
+fn gateway(tenant: u32, more: u16) -> (usize, Gateway) {
     // The way into the tunnel lies over that to the VPC too, so that what one tunnel brings goes to the VPC.
     let routes = [Route::Attachment(AttachmentIndex(tenant)), Route::Tunnels(TunnelGroup::from(TunnelIndex(tenant)))];
     let prefixes = [("10.1.0.0/16", 0), ("10.2.0.0/16", 1)];
     let prefixes = prefixes.map(|(prefix, route)| (prefix.parse().unwrap(), RouteIndex(route)));
+    let hosts = (0..more).map(|host| format!("10.4.{}.{}/32", host >> 8, host & 0xff).parse().unwrap());
+    let prefixes = prefixes.into_iter().chain(hosts.map(|host| (host, RouteIndex(1))));
     (tenant as usize, RouteTable::new(routes, prefixes).into())
 }
 
 impl Trunk {
     fn new(learns: bool) -> Self {
+        Self::with(learns, 0)
+    }
+
+    fn with(learns: bool, prefixes: u16) -> Self {
         let attachment = |tenant: usize| {
             let tag = Tag::new(VLANS[tenant], 0).filter(|tag| tag.vlan() != 0);
             let host = (IpAddr::from(HOST), LinkHeader::new(mac(tenant), OURS, tag, EtherType::IPV4));
@@ -107,7 +114,7 @@ impl Trunk {
             tunnels: (0..3).map(outbound).collect(),
             further: SlotTable::default(),
             limits: SlotTable::default(),
-            gateways: (0..3).map(gateway).collect(),
+            gateways: (0..3).map(|tenant| gateway(tenant, prefixes)).collect(),
             attachments: (0..3).map(attachment).collect(),
             capture: None,
         };
@@ -197,33 +204,40 @@ impl Trunk {
     }
 }
 
-/// Of many destinations the ways are looked up ahead: of all of them, or of those that are not remembered, and so from batch to
-/// batch. Each packet goes its own way whatever was looked up, and what has none is dropped.
+/// Where there are many prefixes the ways are looked up ahead. Each packet goes its own way all the same, and what has none is
+/// dropped.
 #[test]
 fn what_is_looked_up_ahead_is_each_packets_own() {
-    let mut trunk = Trunk::new(false);
-    let (mut unrouted, mut destinations) = (0, 0..u16::MAX);
-    // New destinations in every batch, then in a few packets of each, then none.
-    for new in [64, 12, 0].into_iter().flat_map(|new| [new; 40]) {
-        let mut expected = Vec::new();
-        let frames: Vec<_> = (0..64_u8)
-            .map(|number| {
-                let tenant = usize::from(number) % 3;
-                let [high, low] = if number < new { destinations.next().unwrap() } else { 7 }.to_be_bytes();
-                let routed = number % 7 != 6;
-                let network = if routed { 2 } else { 3 };
-                if routed {
-                    expected.push(spi(tenant).value().to_be_bytes().to_vec());
-                } else {
-                    unrouted += 1;
-                }
-                frame(tenant, &tag(VLANS[tenant]), &packet(HOST, [10, network, high, low], number))
-            })
-            .collect();
-        let sealed = trunk.pass(1, &frames);
-        assert_eq!(sealed.iter().map(|frame| frame[34..38].to_vec()).collect::<Vec<_>>(), expected);
+    for prefixes in [0, 600] {
+        let mut trunk = Trunk::with(false, prefixes);
+        let (mut unrouted, mut destinations) = (0, 0..u16::MAX);
+        for _ in 0..40 {
+            let mut expected = Vec::new();
+            let frames: Vec<_> = (0..64_u8)
+                .map(|number| {
+                    let tenant = usize::from(number / 2) % 3;
+                    let [high, low] = destinations.next().unwrap().to_be_bytes();
+                    let network = match number % 7 {
+                        6 => 3,
+                        5 if prefixes == 0 => 3,
+                        5 => 4,
+                        _ => 2,
+                    };
+                    if network == 3 {
+                        unrouted += 1;
+                    } else {
+                        expected.push(spi(tenant).value().to_be_bytes().to_vec());
+                    }
+                    // The further prefixes are of 32 bits.
+                    let (high, low) = if network == 4 { (number % 2, low) } else { (high, low) };
+                    frame(tenant, &tag(VLANS[tenant]), &packet(HOST, [10, network, high, low], number))
+                })
+                .collect();
+            let sealed = trunk.pass(1, &frames);
+            assert_eq!(sealed.iter().map(|frame| frame[34..38].to_vec()).collect::<Vec<_>>(), expected);
+        }
+        assert_eq!((trunk.drops(DropReason::NoRoute), trunk.handle.counters().dropped), (unrouted, unrouted));
     }
-    assert_eq!((trunk.drops(DropReason::NoRoute), trunk.handle.counters().dropped), (unrouted, unrouted));
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) enum Delivery {
 }
 
 /// Checks an opened packet and completes its frame, whose length is returned.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn deliver<W: Stopwatch>(
     sealed: &Sealed<'_>,
     opened: Opened,
@@ -31,22 +31,10 @@ pub(super) fn deliver<W: Stopwatch>(
 ) -> Result<(Delivery, usize), Refused> {
     match opened.next_header {
         Protocol::IPV4 => deliver_as::<false, W>(sealed, opened.length, frame, last, turn),
-        Protocol::IPV6 => deliver_v6(sealed, opened.length, frame, last, turn),
+        Protocol::IPV6 => deliver_as::<true, W>(sealed, opened.length, frame, last, turn),
         Protocol::NONE => Err(DropReason::DummyPacket.of(sealed.slot)),
         _ => Err(DropReason::UnexpectedNextHeader.of(sealed.slot)),
     }
-}
-
-/// Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
-#[inline(never)]
-fn deliver_v6<W: Stopwatch>(
-    sealed: &Sealed<'_>,
-    length: usize,
-    frame: &mut [u8],
-    last: &mut Last<(GatewayIndex, Address), ()>,
-    turn: &mut Turn<'_, W>,
-) -> Result<(Delivery, usize), Refused> {
-    deliver_as::<true, W>(sealed, length, frame, last, turn)
 }
 
 #[inline(always)]

@@ -1,11 +1,14 @@
 //! Whose frames are that come in.
 
-use tables::{Attachment, AttachmentIndex, GatewayIndex, Seen, Snapshot, Vlans};
+use tables::{Attachment, AttachmentIndex, Gateway, GatewayIndex, Seen, Snapshot, Vlans};
 use wire::{Address, MacAddress};
 
 use crate::DropReason;
 use crate::stage::Stopwatch;
 use crate::turn::{Origin, Turn};
+
+/// Prefixes of which a look-up waits for what is not in the first-level cache.
+const MANY_PREFIXES: usize = 512;
 
 /// Where frames come in.
 #[derive(Clone, Copy)]
@@ -21,6 +24,10 @@ pub(super) struct Arrivals<'a> {
     snapshot: &'a Snapshot,
     entrance: Entrance<'a>,
     pub(super) gateway: GatewayIndex,
+    /// The gateway itself, if there is one.
+    pub(super) table: Option<&'a Gateway>,
+    /// Whether the routes of one of the gateways that there were are too many to stay cached.
+    pub(super) wide: bool,
     /// Of the last frame.
     vlan: u16,
     /// Its attachment, if there is one of its VLAN.
@@ -33,11 +40,18 @@ pub(super) struct Arrivals<'a> {
 
 impl<'a> Arrivals<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, entrance: Entrance<'a>) -> Self {
-        let (origin, gateway) = (Origin::Host, GatewayIndex(u32::MAX));
-        let (vlan, attachment, screens, screened) = (Vlans::UNTAGGED, None, false, None);
-        let mut arrivals = Self { snapshot, entrance, gateway, vlan, attachment, origin, screens, screened };
+        let (origin, gateway, wide) = (Origin::Host, GatewayIndex(u32::MAX), false);
+        let (table, vlan, attachment, screens, screened) = (None, Vlans::UNTAGGED, None, false, None);
+        let mut arrivals =
+            Self { snapshot, entrance, gateway, table, wide, vlan, attachment, origin, screens, screened };
         arrivals.change(vlan);
         arrivals
+    }
+
+    /// Whether a packet is from the attachment of the one before, and there is nothing to see to in its source.
+    #[inline(always)]
+    pub(super) fn goes_on(&self, vlan: u16, source: Address) -> bool {
+        vlan == self.vlan && (!self.screens || self.screened == Some(source)) && self.origin != Origin::Host
     }
 
     /// Turns to the attachment of a frame's VLAN, and sees to its source.
@@ -69,6 +83,8 @@ impl<'a> Arrivals<'a> {
             }
             Entrance::Host(gateway) => self.gateway = gateway,
         }
+        self.table = self.snapshot.gateways.get(self.gateway.position());
+        self.wide |= self.table.is_some_and(|table| table.routes.prefixes() > MANY_PREFIXES);
     }
 
     #[inline(never)]

@@ -18,32 +18,34 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     }
     let reserved = tx.reserve(wanted);
     let capacity = tx.capacity();
-    let mut lengths = [0; BATCH];
+    let mut lengths = ArrayVec::<u16, BATCH>::new();
     let mut sealing = Sealing::default();
-    let mut frames = tx.frames().zip(&mut lengths).take(reserved);
+    let mut frames = tx.frames().take(reserved);
     let runs = batch.chunk_by(|one, next| std::ptr::eq(one.outbound, next.outbound));
     for run in runs.filter(|run| run[0].outbound.port == port) {
-        let outbound = run[0].outbound;
+        let Routed { outbound, header, .. } = run[0];
+        let sa = &*outbound.sa;
         // Numbers are taken once for the run. Those of packets that then find no frame are left out, which is allowed.
-        let Ok(first) = outbound.sa.take_sequence(run.len()) else {
+        let Ok(first) = sa.take_sequence(run.len()) else {
             let exhausted = DropReason::SequenceExhausted;
             run.iter().for_each(|routed| turn.drop_unsealed(outbound.slot, exhausted, routed.inner));
             continue;
         };
-        let (mut packets, mut bytes) = (0, 0);
+        let (before, mut bytes) = (lengths.len(), 0);
         for (routed, number) in run.iter().zip(first..) {
-            let length = routed.header.length() + outbound.sa.sealed_length(routed.inner.len());
-            if length > capacity {
-                turn.drop_unsealed(outbound.slot, DropReason::TooLong, routed.inner);
+            let inner = routed.inner;
+            if header.length() + sa.sealed_length(inner.len()) > capacity {
+                turn.drop_unsealed(outbound.slot, DropReason::TooLong, inner);
                 continue;
             }
-            let Some((frame, sent)) = frames.next() else {
-                turn.drop_unsealed(outbound.slot, DropReason::TransmitRingFull, routed.inner);
+            let Some(frame) = frames.next() else {
+                turn.drop_unsealed(outbound.slot, DropReason::TransmitRingFull, inner);
                 continue;
             };
-            *sent = sealing.push(&outbound.sa, routed.header, number, routed.inner, frame) as u16;
-            (packets, bytes) = (packets + 1, bytes + routed.inner.len() as u64);
+            lengths.push(sealing.push(sa, header, number, inner, frame) as u16);
+            bytes += inner.len() as u64;
         }
+        let packets = (lengths.len() - before) as u64;
         turn.tally.transmit(packets);
         turn.tally.protect(outbound.slot, packets, bytes);
     }
@@ -54,11 +56,11 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     drop(sealing);
     turn.ended(Stage::Protect);
     if let (Some(capture), Some(placed)) = (&turn.snapshot.capture, captured) {
-        let frames = tx.frames().zip(lengths).map(|(frame, length)| &frame[..length.into()]);
+        let frames = tx.frames().zip(&lengths).map(|(frame, length)| &frame[..usize::from(*length)]);
         let packets = placed.into_iter().zip(frames);
         capture::sealed(capture, packets.map(|(routed, frame)| (routed.outbound.slot, routed.inner, frame)));
     }
-    tx.commit(&lengths[..reserved]);
+    tx.commit(&lengths);
 }
 
 /// Those of the batch that are being sealed, in the order of their frames.

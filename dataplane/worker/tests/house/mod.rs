@@ -39,6 +39,13 @@ pub struct Plan {
     /// The most packets that the outbound association seals.
     pub packets: Option<u64>,
     pub traffic: Traffic,
+    /// What a limited tunnel carries, in Mbit/s; by default the slowest there is, so that no test is long enough for anything to flow
+    /// in: two full frames pass.
+    pub limit: u32,
+    /// Whether sources are looked at that come out of the tunnel.
+    pub reverse_path: bool,
+    /// Whether the associations are for single ranges of IPv4, which are not looked up in lists.
+    pub ranges: bool,
     /// Whether the route leads into a pair of tunnels, and by which hash.
     pub symmetric: Option<bool>,
     /// Whether the tunnel has an association of its own for each of two networks of ours.
@@ -66,6 +73,9 @@ impl Default for Plan {
             extended: true,
             packets: None,
             traffic: Traffic::Free,
+            limit: 1,
+            reverse_path: true,
+            ranges: false,
             symmetric: None,
             divided: false,
             alike: 1,
@@ -109,10 +119,15 @@ impl House {
             };
             ranges.iter().map(selector).collect::<Vec<_>>()
         };
-        let selectors = Selectors::new(
-            side(&[("10.0.0.0", "10.1.255.255"), ("10.3.0.0", "10.3.255.255"), ("2001:db8:1::", "2001:db8:1::ffff")]),
-            side(&[("10.2.0.0", "10.2.255.255"), ("10.2.0.0", "10.2.255.255"), ("2001:db8:2::", "2001:db8:2::ffff")]),
-        );
+        let selectors = if plan.ranges {
+            Selectors::new(side(&[("10.0.0.0", "10.1.255.255")]), side(&[("10.2.0.0", "10.2.127.255")]))
+        } else {
+            let own =
+                [("10.0.0.0", "10.1.255.255"), ("10.3.0.0", "10.3.255.255"), ("2001:db8:1::", "2001:db8:1::ffff")];
+            let peers =
+                [("10.2.0.0", "10.2.255.255"), ("10.2.0.0", "10.2.255.255"), ("2001:db8:2::", "2001:db8:2::ffff")];
+            Selectors::new(side(&own), side(&peers))
+        };
         let mut inbound = Inbound::new(
             Arc::new(inbound.unwrap()),
             TunnelIndex(0),
@@ -120,7 +135,7 @@ impl House {
             PortIndex(VPC as u32),
             selectors.clone(),
         );
-        (inbound.traffic, inbound.reverse_path) = (plan.traffic, true);
+        (inbound.traffic, inbound.reverse_path) = (plan.traffic, plan.reverse_path);
         let longest = outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16;
         let mut up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
@@ -205,8 +220,7 @@ impl House {
             inbound: [(SaSlot::of(SPI).position(), inbound)].into_iter().collect(),
             tunnels: up.map(|outbound| (0, outbound)).into_iter().collect(),
             further: further.map(|others| (0, others)).into_iter().collect(),
-            // The slowest there is, so that no test is long enough for anything to flow in: two full frames pass.
-            limits: [(0, Arc::new(TunnelLimits::new(1, Instant::now())))].into_iter().collect(),
+            limits: [(0, Arc::new(TunnelLimits::new(plan.limit, Instant::now())))].into_iter().collect(),
             gateways: [(0, Gateway { routes, symmetric: plan.symmetric == Some(true) })].into_iter().collect(),
             attachments: Arc::new([
                 attachment(VPC, "10.1.0.0/24", &["10.1.0.2", "fe80::1"]),
