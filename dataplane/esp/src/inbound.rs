@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use aead::{Buffers, KeyLengthError, Nonce, Suite};
+use aead::{Buffers, KeyLengthError, Suite};
 use arrayvec::ArrayVec;
 use wire::{Protocol, Spi};
 
@@ -104,11 +104,12 @@ impl InboundSa {
     #[inline(always)]
     pub fn admit<'a>(&'a self, esp: &'a [u8]) -> Result<Admitted<'a>, Refusal> {
         let (_, low) = wire::esp::header(esp).ok_or(Refusal::Malformed)?;
-        let (nonce, source) = self.transform.read_iv(&esp[wire::esp::HEADER..]).ok_or(Refusal::Malformed)?;
+        let text = &esp[wire::esp::HEADER..];
+        let (_, source) = self.transform.read_iv(text).ok_or(Refusal::Malformed)?;
         let length = self.transform.opened_length(source).ok_or(Refusal::Malformed)?;
         let number = self.replay.infer(low).map_err(Refusal::Stale)?;
         self.replay.check(number).map_err(Refusal::Stale)?;
-        Ok(Admitted { sa: self, number, nonce, source, length })
+        Ok(Admitted { sa: self, number, text, length })
     }
 }
 
@@ -117,8 +118,8 @@ impl InboundSa {
 pub struct Admitted<'a> {
     sa: &'a InboundSa,
     number: u64,
-    nonce: Nonce,
-    source: &'a [u8],
+    /// From the initialisation vector on.
+    text: &'a [u8],
     length: usize,
 }
 
@@ -145,7 +146,8 @@ impl<'a> Opening<'a> {
     /// caller's own arithmetic.
     #[inline(always)]
     pub fn push(&mut self, admitted: Admitted<'a>, destination: &'a mut [u8]) {
-        let Admitted { sa, number, nonce, source, length } = admitted;
+        let Admitted { sa, number, text, length } = admitted;
+        let (nonce, source) = sa.transform.read_iv(text).expect("an initialisation vector");
         self.packets.push(aead::Open {
             key: &sa.transform.key,
             nonce,
