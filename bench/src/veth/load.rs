@@ -48,13 +48,13 @@ impl Measured {
     }
 
     /// The rate at which latency was measured, packets a second.
-    pub fn latency_per_second(&self) -> f64 {
-        self.latency.as_ref().map_or(f64::NAN, |(rate, _)| *rate)
+    pub fn latency_per_second(&self) -> Option<f64> {
+        self.latency.as_ref().map(|(rate, _)| *rate)
     }
 
     /// The time on the way that so many packets stay below.
-    pub fn latency_microseconds(&self, quantile: f64) -> f64 {
-        self.latency.as_ref().map_or(f64::NAN, |(_, histogram)| histogram.value_at_quantile(quantile) as f64 / 1000.0)
+    pub fn latency_microseconds(&self, quantile: f64) -> Option<f64> {
+        self.latency.as_ref().map(|(_, histogram)| histogram.value_at_quantile(quantile) as f64 / 1000.0)
     }
 
     /// This round's rate with another one's latency.

@@ -66,10 +66,11 @@ struct Figure {
     mpps: f64,
     gbps: f64,
     busy_cycles_per_packet: f64,
-    latency_mpps: f64,
-    p50_us: f64,
-    p99_us: f64,
-    p999_us: f64,
+    /// Of the rounds in which nothing was lost; none if something always was.
+    latency_mpps: Option<f64>,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    p999_us: Option<f64>,
     rounds: usize,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     ratio: BTreeMap<&'static str, f64>,
@@ -140,8 +141,10 @@ fn figures(
     };
     let figure = |kind: Kind| {
         let per_second = median_of(kind, &Measured::per_second)?;
-        let latency =
-            |quantile| median_of(kind, &|round| round.latency_microseconds(quantile)).map_or(f64::NAN, rounded);
+        let whole = |value: &dyn Fn(&Measured) -> Option<f64>| {
+            median(rounds.get(&kind)?.iter().filter_map(value).collect()).map(rounded)
+        };
+        let latency = |quantile| whole(&|round| round.latency_microseconds(quantile));
         let ratio = if kind == Kind::Bordergate {
             [
                 ("forwarder", ratio_to(Kind::Forwarder, &Measured::per_second)),
@@ -163,7 +166,7 @@ fn figures(
             mpps: rounded(per_second / 1e6),
             gbps: rounded(per_second * size as f64 * 8.0 / 1e9),
             busy_cycles_per_packet: median_of(kind, &cycles)?.round(),
-            latency_mpps: rounded(median_of(kind, &Measured::latency_per_second)? / 1e6),
+            latency_mpps: whole(&|round| Some(round.latency_per_second()? / 1e6)),
             p50_us: latency(0.5),
             p99_us: latency(0.99),
             p999_us: latency(0.999),
@@ -184,17 +187,18 @@ impl Row for Figure {
 
     fn row(&self) -> String {
         let ratios: Vec<_> = self.ratio.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let latency = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
         format!(
-            "{:<12} {:<5} {:>5} {:>8.3} {:>8.3} {:>12} {:>8.1} {:>8.1} {:>8.1}  {}",
+            "{:<12} {:<5} {:>5} {:>8.3} {:>8.3} {:>12} {:>8} {:>8} {:>8}  {}",
             self.implementation,
             self.op,
             self.size,
             self.mpps,
             self.gbps,
             self.busy_cycles_per_packet,
-            self.p50_us,
-            self.p99_us,
-            self.p999_us,
+            latency(self.p50_us),
+            latency(self.p99_us),
+            latency(self.p999_us),
             ratios.join(", ")
         )
     }
