@@ -103,10 +103,10 @@ impl Selectors {
         self.allow(packet.source, packet.destination, packet.protocol, || packet.ports())
     }
 
-    /// Whether all packets between two addresses of IPv4, ours and the peer's, are known to be allowed without asking a list.
+    /// Whether all packets between two addresses, ours and the peer's, are known to be allowed without asking a list.
     #[must_use]
     #[inline(always)]
-    pub fn allow_v4(&self, local: Address, remote: Address) -> bool {
+    pub fn allow_at_once(&self, local: Address, remote: Address) -> bool {
         match &self.0 {
             Negotiated::All => true,
             Negotiated::V4 { local: ours, remote: theirs } => within(*ours, local) && within(*theirs, remote),

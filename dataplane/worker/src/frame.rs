@@ -16,16 +16,15 @@ pub(crate) fn vlan(frame: &[u8], link: Link) -> u16 {
     }
 }
 
-/// The VLAN of a frame of IPv4 that has a single tag of IEEE 802.1Q or none, and where the packet starts.
+/// The VLAN of a frame that has a single tag of IEEE 802.1Q or none, and where its packet of this version starts; `None` for others.
 #[inline(always)]
-pub(crate) fn v4(frame: &[u8]) -> Option<(u16, usize)> {
+pub(crate) fn of<const V6: bool>(frame: &[u8]) -> Option<(u16, usize)> {
     let header = frame.first_chunk::<{ Link::TAGGED }>()?;
-    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    match EtherType(word(Link::UNTAGGED - 2)) {
-        EtherType::IPV4 => Some((Vlans::UNTAGGED, Link::UNTAGGED)),
-        EtherType::VLAN if EtherType(word(Link::TAGGED - 2)) == EtherType::IPV4 => {
-            Some((word(Link::UNTAGGED) & 0x0fff, Link::TAGGED))
-        }
+    let word = |at: usize| EtherType(u16::from_be_bytes([header[at], header[at + 1]]));
+    let wanted = if V6 { EtherType::IPV6 } else { EtherType::IPV4 };
+    match word(Link::UNTAGGED - 2) {
+        found if found == wanted => Some((Vlans::UNTAGGED, Link::UNTAGGED)),
+        EtherType::VLAN if word(Link::TAGGED - 2) == wanted => Some((word(Link::UNTAGGED).0 & 0x0fff, Link::TAGGED)),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ mod house;
 
 use bordergate_worker::DropReason;
 use esp::{DontFragment, HeaderRules};
-use house::{House, Plan, SPI, VPC, WAN, frame, ipv4, rechecked, sealed};
+use house::{House, Negotiated, Plan, SPI, VPC, WAN, frame, ipv4, rechecked, sealed};
 use proptest::prelude::*;
 use tables::{SaSlot, Traffic};
 use wire::ecn;
@@ -67,6 +67,54 @@ fn packet(from: [u8; 3], to: [u8; 3]) -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// The same of IPv6.
+fn packet_v6(from: u8, to: u8) -> impl Strategy<Value = Vec<u8>> {
+    let host = prop_oneof![8 => Just(2_u8), 1 => any::<u8>()];
+    let network = |most: u8| prop_oneof![9 => Just(most), 1 => 0..4_u8];
+    let protocol = prop_oneof![3 => Just(17_u8), 4 => Just(6), 1 => any::<u8>()];
+    let hops = prop_oneof![6 => Just(64_u8), 1 => 0..4_u8];
+    let size = prop_oneof![6 => 20..120_usize, 1 => 1280..1460_usize];
+    let flaw = prop_oneof![8 => Just(None), 1 => (0..6_u8, any::<u8>()).prop_map(Some)];
+    // A header of options in front of what is carried, one that it may be followed by, or none.
+    let extension = prop_oneof![6 => Just(None), 1 => prop::sample::select(&[0_u8, 43, 44, 60][..]).prop_map(Some)];
+    let addresses = (network(from), host.clone(), network(to), host);
+    (addresses, protocol, hops, extension, any::<u8>(), size, flaw).prop_map(
+        |((from, source, to, destination), protocol, hops, extension, class, size, flaw)| {
+            let mut payload = vec![0x5a; size];
+            let begins = [0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 0x05, 0xb4];
+            payload.iter_mut().skip(12).zip(begins).for_each(|(to, from)| *to = from);
+            let before = extension.map_or(vec![], |_| vec![protocol, 0, 0, 1, 0, 0, 0, 0]);
+            let address = |network, host| {
+                let mut address = [0x20, 1, 0x0d, 0xb8, 0, network, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                address[15] = host;
+                address
+            };
+            let mut packet = vec![0x60 | class >> 4, class << 4, 0, 0, 0, 0, extension.unwrap_or(protocol), hops];
+            packet.extend(address(from, source).into_iter().chain(address(to, destination)));
+            packet.extend(before.into_iter().chain(payload));
+            let length = packet.len() as u16 - 40;
+            packet[4..6].copy_from_slice(&length.to_be_bytes());
+            match flaw {
+                Some((0, value)) => packet.truncate(usize::from(value) % packet.len()),
+                Some((1, value)) => packet.extend(std::iter::repeat_n(0, usize::from(value))),
+                Some((2..5, value)) => packet[0] ^= value << 4,
+                Some((_, value)) => packet[usize::from(value) % 48] ^= 0x10,
+                None => {}
+            }
+            packet
+        },
+    )
+}
+
+fn either(from: (u8, u8), to: (u8, u8)) -> impl Strategy<Value = Vec<u8>> {
+    let v4 = |network: (u8, u8)| [10, network.0, 0];
+    prop_oneof![2 => packet(v4(from), v4(to)), 1 => packet_v6(from.1, to.1)]
+}
+
+fn negotiated() -> impl Strategy<Value = Negotiated> {
+    prop_oneof![Just(Negotiated::Ranges), Just(Negotiated::All), Just(Negotiated::Lists)]
+}
+
 fn rules() -> impl Strategy<Value = HeaderRules> {
     let dont_fragment = prop_oneof![Just(DontFragment::Copy), Just(DontFragment::Set), Just(DontFragment::Clear)];
     let mode = prop_oneof![Just(ecn::Mode::Normal), Just(ecn::Mode::Compatibility)];
@@ -83,35 +131,39 @@ proptest! {
 
     #[test]
     fn what_is_sealed_is_the_same(
-        packets in prop::collection::vec((packet([10, 1, 0], [10, 2, 0]), 0..12_u8), 1..150),
+        packets in prop::collection::vec((either((1, 1), (2, 2)), 0..6_u8), 1..150),
         rules in rules(),
         symmetric in prop::option::of(any::<bool>()),
+        negotiated in negotiated(),
     ) {
         let tagged = |packet: &[u8], kind: u8| {
             let plain = frame(packet);
-            // A tag of no VLAN's, with a priority only; and one of a VLAN that there is none of.
+            // A tag of no VLAN's, with a priority only; one of a VLAN that there is none of; another version's type.
             match kind {
+                2 => [&plain[..12], if plain[12] == 8 { &[0x86, 0xdd] } else { &[8, 0] }, &plain[14..]].concat(),
                 0 => [&plain[..12], &[0x81, 0, 0xe0, 0], &plain[12..]].concat(),
                 1 => [&plain[..12], &[0x81, 0, 0, 7], &plain[12..]].concat(),
                 _ => plain,
             }
         };
         let frames: Vec<_> = packets.iter().map(|(packet, kind)| tagged(packet, *kind)).collect();
-        let plan = || Plan { ranges: true, rules, symmetric, ..Plan::default() };
+        let plan = || Plan { negotiated, rules, symmetric, ..Plan::default() };
         let [straight, general] = both(plan).map(|mut house| seen(&mut house, VPC, &frames));
         prop_assert_eq!(straight, general);
     }
 
     #[test]
     fn what_is_opened_is_the_same(
-        packets in prop::collection::vec((packet([10, 2, 0], [10, 1, 0]), any::<u8>(), 0..20_u8), 1..150),
+        packets in prop::collection::vec((either((2, 2), (1, 1)), any::<u8>(), 0..6_u8), 1..150),
         encapsulated in any::<bool>(),
         reverse_path in any::<bool>(),
+        negotiated in negotiated(),
     ) {
-        let plan = || Plan { ranges: true, reverse_path, ..Plan::default() };
+        let plan = || Plan { negotiated, reverse_path, segments_in: [1200, 1180], ..Plan::default() };
         let [straight, general] = both(plan).map(|mut house| {
             let seal = |(number, (packet, class, next)): (u64, &(Vec<u8>, u8, u8))| {
-                let next_header = match next { 0 => 59, 1 => 41, _ => 4 };
+                let is_v6 = packet.first().is_some_and(|byte| byte >> 4 == 6);
+                let next_header = match next { 0 => 59, 1 => 41, 2 => 4, _ if is_v6 => 41, _ => 4 };
                 let mut outer = sealed(&house.outbound, number, packet, next_header, encapsulated);
                 outer[1] = *class;
                 frame(&rechecked(outer))

@@ -2,47 +2,75 @@
 
 use esp::Opened;
 use tables::{GatewayIndex, PortIndex, Traffic};
-use wire::{Address, Ipv4Header, Link, Packet, Protocol, ip, tcp};
+use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
 use super::classify::Sealed;
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::turn::Turn;
 
-/// Completes the frame of an opened packet that goes straight on, and returns its length: of IPv4 without options, to an
-/// attachment without a VLAN behind `port` that is remembered, and nothing is in its way. `None` for any other one, with which
-/// nothing was done: it goes the general way, from the beginning. This one is short, for it is what a packet costs.
+/// Completes the frame of an opened packet that goes straight on, and returns its length: to an attachment without a VLAN behind
+/// `port` that is remembered, and nothing is in its way. `None` for any other one, with which nothing was done: it goes the
+/// general way, from the beginning. This one is short, for it is what a packet costs.
 #[inline(always)]
 pub(super) fn deliver_straight<W: Stopwatch>(
     sealed: &Sealed<'_>,
     opened: Opened,
+    to: (PortIndex, &mut [u8]),
+    last: &Last<(GatewayIndex, Address), ()>,
+    turn: &Turn<'_, W>,
+) -> Option<usize> {
+    match opened.next_header {
+        Protocol::IPV4 => deliver_as::<false, W>(sealed, opened.length, to, last, turn),
+        Protocol::IPV6 => deliver_v6(sealed, opened.length, to, last, turn),
+        _ => None,
+    }
+}
+
+/// Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
+#[inline(never)]
+fn deliver_v6<W: Stopwatch>(
+    sealed: &Sealed<'_>,
+    length: usize,
+    to: (PortIndex, &mut [u8]),
+    last: &Last<(GatewayIndex, Address), ()>,
+    turn: &Turn<'_, W>,
+) -> Option<usize> {
+    deliver_as::<true, W>(sealed, length, to, last, turn)
+}
+
+#[inline(always)]
+fn deliver_as<const V6: bool, W: Stopwatch>(
+    sealed: &Sealed<'_>,
+    length: usize,
     (port, frame): (PortIndex, &mut [u8]),
     last: &Last<(GatewayIndex, Address), ()>,
     turn: &Turn<'_, W>,
 ) -> Option<usize> {
     let inbound = sealed.inbound;
     // RFC 6040 §4.2: only with this bit the outer header's marks can change anything.
-    if opened.next_header != Protocol::IPV4 || inbound.traffic != Traffic::Free || sealed.esp.traffic_class & 1 != 0 {
+    if inbound.traffic != Traffic::Free || sealed.esp.traffic_class & 1 != 0 {
         return None;
     }
     let (header, packet) = frame.split_first_chunk_mut::<{ Link::UNTAGGED }>()?;
-    let inner = Packet::parse_v4(packet.get(..opened.length)?).ok()?;
-    let free = inner.header_length == Ipv4Header::LENGTH
+    let content = packet.get(..length)?;
+    let inner = if V6 { Packet::parse_v6(content) } else { Packet::parse_v4(content) }.ok()?;
+    let free = (!V6 || ip::is_v6(content))
         && inner.hops > 1
-        && inbound.selectors.allow_v4(inner.destination, inner.source)
+        && inbound.selectors.allow_at_once(inner.destination, inner.source)
         && (!inbound.reverse_path || last.is((inbound.gateway, inner.source)));
     if !free {
         return None;
     }
     let way = turn.ways.find(inbound.gateway, inner.destination)?;
     let link = way.link.untagged().filter(|_| way.port == port)?;
-    let clamped = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
-    let length = inner.bytes.len();
+    let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
+    let (length, segment) = (inner.bytes.len(), if is_tcp { inner.header_length } else { 0 });
     *header = *link;
     let packet = packet.get_mut(..length)?;
-    ip::decrement_hops_of::<false>(packet);
-    if clamped {
-        tcp::clamp_mss(&mut packet[Ipv4Header::LENGTH..], inbound.segments[0]);
+    ip::decrement_hops_of::<V6>(packet);
+    if segment != 0 {
+        tcp::clamp_mss(&mut packet[segment..], inbound.segments[usize::from(V6)]);
     }
     Some(Link::UNTAGGED + length)
 }

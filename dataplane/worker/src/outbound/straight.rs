@@ -2,7 +2,7 @@
 
 use esp::OuterHeader;
 use tables::{Gateway, Outbound, Route, TunnelIndex};
-use wire::{Address, Ipv4Header, Packet, Protocol, ip, tcp};
+use wire::{Address, Packet, Protocol, ip, tcp};
 
 use super::{Led, Routed, Routing};
 use crate::frame;
@@ -16,27 +16,41 @@ struct Straight<'s> {
     /// Where the packet starts in its frame, and its length.
     start: usize,
     length: usize,
-    /// Whether its segment is held to a size.
-    clamped: bool,
+    /// Where TCP starts in the packet, if its segments are to be held to a size; else 0.
+    segment: usize,
 }
 
 impl<'a, 's: 'a> Routing<'_, 'a, 's> {
-    /// Takes a frame whose packet goes straight on: of IPv4 without options, from the VPC of the one before, into a tunnel that is
-    /// remembered, and nothing is in its way. Any other one is given back, and nothing was done with it: it goes the general
-    /// way, from the beginning. This one is short, for it is what a packet costs.
+    /// Takes a frame whose packet goes straight on: from the VPC of the one before, into a tunnel, and nothing is in its way. Any
+    /// other one is given back, and nothing was done with it: it goes the general way, from the beginning. This one is
+    /// short, for it is what a packet costs.
     #[inline(always)]
     pub(super) fn take_straight<'f: 'a, W: Stopwatch>(
+        &mut self,
+        led: Led<'f>,
+        turn: &Turn<'s, W>,
+    ) -> Result<(), Led<'f>> {
+        self.take_straight_of::<false, W>(led, turn).or_else(|led| self.take_straight_v6(led, turn))
+    }
+
+    /// Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
+    #[inline(never)]
+    fn take_straight_v6<'f: 'a, W: Stopwatch>(&mut self, led: Led<'f>, turn: &Turn<'s, W>) -> Result<(), Led<'f>> {
+        self.take_straight_of::<true, W>(led, turn)
+    }
+
+    #[inline(always)]
+    fn take_straight_of<'f: 'a, const V6: bool, W: Stopwatch>(
         &mut self,
         (frame, known): Led<'f>,
         turn: &Turn<'s, W>,
     ) -> Result<(), Led<'f>> {
-        let Some(Straight { outbound, header, start, length, clamped }) = self.straight(frame, known, turn) else {
-            return Err((frame, known));
-        };
+        let Some(straight) = self.straight::<V6, W>(frame, known, turn) else { return Err((frame, known)) };
+        let Straight { outbound, header, start, length, segment } = straight;
         let inner = &mut frame[start..start + length];
-        ip::decrement_hops_of::<false>(inner);
-        if clamped {
-            tcp::clamp_mss(&mut inner[Ipv4Header::LENGTH..], outbound.segments[0]);
+        ip::decrement_hops_of::<V6>(inner);
+        if segment != 0 {
+            tcp::clamp_mss(&mut inner[segment..], outbound.segments[usize::from(V6)]);
         }
         self.batch.push(Routed { inner, outbound, header });
         Ok(())
@@ -53,15 +67,16 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     }
 
     #[inline(always)]
-    fn straight<W: Stopwatch>(
+    fn straight<const V6: bool, W: Stopwatch>(
         &mut self,
         frame: &[u8],
         known: Option<TunnelIndex>,
         turn: &Turn<'s, W>,
     ) -> Option<Straight<'s>> {
-        let (vlan, start) = frame::v4(frame)?;
-        let inner = Packet::parse_v4(frame.get(start..)?).ok()?;
-        if inner.header_length != Ipv4Header::LENGTH || inner.hops <= 1 || !self.arrivals.goes_on(vlan, inner.source) {
+        let (vlan, start) = frame::of::<V6>(frame)?;
+        let packet = frame.get(start..)?;
+        let inner = if V6 { Packet::parse_v6(packet) } else { Packet::parse_v4(packet) }.ok()?;
+        if V6 && !ip::is_v6(packet) || inner.hops <= 1 || !self.arrivals.goes_on(vlan, inner.source) {
             return None;
         }
         let tunnel = match known {
@@ -73,9 +88,10 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         let length = inner.bytes.len();
         let free = length <= usize::from(outbound.longest)
             && !outbound.limited
-            && outbound.selectors.allow_v4(inner.source, inner.destination);
-        let clamped = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
-        free.then_some(Straight { outbound, header, start, length, clamped })
+            && outbound.selectors.allow_at_once(inner.source, inner.destination);
+        let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
+        let segment = if is_tcp { inner.header_length } else { 0 };
+        free.then_some(Straight { outbound, header, start, length, segment })
     }
 }
 

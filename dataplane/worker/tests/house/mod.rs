@@ -30,6 +30,17 @@ pub const fn spi_of(number: u32) -> u32 {
 }
 pub const KEY: [u8; 16] = [7; 16];
 
+/// What the associations are for.
+#[derive(Debug, Clone, Copy)]
+pub enum Negotiated {
+    /// Several ranges on each side, of both families.
+    Lists,
+    /// One range of IPv4 on each side.
+    Ranges,
+    /// Everything.
+    All,
+}
+
 /// How the house differs from the ordinary.
 pub struct Plan {
     pub resolved: bool,
@@ -44,8 +55,7 @@ pub struct Plan {
     pub limit: u32,
     /// Whether sources are looked at that come out of the tunnel.
     pub reverse_path: bool,
-    /// Whether the associations are for single ranges of IPv4, which are not looked up in lists.
-    pub ranges: bool,
+    pub negotiated: Negotiated,
     /// Whether the route leads into a pair of tunnels, and by which hash.
     pub symmetric: Option<bool>,
     /// Whether the tunnel has an association of its own for each of two networks of ours.
@@ -57,6 +67,8 @@ pub struct Plan {
     pub wan_mtu: u16,
     /// What SYN segments are held to; what fits the tunnel if `None`.
     pub segments: Option<[u16; 2]>,
+    /// The same of those that come out of the tunnel; 0 for nothing.
+    pub segments_in: [u16; 2],
     pub rules: HeaderRules,
     pub options: MemoryOptions,
     pub sleep: Sleep,
@@ -75,13 +87,14 @@ impl Default for Plan {
             traffic: Traffic::Free,
             limit: 1,
             reverse_path: true,
-            ranges: false,
+            negotiated: Negotiated::Lists,
             symmetric: None,
             divided: false,
             alike: 1,
             place: 0,
             wan_mtu: 1500,
             segments: None,
+            segments_in: [0; 2],
             rules: HeaderRules::default(),
             options,
             sleep: Sleep::Never,
@@ -119,15 +132,15 @@ impl House {
             };
             ranges.iter().map(selector).collect::<Vec<_>>()
         };
-        let selectors = if plan.ranges {
-            Selectors::new(side(&[("10.0.0.0", "10.1.255.255")]), side(&[("10.2.0.0", "10.2.127.255")]))
-        } else {
-            let own =
-                [("10.0.0.0", "10.1.255.255"), ("10.3.0.0", "10.3.255.255"), ("2001:db8:1::", "2001:db8:1::ffff")];
-            let peers =
-                [("10.2.0.0", "10.2.255.255"), ("10.2.0.0", "10.2.255.255"), ("2001:db8:2::", "2001:db8:2::ffff")];
-            Selectors::new(side(&own), side(&peers))
+        let (own, peers) = match plan.negotiated {
+            Negotiated::Lists => (
+                &[("10.0.0.0", "10.1.255.255"), ("10.3.0.0", "10.3.255.255"), ("2001:db8:1::", "2001:db8:1::ffff")][..],
+                &[("10.2.0.0", "10.2.255.255"), ("10.2.0.0", "10.2.255.255"), ("2001:db8:2::", "2001:db8:2::ffff")][..],
+            ),
+            Negotiated::Ranges => (&[("10.0.0.0", "10.1.255.255")][..], &[("10.2.0.0", "10.2.127.255")][..]),
+            Negotiated::All => ([&ALL[..]; 2]).into(),
         };
+        let selectors = Selectors::new(side(own), side(peers));
         let mut inbound = Inbound::new(
             Arc::new(inbound.unwrap()),
             TunnelIndex(0),
@@ -136,6 +149,7 @@ impl House {
             selectors.clone(),
         );
         (inbound.traffic, inbound.reverse_path) = (plan.traffic, plan.reverse_path);
+        inbound.segments = plan.segments_in;
         let longest = outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16;
         let mut up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
@@ -268,6 +282,9 @@ fn sealing(plan: &Plan, spi: Spi) -> Arc<OutboundSa> {
     let (suite, salt, extended) = (Suite::Aes128Gcm16, [1, 2, 3, 4], plan.extended);
     Arc::new(OutboundSa::new(esp::Outbound { spi, suite, key: &KEY, salt, extended, packets: plan.packets }).unwrap())
 }
+
+/// All addresses of both families.
+const ALL: [(&str, &str); 2] = [("0.0.0.0", "255.255.255.255"), ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")];
 
 /// Bytes of the headers in front of ESP.
 pub fn outer(encapsulation: Option<Encapsulation>) -> usize {
