@@ -1,9 +1,12 @@
 //! What is measured.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ::aead::Suite;
+use clap::ValueEnum;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::operation::Operation;
 
@@ -12,6 +15,7 @@ use crate::operation::Operation;
 pub struct Case {
     pub suite: Suite,
     pub operation: Operation,
+    pub inner: Inner,
     /// Bytes of the inner packets.
     pub size: usize,
     /// Security associations, each of a tunnel of its own.
@@ -21,6 +25,56 @@ pub struct Case {
     pub mix: Mix,
     /// Packets taken from a port at once.
     pub batch: usize,
+}
+
+/// The version of the inner packets. Addresses are those of IPv4, or for each of them one of IPv6 in a tree of prefixes of the same
+/// shape, all longer by 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Inner {
+    #[value(name = "ipv4")]
+    V4,
+    #[value(name = "ipv6")]
+    V6,
+}
+
+impl Inner {
+    /// The name in figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+        }
+    }
+
+    /// Bytes of the inner headers with UDP.
+    pub fn headers(self) -> usize {
+        match self {
+            Self::V4 => 28,
+            Self::V6 => 48,
+        }
+    }
+
+    pub fn address(self, address: Ipv4Addr) -> IpAddr {
+        match self {
+            Self::V4 => address.into(),
+            Self::V6 => likeness(address).into(),
+        }
+    }
+
+    pub fn prefix(self, prefix: Ipv4Net) -> IpNet {
+        match self {
+            Self::V4 => prefix.into(),
+            Self::V6 => {
+                let length = prefix.prefix_len() + 32;
+                Ipv6Net::new(likeness(prefix.network()), length).expect("at most 64 bits").into()
+            }
+        }
+    }
+}
+
+/// Behind 2001:db8::/32 (RFC 3849).
+fn likeness(address: Ipv4Addr) -> Ipv6Addr {
+    Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(address.to_bits()) << 64 | 1)
 }
 
 /// How packets are spread.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use worker::Stage;
 
-use super::case::Case;
+use super::case::{Case, Inner};
 use super::laps::Laps;
 use crate::environment::Environment;
 use crate::median::{median, rounded};
@@ -20,6 +20,7 @@ pub struct Figure {
     kernel: String,
     suite: String,
     op: String,
+    inner: &'static str,
     size: usize,
     sas: u32,
     routes: u32,
@@ -52,6 +53,7 @@ impl Figure {
             kernel: ::aead::Kernel::chosen().to_string(),
             suite: case.suite.to_string(),
             op: case.operation.to_string(),
+            inner: case.inner.name(),
             size: case.size,
             sas: case.sas,
             routes: case.routes,
@@ -69,8 +71,8 @@ impl Figure {
 impl Row for Figure {
     fn heading() -> String {
         format!(
-            "{:<12} {:<5} {:>5} {:>7} {:>8} {:<8} {:>10} {:>8} {:>8}  ratios, stages",
-            "suite", "op", "bytes", "SAs", "routes", "mix", "cycles/pkt", "Mpps", "Gbit/s"
+            "{:<12} {:<5} {:<5} {:>5} {:>7} {:>8} {:<8} {:>10} {:>8} {:>8}  ratios, stages",
+            "suite", "op", "inner", "bytes", "SAs", "routes", "mix", "cycles/pkt", "Mpps", "Gbit/s"
         )
     }
 
@@ -80,9 +82,10 @@ impl Row for Figure {
             .iter()
             .filter_map(|stage| self.stages.get(stage.name()).map(|cycles| format!("{} {cycles:.1}", stage.name())));
         format!(
-            "{:<12} {:<5} {:>5} {:>7} {:>8} {:<8} {:>10.1} {:>8.3} {:>8.3}  {}",
+            "{:<12} {:<5} {:<5} {:>5} {:>7} {:>8} {:<8} {:>10.1} {:>8.3} {:>8.3}  {}",
             self.suite,
             self.op,
+            self.inner,
             self.size,
             self.sas,
             self.routes,
@@ -101,6 +104,9 @@ fn vpp(case: &Case) -> Option<f64> {
     use ::aead::Suite::{Aes128Gcm16, Aes256Gcm16};
 
     use crate::operation::Operation::{Open, Seal};
+    if case.inner != Inner::V4 {
+        return None;
+    }
     let row: [f64; 5] = match (case.suite, case.operation) {
         (Aes128Gcm16, Seal) => [199.0, 246.0, 307.0, 407.0, 463.0],
         (Aes128Gcm16, Open) => [249.0, 292.0, 344.0, 447.0, 518.0],

@@ -18,7 +18,7 @@ use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
 use crate::output::Output;
-use case::{Case, Mix};
+use case::{Case, Inner, Mix};
 use figure::Figure;
 use world::World;
 
@@ -37,6 +37,9 @@ pub struct Arguments {
     /// Directions.
     #[arg(long, value_delimiter = ',', default_value = "seal,open")]
     ops: Vec<Operation>,
+    /// The version of the inner packets.
+    #[arg(long, default_value = "ipv4")]
+    inner: Inner,
     /// Bytes of the inner packets.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(28..=9000), default_value = "64,256,512,1024,1400")]
     sizes: Vec<u16>,
@@ -66,6 +69,14 @@ pub struct Arguments {
 /// Runs the bench and prints its figures.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let environment = Environment::read();
+    let least = arguments.inner.headers();
+    let short = arguments.sizes.iter().find(|size| usize::from(**size) < least);
+    ensure!(
+        short.is_none(),
+        "--sizes {}: packets of {} have {least} bytes at least",
+        short.unwrap_or(&0),
+        arguments.inner.name()
+    );
     ensure!(arguments.rounds > 0, "--rounds 0: there is no median of nothing");
     core::stay(arguments.core)?;
     let output = Output::begin::<Figure>(arguments.json);
@@ -87,14 +98,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The cases that take turns: one after the other is varied, against the first of each.
 fn cases(arguments: &Arguments, suite: Suite, operation: Operation, size: u16) -> Vec<Case> {
-    let Arguments { sas, routes, mix, batch, .. } = arguments;
+    let Arguments { inner, sas, routes, mix, batch, .. } = arguments;
     let size = usize::from(size);
     let mut cases = Vec::new();
     for &mix in mix {
         for &sas in sas {
             for &routes in routes {
                 let batch = usize::from(*batch);
-                cases.push(Case { suite, operation, size, sas, routes: routes.max(sas), mix, batch });
+                let inner = *inner;
+                cases.push(Case { suite, operation, inner, size, sas, routes: routes.max(sas), mix, batch });
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Which packet comes next.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use rand::{Rng, RngExt, SeedableRng};
@@ -8,10 +8,8 @@ use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use wire::checksum;
 
-use super::case::{Case, Mix};
+use super::case::{Case, Inner, Mix};
 
-/// Bytes of the inner headers, IPv4 and UDP.
-const HEADERS: usize = 28;
 /// Bits of the longest prefixes.
 pub const NARROWEST: u8 = 24;
 
@@ -66,18 +64,38 @@ impl Traffic {
     }
 }
 
-/// Writes the headers of the packet of `size` bytes with this number, which stands where IPv4 has its identification.
-pub fn write(packet: &mut [u8], number: u16, size: usize, (source, destination): (Ipv4Addr, Ipv4Addr)) {
-    let mut header =
-        [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x30, 0x39, 0, 53, 0, 0, 0, 0];
-    header[2..4].copy_from_slice(&(size as u16).to_be_bytes());
-    header[4..6].copy_from_slice(&number.to_be_bytes());
-    header[12..16].copy_from_slice(&source.octets());
-    header[16..20].copy_from_slice(&destination.octets());
-    let check = checksum::ipv4_header(&header[..20]);
-    header[10..12].copy_from_slice(&check.to_be_bytes());
-    header[24..26].copy_from_slice(&(size as u16 - 20).to_be_bytes());
-    packet[..HEADERS].copy_from_slice(&header);
+/// Writes the headers of the packet of `size` bytes with this number, which stands where IPv4 has its identification, and IPv6 in the
+/// flow label.
+pub fn write(packet: &mut [u8], inner: Inner, number: u16, size: usize, ends: (Ipv4Addr, Ipv4Addr)) {
+    let addresses = match (inner.address(ends.0), inner.address(ends.1)) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            header[2..4].copy_from_slice(&(size as u16).to_be_bytes());
+            header[4..6].copy_from_slice(&number.to_be_bytes());
+            header[12..16].copy_from_slice(&source.octets());
+            header[16..].copy_from_slice(&destination.octets());
+            let check = checksum::ipv4_header(&header);
+            header[10..12].copy_from_slice(&check.to_be_bytes());
+            packet[..header.len()].copy_from_slice(&header);
+            header.len()
+        }
+        (source, destination) => {
+            let mut header = [0; 40];
+            (header[0], header[6], header[7]) = (0x60, 17, 64);
+            header[2..4].copy_from_slice(&number.to_be_bytes());
+            header[4..6].copy_from_slice(&(size as u16 - 40).to_be_bytes());
+            for (to, address) in header[8..].chunks_mut(16).zip([source, destination]) {
+                if let IpAddr::V6(address) = address {
+                    to.copy_from_slice(&address.octets());
+                }
+            }
+            packet[..header.len()].copy_from_slice(&header);
+            header.len()
+        }
+    };
+    let mut datagram = [0x30, 0x39, 0, 53, 0, 0, 0, 0];
+    datagram[4..6].copy_from_slice(&((size - addresses) as u16).to_be_bytes());
+    packet[addresses..][..datagram.len()].copy_from_slice(&datagram);
 }
 
 /// Different prefixes, of lengths as in the tables of the Internet: mostly 24, some shorter, outside of the VPC's.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use esp::{HeaderRules, InboundSa, OutboundSa, OuterHeader, Sealing};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::Ipv4Net;
 use port::{MemoryOptions, MemoryPort};
 use quanta::Clock;
 use tables::{
@@ -77,13 +77,14 @@ impl World {
         }
         let into = (0..case.sas).map(|number| Route::Tunnels(TunnelGroup::from(TunnelIndex(number))));
         let prefixes = (0..).zip(traffic.prefixes());
-        let prefixes = prefixes.map(|(number, prefix)| ((*prefix).into(), RouteIndex(1 + number % case.sas)));
-        let vpc: IpNet = "10.1.0.0/16".parse()?;
+        let prefixes = prefixes.map(|(number, prefix)| (case.inner.prefix(*prefix), RouteIndex(1 + number % case.sas)));
+        let vpc = case.inner.prefix("10.1.0.0/16".parse()?);
         let routes = RouteTable::new(
             iter::once(Route::Attachment(AttachmentIndex(0))).chain(into),
             iter::once((vpc, RouteIndex(0))).chain(prefixes),
         );
-        let hosts: Vec<_> = (0..HOST_COUNT).map(|last| (IpAddr::V4(host(last)), link(host(last).into()))).collect();
+        let hosts: Vec<_> =
+            (0..HOST_COUNT).map(|last| case.inner.address(host(last))).map(|host| (host, link(host))).collect();
         let attachment = Attachment::new(GatewayIndex(0), PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
         let snapshot = Snapshot {
             ports: Arc::new([PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]),
@@ -160,10 +161,11 @@ impl World {
     pub fn clear(&mut self, association: u32) {
         let destination = self.traffic.destination(association);
         self.number = self.number.wrapping_add(1);
-        let (size, number) = (self.case.size, self.number);
+        let (inner, size, number) = (self.case.inner, self.case.size, self.number);
+        let link = link(inner.address(host(2)));
         self.worker.ports()[VPC].inject_with(|frame| {
-            frame[..Link::UNTAGGED].copy_from_slice(link(OWN.into()).bytes());
-            traffic::write(&mut frame[Link::UNTAGGED..], number, size, (host(2), destination));
+            frame[..Link::UNTAGGED].copy_from_slice(link.bytes());
+            traffic::write(&mut frame[Link::UNTAGGED..], inner, number, size, (host(2), destination));
             Link::UNTAGGED + size
         });
     }
@@ -175,7 +177,7 @@ impl World {
         let source = traffic.destination(association);
         let last = (u32::from(source) % u32::from(HOST_COUNT)) as u8;
         *number = number.wrapping_add(1);
-        traffic::write(inner, *number, case.size, (source, host(last)));
+        traffic::write(inner, case.inner, *number, case.size, (source, host(last)));
         let peer = &peers[association as usize];
         worker.ports()[WAN].inject_with(|frame| {
             let number = peer.take_sequence(1).expect("far from the end");

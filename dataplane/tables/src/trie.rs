@@ -6,6 +6,8 @@
 //! have a block apart, which is asked where the other knows nothing. Among routes of up to /24, a look-up misses the
 //! cache twice, for the block and for the entry.
 //!
+//! Of IPv6, a block leaves out the octets in which all its prefixes agree.
+//!
 //! A change builds the blocks anew that it falls into and shares the others. Of these blocks it builds the nodes anew that
 //! it falls into and copies the others: microseconds, and where one block holds a large part of all prefixes as long as
 //! copying it takes.
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use wire::{Address, Bits};
 
-use self::block::{Block, Change};
+use self::block::Block;
 use crate::SlotTable;
 
 /// What is found where no prefix holds an address; numbers are smaller.
@@ -126,8 +128,8 @@ impl<const N: usize> Trie<N> {
                 self.blocks.remove(block);
                 self.prefixes.remove(block);
             } else {
-                let change = self.blocks.get(block).map(|before| Change::of(before, changes));
-                let new = Block::new(&prefixes, if block == SHORT { 0 } else { TOP }, change);
+                let before = self.blocks.get(block).map(|before| (before, changes));
+                let new = Block::new(&prefixes, if block == SHORT { 0 } else { TOP }, before);
                 self.blocks.insert(block, new);
                 self.prefixes.insert(block, prefixes);
             }
@@ -146,7 +148,7 @@ impl<const N: usize> Trie<N> {
     #[inline(always)]
     fn prefetch_entry(&self, octets: &[u8; N]) {
         if let Some(block) = self.blocks.get(top(octets)) {
-            block.prefetch_entry(octets[TOP]);
+            block.prefetch_entry(&octets[TOP..]);
         }
     }
 

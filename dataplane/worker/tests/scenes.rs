@@ -1,6 +1,7 @@
 //! The worker over memory ports: what passes, and what is dropped for which reason.
 
 mod capture;
+#[allow(dead_code, reason = "shared with the other scenes")]
 mod house;
 
 use std::time::Duration;

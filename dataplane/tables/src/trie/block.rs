@@ -14,6 +14,8 @@ const NODE: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[repr(align(64))]
 pub struct Block {
+    /// What the block's addresses have in common before the node's octet.
+    shared: Shared,
     node: Node,
     /// The runs of `node`, then its descendants, each followed by its runs and its descendants. Where a descendant stands is
     /// counted from the runs of the one above, so that it can be copied with all that is below it.
@@ -22,17 +24,75 @@ pub struct Block {
 
 const _: () = assert!(size_of::<Option<Block>>() == 64, "what a look-up reads of a block is one cache line");
 
+/// Octets in which all prefixes agree, so that nodes with but one way on are left out: the octets first, zeros behind them, and in the
+/// last place how many bits they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shared(u64);
+
+impl Shared {
+    /// Most octets.
+    const MOST: usize = 7;
+
+    /// Of prefixes in order, behind their first `depth` octets. None ends within.
+    fn of<const N: usize>(prefixes: &[Prefix<N>], depth: usize) -> Self {
+        let shortest = prefixes.iter().map(|prefix| usize::from(prefix.length)).min().unwrap_or(0);
+        let (Some(first), Some(last)) = (prefixes.first(), prefixes.last()) else { return Self(0) };
+        let most = (shortest.saturating_sub(1) / 8).saturating_sub(depth).min(Self::MOST);
+        let both = first.octets[depth..].iter().zip(&last.octets[depth..]).take(most);
+        let mut bytes = [0; Self::MOST + 1];
+        let mut count = 0;
+        for (octet, _) in both.take_while(|(one, other)| one == other) {
+            bytes[count] = *octet;
+            count += 1;
+        }
+        bytes[Self::MOST] = 8 * count as u8;
+        Self(u64::from_be_bytes(bytes))
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    fn octets(self) -> usize {
+        (self.0 & 0xff) as usize / 8
+    }
+
+    /// Whether these are they.
+    fn are_octets(self, octets: &[u8]) -> bool {
+        self.0.to_be_bytes().starts_with(octets)
+    }
+
+    /// Whether an address begins with them.
+    #[inline(always)]
+    fn holds(self, octets: &[u8]) -> bool {
+        let Some(start) = octets.first_chunk() else { return false };
+        (u64::from_be_bytes(*start) ^ self.0) & !(u64::MAX >> (self.0 & 0xff)) == 0
+    }
+}
+
 impl Block {
-    /// From prefixes in order that agree in their first `depth` octets, and what of them is new, if not all is.
-    pub fn new<const N: usize>(prefixes: &[Prefix<N>], depth: usize, change: Option<Change<'_, N>>) -> Self {
+    /// From prefixes in order that agree in their first `depth` octets, and how the block was before and what of them is new, if not
+    /// all is. Behind a top, long addresses leave out the octets in which they agree further.
+    pub fn new<const N: usize>(prefixes: &[Prefix<N>], depth: usize, before: Option<(&Self, &[Prefix<N>])>) -> Self {
+        let shared = if depth > 0 && N - depth > Shared::MOST { Shared::of(prefixes, depth) } else { Shared(0) };
+        let first = depth + shared.octets();
+        let before = before.filter(|(block, _)| block.shared == shared);
+        // Of the others none was here, and none is: they are taken out without ever having been in.
+        let is_here = |prefix: &&Prefix<N>| {
+            usize::from(prefix.length) >= 8 * first && shared.are_octets(&prefix.octets[depth..first])
+        };
+        let changes: Vec<_> = before.iter().flat_map(|(_, changes)| changes.iter()).filter(is_here).copied().collect();
+        let change = before.map(|(block, _)| Change { node: &block.node, below: &block.words, changes: &changes });
         let mut words = Vec::with_capacity(change.as_ref().map_or(0, |change| change.below.len()));
-        let node = push_node(prefixes, depth, NONE, change, &mut words);
-        Self { node, words: words.into() }
+        let node = push_node(prefixes, first, NONE, change, &mut words);
+        Self { shared, node, words: words.into() }
     }
 
     /// What the octets lead to, or [`NONE`].
     #[inline(always)]
     pub fn lookup(&self, octets: &[u8]) -> u32 {
+        if octets.len() > Shared::MOST && !self.shared.holds(octets) {
+            return NONE;
+        }
+        let octets = self.behind_shared(octets);
         let Some((first, others)) = octets.split_first() else { return NONE };
         let mut below = &*self.words;
         let mut entry = below[run_of(&self.node, *first)];
@@ -48,13 +108,21 @@ impl Block {
 
     /// Has brought near what a look-up reads of the block's words first.
     #[inline(always)]
-    pub fn prefetch_entry(&self, octet: u8) {
-        aead::prefetch(&self.words[run_of(&self.node, octet)]);
+    pub fn prefetch_entry(&self, octets: &[u8]) {
+        if let Some(octet) = self.behind_shared(octets).first() {
+            aead::prefetch(&self.words[run_of(&self.node, *octet)]);
+        }
+    }
+
+    /// Of an address that is long enough to have octets left out, those behind them; all of another one.
+    #[inline(always)]
+    fn behind_shared<'a>(&self, octets: &'a [u8]) -> &'a [u8] {
+        if octets.len() > Shared::MOST { octets.get(self.shared.octets()..).unwrap_or_default() } else { octets }
     }
 }
 
 /// What a node was before, and how the prefixes in it have changed since.
-pub struct Change<'a, const N: usize> {
+struct Change<'a, const N: usize> {
     node: &'a Node,
     /// The node's runs and its descendants.
     below: &'a [u32],
@@ -63,11 +131,6 @@ pub struct Change<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Change<'a, N> {
-    /// Of a block, by prefixes in order that are set or taken out.
-    pub fn of(before: &'a Block, changes: &'a [Prefix<N>]) -> Self {
-        Self { node: &before.node, below: &before.words, changes }
-    }
-
     /// The children that the node had, by octet, and where they stand: each begins where the one before it ends.
     fn children(&self) -> impl Iterator<Item = (u8, usize)> {
         let begins = |octet: &u8| self.node[usize::from(octet / 32)] >> (octet % 32) & 1 != 0;
