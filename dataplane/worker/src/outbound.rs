@@ -78,7 +78,7 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     }
     if let Entrance::Vpc(_) = entrance {
         let tunnels = routing.runs > MANY_RUNS && turn.snapshot.tunnels.slots() > MANY_TUNNELS;
-        *turn.ahead = routing.arrivals.wide || tunnels;
+        *turn.ahead |= routing.arrivals.wide || tunnels;
     }
     None
 }
@@ -86,7 +86,7 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
 /// Changes of the tunnel in a batch that say that there are many in use.
 const MANY_RUNS: usize = 16;
 /// Tunnels whose associations, with their keys, are too many to stay cached.
-const MANY_TUNNELS: usize = 256;
+const MANY_TUNNELS: usize = 512;
 
 /// Nothing was done with this frame, for there is no space for all of its pieces.
 struct Full<'f>(Led<'f>);

@@ -1,6 +1,7 @@
 //! The loop itself.
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -220,7 +221,7 @@ fn from_vpc<P: Port, W: Stopwatch>(
     }
     let mut turn = Turn::new(tables, memory, count, watch);
     let mut known = [None; BATCH];
-    if *turn.ahead {
+    if mem::take(turn.ahead) {
         prefetch::ways(&mut known, rx.frames(), vlans, &mut turn);
     }
     let frames = rx.frames().zip(&known).map(|(frame, known)| (frame, *known));
