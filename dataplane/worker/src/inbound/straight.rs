@@ -1,7 +1,7 @@
 //! Packets that go straight on, as most do.
 
 use esp::Opened;
-use tables::{GatewayIndex, PortIndex, Traffic};
+use tables::{GatewayIndex, PortIndex, Selectors, Traffic};
 use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
 use super::classify::Sealed;
@@ -57,7 +57,7 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
     let inner = if V6 { Packet::parse_v6(content) } else { Packet::parse_v4(content) }.ok()?;
     let free = (!V6 || ip::is_v6(content))
         && inner.hops > 1
-        && inbound.selectors.allow_at_once(inner.destination, inner.source)
+        && (inbound.selectors.allow_at_once(inner.destination, inner.source) || allow(&inbound.selectors, content))
         && (!inbound.reverse_path || last.is((inbound.gateway, inner.source)));
     if !free {
         return None;
@@ -73,4 +73,10 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
         tcp::clamp_mss(&mut packet[segment..], inbound.segments[usize::from(V6)]);
     }
     Some(Link::UNTAGGED + length)
+}
+
+/// Apart, and the packet read anew: else what was read of it would have to be in memory for every packet.
+#[inline(never)]
+fn allow(selectors: &Selectors, packet: &[u8]) -> bool {
+    Packet::parse(packet).is_ok_and(|packet| selectors.allow_inbound(&packet))
 }

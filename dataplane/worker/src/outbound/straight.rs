@@ -1,7 +1,7 @@
 //! Packets that go straight on, as most do.
 
 use esp::OuterHeader;
-use tables::{Gateway, Outbound, Route, TunnelIndex};
+use tables::{Gateway, Outbound, Route, Selectors, TunnelIndex};
 use wire::{Address, Packet, Protocol, ip, tcp};
 
 use super::{Led, Routed, Routing};
@@ -88,7 +88,8 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         let length = inner.bytes.len();
         let free = length <= usize::from(outbound.longest)
             && !outbound.limited
-            && outbound.selectors.allow_at_once(inner.source, inner.destination);
+            && (outbound.selectors.allow_at_once(inner.source, inner.destination)
+                || allow(&outbound.selectors, inner.bytes));
         let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
         let segment = if is_tcp { inner.header_length } else { 0 };
         free.then_some(Straight { outbound, header, start, length, segment })
@@ -96,6 +97,12 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
 }
 
 /// Apart, and the packet read anew: else what was read of it would have to be in memory for every packet.
+#[inline(never)]
+fn allow(selectors: &Selectors, packet: &[u8]) -> bool {
+    Packet::parse(packet).is_ok_and(|packet| selectors.allow_outbound(&packet))
+}
+
+/// Apart as well.
 #[inline(never)]
 fn flow_hash(gateway: &Gateway, packet: &[u8]) -> u32 {
     Packet::parse(packet).map_or(0, |packet| gateway.flow_hash(&packet))
