@@ -4,7 +4,7 @@ use esp::Opened;
 use tables::{GatewayIndex, PortIndex, Route, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::icmp::Report;
-use wire::{Address, Link, Malformed, Packet, Protocol, ip, tcp};
+use wire::{Address, Link, LinkHeader, Malformed, Packet, Protocol, ip, tcp};
 
 use super::classify::{Esp, Sealed};
 use crate::DropReason;
@@ -104,19 +104,20 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
         tcp::clamp_mss(&mut packet[header_length..], inbound.segments[usize::from(V6)]);
     }
     let port = way.port;
-    let framed = match way.link.untagged() {
-        Some(link) => {
-            *frame.first_chunk_mut().expect("room for a link header") = *link;
-            Link::UNTAGGED + length
-        }
-        None => {
-            // The packet was opened behind an untagged header.
-            frame.copy_within(Link::UNTAGGED..Link::UNTAGGED + length, Link::TAGGED);
-            frame[..Link::TAGGED].copy_from_slice(way.link.bytes());
-            Link::TAGGED + length
-        }
-    };
+    let framed = put_behind(&way.link, frame, length);
     Ok((Delivery::To(port), framed))
+}
+
+/// Puts a link header in front of the packet of so many bytes that was opened behind an untagged one, and returns the frame's length.
+#[inline(always)]
+pub(super) fn put_behind(link: &LinkHeader, frame: &mut [u8], length: usize) -> usize {
+    if let Some(link) = link.untagged() {
+        *frame.first_chunk_mut().expect("room for a link header") = *link;
+        return Link::UNTAGGED + length;
+    }
+    frame.copy_within(Link::UNTAGGED..Link::UNTAGGED + length, Link::TAGGED);
+    frame[..Link::TAGGED].copy_from_slice(link.bytes());
+    Link::TAGGED + length
 }
 
 /// A packet out of a tunnel may come from where the gateway's routes do not lead to our own side.

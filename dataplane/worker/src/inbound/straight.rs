@@ -5,12 +5,13 @@ use tables::{GatewayIndex, PortIndex, Selectors, Traffic};
 use wire::{Address, Link, Packet, Protocol, ip, tcp};
 
 use super::classify::Sealed;
+use super::deliver::put_behind;
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::turn::Turn;
 
-/// Completes the frame of an opened packet that goes straight on, and returns its length: to an attachment without a VLAN behind
-/// `port` that is remembered, and nothing is in its way. `None` for any other one, with which nothing was done: it goes the
+/// Completes the frame of an opened packet that goes straight on, and returns its length: to a neighbour behind `port` that is
+/// remembered, and nothing is in its way. `None` for any other one, with which nothing was done: it goes the
 /// general way, from the beginning. This one is short, for it is what a packet costs.
 #[inline(always)]
 pub(super) fn deliver_straight<W: Stopwatch>(
@@ -52,8 +53,7 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
     if inbound.traffic != Traffic::Free || sealed.esp.traffic_class & 1 != 0 {
         return None;
     }
-    let (header, packet) = frame.split_first_chunk_mut::<{ Link::UNTAGGED }>()?;
-    let content = packet.get(..length)?;
+    let content = frame.get(Link::UNTAGGED..)?.get(..length)?;
     let inner = if V6 { Packet::parse_v6(content) } else { Packet::parse_v4(content) }.ok()?;
     let free = (!V6 || ip::is_v6(content))
         && inner.hops > 1
@@ -63,16 +63,17 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
         return None;
     }
     let way = turn.ways.find(inbound.gateway, inner.destination)?;
-    let link = way.link.untagged().filter(|_| way.port == port)?;
+    if way.port != port {
+        return None;
+    }
     let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
     let (length, segment) = (inner.bytes.len(), if is_tcp { inner.header_length } else { 0 });
-    *header = *link;
-    let packet = packet.get_mut(..length)?;
+    let packet = &mut frame[Link::UNTAGGED..][..length];
     ip::decrement_hops_of::<V6>(packet);
     if segment != 0 {
         tcp::clamp_mss(&mut packet[segment..], inbound.segments[usize::from(V6)]);
     }
-    Some(Link::UNTAGGED + length)
+    Some(put_behind(&way.link, frame, length))
 }
 
 /// Apart, and the packet read anew: else what was read of it would have to be in memory for every packet.
