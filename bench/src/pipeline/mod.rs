@@ -98,14 +98,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The cases that take turns: one after the other is varied, against the first of each.
 fn cases(arguments: &Arguments, suite: Suite, operation: Operation, size: u16) -> Vec<Case> {
-    let Arguments { inner, sas, routes, mix, batch, .. } = arguments;
+    let &Arguments { inner, ref sas, ref routes, ref mix, batch, .. } = arguments;
     let size = usize::from(size);
     let mut cases = Vec::new();
     for &mix in mix {
         for &sas in sas {
             for &routes in routes {
-                let batch = usize::from(*batch);
-                let inner = *inner;
+                let batch = usize::from(batch);
                 cases.push(Case { suite, operation, inner, size, sas, routes: routes.max(sas), mix, batch });
             }
         }

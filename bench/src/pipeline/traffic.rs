@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use wire::checksum;
+use wire::{checksum, udp};
 
 use super::case::{Case, Inner, Mix};
 
@@ -93,9 +93,8 @@ pub fn write(packet: &mut [u8], inner: Inner, number: u16, size: usize, ends: (I
             header.len()
         }
     };
-    let mut datagram = [0x30, 0x39, 0, 53, 0, 0, 0, 0];
-    datagram[4..6].copy_from_slice(&((size - addresses) as u16).to_be_bytes());
-    packet[addresses..][..datagram.len()].copy_from_slice(&datagram);
+    let datagram = udp::header(12345, 53, (size - addresses - udp::HEADER) as u16);
+    packet[addresses..][..udp::HEADER].copy_from_slice(&datagram);
 }
 
 /// Different prefixes, of lengths as in the tables of the Internet: mostly 24, some shorter, outside of the VPC's.

@@ -103,17 +103,6 @@ impl Selectors {
         self.allow(packet.source, packet.destination, packet.protocol, || packet.ports())
     }
 
-    /// Whether all packets between two addresses, ours and the peer's, are known to be allowed without asking a list.
-    #[must_use]
-    #[inline(always)]
-    pub fn allow_at_once(&self, local: Address, remote: Address) -> bool {
-        match &self.0 {
-            Negotiated::All => true,
-            Negotiated::V4 { local: ours, remote: theirs } => within(*ours, local) && within(*theirs, remote),
-            Negotiated::Listed(_) => false,
-        }
-    }
-
     /// Whether a packet that was opened may go on: RFC 4301 §5.2.
     #[must_use]
     #[inline(always)]
@@ -136,20 +125,18 @@ impl Selectors {
     ) -> bool {
         match &self.0 {
             Negotiated::All => true,
-            Negotiated::V4 { local: ours, remote: theirs } => within(*ours, local) && within(*theirs, remote),
+            Negotiated::V4 { local: ours, remote: theirs } => {
+                let within = |(first, last): (u32, u32), address: Address| match address.bits() {
+                    Bits::V4(address) => (first..=last).contains(&address),
+                    Bits::V6(_) => false,
+                };
+                within(*ours, local) && within(*theirs, remote)
+            }
             Negotiated::Listed(lists) => {
                 let (our_port, their_port) = ports();
                 holds(&lists.local, local, protocol, our_port) && holds(&lists.remote, remote, protocol, their_port)
             }
         }
-    }
-}
-
-#[inline(always)]
-fn within((first, last): (u32, u32), address: Address) -> bool {
-    match address.bits() {
-        Bits::V4(address) => (first..=last).contains(&address),
-        Bits::V6(_) => false,
     }
 }
 

@@ -20,6 +20,7 @@ mod outbound;
 mod prefetch;
 mod reassembly;
 mod recent;
+mod segment;
 mod stage;
 mod tally;
 mod turn;

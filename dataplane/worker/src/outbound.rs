@@ -12,16 +12,16 @@ use port::BATCH;
 use tables::{Outbound, Route, TunnelIndex, Unresolved};
 use wire::fragment::Split;
 use wire::icmp::Report;
-use wire::{Link, Packet, Protocol, ip, tcp};
+use wire::{Link, Packet, ip};
 
 use self::arrivals::Arrivals;
 pub(crate) use self::arrivals::Entrance;
 pub(crate) use self::seal::seal;
-use crate::DropReason;
 use crate::frame::{carried, is_v6, vlan};
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::turn::{Origin, Refused, Turn};
+use crate::{DropReason, segment};
 
 /// A packet whose way is known.
 pub(crate) struct Routed<'a> {
@@ -128,7 +128,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
                 return Ok(());
             }
         };
-        let Way { tunnel, outbound, header, start, length, segment, fits } = way;
+        let Way { tunnel, outbound, start, length, fits, .. } = way;
         if !fits {
             return match self.fragment(&frame[start..start + length], &way, turn) {
                 true => Ok(()),
@@ -139,16 +139,21 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
             turn.drop_unsealed(outbound.slot, DropReason::RateLimited, &frame[start..start + length]);
             return Ok(());
         }
+        self.push::<V6>(frame, way);
+        Ok(())
+    }
+
+    /// Takes a packet into the batch that goes on as it is.
+    #[inline(always)]
+    fn push<const V6: bool>(&mut self, frame: &'a mut [u8], way: Way<'s>) {
+        let Way { outbound, header, start, length, segment, .. } = way;
         let inner = &mut frame[start..start + length];
         if self.arrivals.origin != Origin::Host {
             // The way is known of those alone that have hops left.
             ip::decrement_hops_of::<V6>(inner);
         }
-        if segment != 0 {
-            tcp::clamp_mss(&mut inner[segment..], outbound.segments[usize::from(V6)]);
-        }
+        segment::hold::<V6>(inner, segment, outbound.segments);
         self.batch.push(Routed { inner, outbound, header });
-        Ok(())
     }
 
     /// `None` for a packet that went to the gateway's own host.
@@ -160,8 +165,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         turn: &mut Turn<'s, W>,
     ) -> Result<Option<Way<'s>>, Refused> {
         let (link, packet) = carried(frame)?;
-        let inner = if V6 { Packet::parse_v6(packet) } else { Packet::parse_v4(packet) };
-        let inner = inner.map_err(|_| DropReason::MalformedIp)?;
+        let inner = Packet::parse_of::<V6>(packet).map_err(|_| DropReason::MalformedIp)?;
         self.arrivals.enter(vlan(frame, link), frame, inner.source, turn)?;
         let (gateway, origin, snapshot) = (self.arrivals.gateway, self.arrivals.origin, turn.snapshot);
         let down = Refused::from(DropReason::NoTunnelUp).told(Report::AddressUnreachable);
@@ -202,8 +206,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
                 return Err(DropReason::NeighbourUnresolved.of(outbound.slot));
             }
         };
-        let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
-        let segment = if is_tcp { inner.header_length } else { 0 };
+        let segment = segment::start(&inner, outbound.segments);
         Ok(Some(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits }))
     }
 

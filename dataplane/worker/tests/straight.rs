@@ -27,6 +27,14 @@ fn seen(house: &mut House, port: usize, frames: &[Vec<u8>]) -> Seen {
     (out, house.drops(), slots.iter().map(|counters| [counters.packets, counters.bytes]).collect())
 }
 
+/// As TCP, a segment that begins a connection: flags at 13, an offset of six words, the option behind them.
+fn payload(size: usize) -> Vec<u8> {
+    let mut payload = vec![0x5a; size];
+    let begins = [0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 0x05, 0xb4];
+    payload.iter_mut().skip(12).zip(begins).for_each(|(to, from)| *to = from);
+    payload
+}
+
 /// A packet of IPv4 in which most is as it should be.
 fn packet(from: [u8; 3], to: [u8; 3]) -> impl Strategy<Value = Vec<u8>> {
     let host = prop_oneof![8 => Just(2_u8), 1 => Just(1), 1 => any::<u8>()];
@@ -46,11 +54,7 @@ fn packet(from: [u8; 3], to: [u8; 3]) -> impl Strategy<Value = Vec<u8>> {
         |((from, source, to, destination), protocol, hops, fragment, class, size, flaw)| {
             let [a, b, c] = from;
             let [e, f, g] = to;
-            // A segment that begins a connection: flags at 13, an offset of six words, the option behind them.
-            let mut payload = vec![0x5a; size];
-            let begins = [0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 0x05, 0xb4];
-            payload.iter_mut().skip(12).zip(begins).for_each(|(to, from)| *to = from);
-            let mut packet = ipv4([a, b, c, source], [e, f, g, destination], protocol, &payload);
+            let mut packet = ipv4([a, b, c, source], [e, f, g, destination], protocol, &payload(size));
             (packet[1], packet[8]) = (class, hops);
             packet[6..8].copy_from_slice(&fragment.to_be_bytes());
             let mut packet = rechecked(packet);
@@ -80,9 +84,6 @@ fn packet_v6(from: u8, to: u8) -> impl Strategy<Value = Vec<u8>> {
     let addresses = (network(from), host.clone(), network(to), host);
     (addresses, protocol, hops, extension, any::<u8>(), size, flaw).prop_map(
         |((from, source, to, destination), protocol, hops, extension, class, size, flaw)| {
-            let mut payload = vec![0x5a; size];
-            let begins = [0x60, 0x02, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 0x05, 0xb4];
-            payload.iter_mut().skip(12).zip(begins).for_each(|(to, from)| *to = from);
             let before = extension.map_or(vec![], |_| vec![protocol, 0, 0, 1, 0, 0, 0, 0]);
             let address = |network, host| {
                 let mut address = [0x20, 1, 0x0d, 0xb8, 0, network, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -91,7 +92,7 @@ fn packet_v6(from: u8, to: u8) -> impl Strategy<Value = Vec<u8>> {
             };
             let mut packet = vec![0x60 | class >> 4, class << 4, 0, 0, 0, 0, extension.unwrap_or(protocol), hops];
             packet.extend(address(from, source).into_iter().chain(address(to, destination)));
-            packet.extend(before.into_iter().chain(payload));
+            packet.extend(before.into_iter().chain(payload(size)));
             let length = packet.len() as u16 - 40;
             packet[4..6].copy_from_slice(&length.to_be_bytes());
             match flaw {

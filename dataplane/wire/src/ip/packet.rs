@@ -76,6 +76,15 @@ impl<'a> Packet<'a> {
         if has_ports { self.payload().first_chunk() } else { None }
     }
 
+    /// [`Packet::parse`] of one version, and of no other.
+    ///
+    /// # Errors
+    /// As [`Packet::parse`].
+    #[inline(always)]
+    pub fn parse_of<const V6: bool>(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        if V6 { Self::parse_v6(bytes) } else { Self::parse_v4(bytes) }
+    }
+
     /// Reads IPv4.
     ///
     /// # Errors
@@ -112,13 +121,16 @@ impl<'a> Packet<'a> {
         if checksum::ipv4_header(header) == 0 { Ok(length) } else { Err(Malformed::Ip) }
     }
 
-    /// Reads IPv6, of bytes whose version was looked at.
+    /// Reads IPv6.
     ///
     /// # Errors
     /// As [`Packet::parse`].
     #[inline(always)]
     pub fn parse_v6(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (header, _) = Ipv6Header::ref_from_prefix(bytes).map_err(|_| Malformed::Ip)?;
+        if !super::is_v6(bytes) {
+            return Err(Malformed::Ip);
+        }
         let total_length = Ipv6Header::LENGTH + usize::from(header.payload_length.get());
         let packet = bytes.get(..total_length).ok_or(Malformed::Ip)?;
         let upper = Upper::find(packet, header.next_header).ok_or(Malformed::Ip)?;

@@ -4,13 +4,13 @@ use esp::Opened;
 use tables::{GatewayIndex, PortIndex, Route, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::icmp::Report;
-use wire::{Address, Link, LinkHeader, Malformed, Packet, Protocol, ip, tcp};
+use wire::{Address, Link, LinkHeader, Packet, Protocol, ip};
 
 use super::classify::{Esp, Sealed};
-use crate::DropReason;
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::turn::{OutOf, Refused, Turn};
+use crate::{DropReason, segment};
 
 /// Where an opened packet goes.
 pub(super) enum Delivery {
@@ -54,12 +54,7 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
     }
     let content = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..length)).unwrap_or_default();
     // RFC 4303 §3.4.4.1: next header and version are of one mind.
-    let inner = match V6 {
-        true if ip::is_v6(content) => Packet::parse_v6(content),
-        true => Err(Malformed::Ip),
-        false => Packet::parse_v4(content),
-    };
-    let inner = inner.map_err(|_| DropReason::MalformedInner.of(slot))?;
+    let inner = Packet::parse_of::<V6>(content).map_err(|_| DropReason::MalformedInner.of(slot))?;
     if !inbound.selectors.allow_inbound(&inner) {
         return Err(DropReason::OutsideSelectors.of(slot));
     }
@@ -68,8 +63,8 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
         last.find(source, || may_come(turn.snapshot, source)).map_err(|reason| reason.of(slot))?;
     }
     let length = inner.bytes.len();
-    let is_syn = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
-    let (header_length, hops, class) = (inner.header_length, inner.hops, inner.traffic_class);
+    let segment = segment::start(&inner, inbound.segments);
+    let (hops, class) = (inner.hops, inner.traffic_class);
     let (gateway, destination, snapshot) = (inbound.gateway, inner.destination, turn.snapshot);
     let way = match turn.ways.find(gateway, destination) {
         Some(way) => way,
@@ -100,12 +95,8 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
         ip::set_traffic_class(packet, marked.on(class));
     }
     ip::decrement_hops_of::<V6>(packet);
-    if is_syn {
-        tcp::clamp_mss(&mut packet[header_length..], inbound.segments[usize::from(V6)]);
-    }
-    let port = way.port;
-    let framed = put_behind(&way.link, frame, length);
-    Ok((Delivery::To(port), framed))
+    segment::hold::<V6>(packet, segment, inbound.segments);
+    Ok((Delivery::To(way.port), put_behind(&way.link, frame, length)))
 }
 
 /// Puts a link header in front of the packet of so many bytes that was opened behind an untagged one, and returns the frame's length.

@@ -1,12 +1,13 @@
 //! Packets that go straight on, as most do.
 
 use esp::Opened;
-use tables::{GatewayIndex, PortIndex, Selectors, Traffic};
-use wire::{Address, Link, Packet, Protocol, ip, tcp};
+use tables::{GatewayIndex, PortIndex, Traffic};
+use wire::{Address, Link, Packet, Protocol, ip};
 
 use super::classify::Sealed;
 use super::deliver::put_behind;
 use crate::last::Last;
+use crate::segment;
 use crate::stage::Stopwatch;
 use crate::turn::Turn;
 
@@ -54,10 +55,9 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
         return None;
     }
     let content = frame.get(Link::UNTAGGED..)?.get(..length)?;
-    let inner = if V6 { Packet::parse_v6(content) } else { Packet::parse_v4(content) }.ok()?;
-    let free = (!V6 || ip::is_v6(content))
-        && inner.hops > 1
-        && (inbound.selectors.allow_at_once(inner.destination, inner.source) || allow(&inbound.selectors, content))
+    let inner = Packet::parse_of::<V6>(content).ok()?;
+    let free = inner.hops > 1
+        && inbound.selectors.allow_inbound(&inner)
         && (!inbound.reverse_path || last.is((inbound.gateway, inner.source)));
     if !free {
         return None;
@@ -66,18 +66,9 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
     if way.port != port {
         return None;
     }
-    let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && inbound.segments[0] != 0;
-    let (length, segment) = (inner.bytes.len(), if is_tcp { inner.header_length } else { 0 });
+    let (length, segment) = (inner.bytes.len(), segment::start(&inner, inbound.segments));
     let packet = &mut frame[Link::UNTAGGED..][..length];
     ip::decrement_hops_of::<V6>(packet);
-    if segment != 0 {
-        tcp::clamp_mss(&mut packet[segment..], inbound.segments[usize::from(V6)]);
-    }
+    segment::hold::<V6>(packet, segment, inbound.segments);
     Some(put_behind(&way.link, frame, length))
-}
-
-/// Apart, and the packet read anew: else what was read of it would have to be in memory for every packet.
-#[inline(never)]
-fn allow(selectors: &Selectors, packet: &[u8]) -> bool {
-    Packet::parse(packet).is_ok_and(|packet| selectors.allow_inbound(&packet))
 }

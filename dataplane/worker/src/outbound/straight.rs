@@ -1,24 +1,12 @@
 //! Packets that go straight on, as most do.
 
-use esp::OuterHeader;
-use tables::{Gateway, Outbound, Route, Selectors, TunnelIndex};
-use wire::{Address, Packet, Protocol, ip, tcp};
+use tables::{Gateway, Route, TunnelIndex};
+use wire::{Address, Packet};
 
-use super::{Led, Routed, Routing};
-use crate::frame;
+use super::{Led, Routing, Way};
 use crate::stage::Stopwatch;
 use crate::turn::Turn;
-
-/// What is done to a packet that goes straight on.
-struct Straight<'s> {
-    outbound: &'s Outbound,
-    header: &'s OuterHeader,
-    /// Where the packet starts in its frame, and its length.
-    start: usize,
-    length: usize,
-    /// Where TCP starts in the packet, if its segments are to be held to a size; else 0.
-    segment: usize,
-}
+use crate::{frame, segment};
 
 impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     /// Takes a frame whose packet goes straight on: from the VPC of the one before, into a tunnel, and nothing is in its way. Any
@@ -45,14 +33,8 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         (frame, known): Led<'f>,
         turn: &Turn<'s, W>,
     ) -> Result<(), Led<'f>> {
-        let Some(straight) = self.straight::<V6, W>(frame, known, turn) else { return Err((frame, known)) };
-        let Straight { outbound, header, start, length, segment } = straight;
-        let inner = &mut frame[start..start + length];
-        ip::decrement_hops_of::<V6>(inner);
-        if segment != 0 {
-            tcp::clamp_mss(&mut inner[segment..], outbound.segments[usize::from(V6)]);
-        }
-        self.batch.push(Routed { inner, outbound, header });
+        let Some(way) = self.straight::<V6, W>(frame, known, turn) else { return Err((frame, known)) };
+        self.push::<V6>(frame, way);
         Ok(())
     }
 
@@ -72,11 +54,10 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         frame: &[u8],
         known: Option<TunnelIndex>,
         turn: &Turn<'s, W>,
-    ) -> Option<Straight<'s>> {
+    ) -> Option<Way<'s>> {
         let (vlan, start) = frame::of::<V6>(frame)?;
-        let packet = frame.get(start..)?;
-        let inner = if V6 { Packet::parse_v6(packet) } else { Packet::parse_v4(packet) }.ok()?;
-        if V6 && !ip::is_v6(packet) || inner.hops <= 1 || !self.arrivals.goes_on(vlan, inner.source) {
+        let inner = Packet::parse_of::<V6>(frame.get(start..)?).ok()?;
+        if inner.hops <= 1 || !self.arrivals.goes_on(vlan, inner.source) {
             return None;
         }
         let tunnel = match known {
@@ -86,23 +67,14 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         let outbound = self.outbound(tunnel, turn)?;
         let header = outbound.header.as_ref().ok()?;
         let length = inner.bytes.len();
-        let free = length <= usize::from(outbound.longest)
-            && !outbound.limited
-            && (outbound.selectors.allow_at_once(inner.source, inner.destination)
-                || allow(&outbound.selectors, inner.bytes));
-        let is_tcp = inner.protocol == Protocol::TCP && !inner.fragment && outbound.segments[0] != 0;
-        let segment = if is_tcp { inner.header_length } else { 0 };
-        free.then_some(Straight { outbound, header, start, length, segment })
+        let fits = length <= usize::from(outbound.longest);
+        let free = fits && !outbound.limited && outbound.selectors.allow_outbound(&inner);
+        let segment = segment::start(&inner, outbound.segments);
+        free.then_some(Way { tunnel, outbound, header, start, length, segment, fits })
     }
 }
 
 /// Apart, and the packet read anew: else what was read of it would have to be in memory for every packet.
-#[inline(never)]
-fn allow(selectors: &Selectors, packet: &[u8]) -> bool {
-    Packet::parse(packet).is_ok_and(|packet| selectors.allow_outbound(&packet))
-}
-
-/// Apart as well.
 #[inline(never)]
 fn flow_hash(gateway: &Gateway, packet: &[u8]) -> u32 {
     Packet::parse(packet).map_or(0, |packet| gateway.flow_hash(&packet))
