@@ -11,6 +11,7 @@ mod outbound;
 mod outer;
 mod protect;
 mod replay;
+mod run;
 mod sequence;
 mod transform;
 

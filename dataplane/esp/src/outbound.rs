@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use wire::Spi;
 
 use crate::outer::InnerClass;
+use crate::run::Run;
 use crate::transform::{KEY, Transform};
 use crate::{Alone, BATCH, Exhausted, OuterHeader, Protect, SALT, SequenceCounter};
 
@@ -127,6 +128,35 @@ impl<'a> Sealing<'a> {
             tail: transform.tail(inner.len(), class.is_v6),
         });
         length
+    }
+
+    /// [`Sealing::push`] of packets in a row, with numbers from `first` on, as many as there are `lengths`, where those of their frames
+    /// are put.
+    ///
+    /// # Panics
+    /// As [`Sealing::push`], or with fewer frames.
+    #[inline(never)]
+    pub fn push_run(
+        &mut self,
+        (sa, header): (&'a OutboundSa, &OuterHeader),
+        first: u64,
+        packets: impl Iterator<Item = &'a [u8]>,
+        frames: &mut impl Iterator<Item = &'a mut [u8]>,
+        lengths: &mut [u16],
+    ) {
+        let mut frame = || frames.next().expect("a frame for each packet");
+        let packets = packets.zip(lengths).enumerate();
+        if let Some(run) = Run::of(&sa.transform, header) {
+            self.0.extend(packets.map(|(position, (inner, length))| {
+                let (seal, framed) = run.begin(first + position as u64, inner, frame());
+                *length = framed as u16;
+                seal
+            }));
+        } else {
+            packets.for_each(|(position, (inner, length))| {
+                *length = self.push(sa, header, first + position as u64, inner, frame()) as u16;
+            });
+        }
     }
 
     /// The packets that were added, in order.

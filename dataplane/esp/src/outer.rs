@@ -1,6 +1,7 @@
 //! What stands in front of ESP in a tunnel's packets, prepared when the tunnel is installed.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use wire::checksum;
 use wire::ecn::{self, Ecn};
@@ -188,9 +189,7 @@ impl OuterHeader {
         let udp = match self.version {
             Version::V4 => {
                 let [a, b, c, d, e, f, g, h, ..] = *prepared;
-                // No field has so much that it would be carried into the next one.
-                let more = u64::from(class) << 48 | u64::from(payload) << 32;
-                let mut start = u64::from_be_bytes([a, b, c, d, e, f, g, h]) + more;
+                let mut start = u64::from_be_bytes([a, b, c, d, e, f, g, h]) + more_at_start(class, payload);
                 let mut sum = u32::from(self.sum) + u32::from(class) + u32::from(payload);
                 if self.dont_fragment != DontFragment::Set {
                     // RFC 6864 §4: an identification is for packets that may be fragmented; those of ESP differ by their number.
@@ -201,7 +200,7 @@ impl OuterHeader {
                     sum += u32::from(identification) + u32::from(flags);
                 }
                 ip[..8].copy_from_slice(&start.to_be_bytes());
-                ip[10..12].copy_from_slice(&checksum::finish(sum).to_be_bytes());
+                ip[CHECKSUM].copy_from_slice(&checksum::finish(sum).to_be_bytes());
                 Ipv4Header::LENGTH
             }
             Version::V6 => {
@@ -214,6 +213,71 @@ impl OuterHeader {
             add(ip, prepared, udp + 4, payload);
         }
     }
+}
+
+/// A prepared header of the commonest kind, as it stands: of IPv4, with "don't fragment" set, and no longer than a cache line.
+pub struct PlainHeader {
+    line: [u8; LINE],
+    /// Bytes of all headers.
+    pub length: usize,
+    /// Bytes of the link header.
+    link: usize,
+    /// The first eight bytes of the IP header.
+    start: u64,
+    sum: u32,
+    copied_class: u8,
+    /// UDP's length, where ESP is encapsulated.
+    udp_length: Option<u16>,
+}
+
+/// Where the checksum stands in an IPv4 header.
+const CHECKSUM: Range<usize> = 10..12;
+/// Where UDP's length stands behind it.
+const UDP_LENGTH: Range<usize> = Ipv4Header::LENGTH + 4..Ipv4Header::LENGTH + 6;
+
+impl OuterHeader {
+    /// The header, if it is of the commonest kind.
+    #[inline(always)]
+    pub(crate) fn plain(&self) -> Option<PlainHeader> {
+        let (length, link) = (self.length(), self.link_length());
+        let ip = self.bytes.get(link..)?.first_chunk::<MOST_IP>()?;
+        let udp_length =
+            self.encapsulated.then(|| u16::from_be_bytes([ip[UDP_LENGTH.start], ip[UDP_LENGTH.start + 1]]));
+        let plain = self.version == Version::V4 && self.dont_fragment == DontFragment::Set && length <= LINE;
+        plain.then_some(PlainHeader {
+            line: *self.bytes.first_chunk()?,
+            length,
+            link,
+            start: u64::from_be_bytes(*ip.first_chunk()?),
+            sum: self.sum.into(),
+            copied_class: self.copied_class,
+            udp_length,
+        })
+    }
+}
+
+impl PlainHeader {
+    /// As [`OuterHeader::write`].
+    #[inline(always)]
+    pub fn write(&self, frame: &mut [u8], payload: usize, inner: InnerClass) {
+        let frame = frame.first_chunk_mut::<LINE>().expect("room for the headers");
+        *frame = self.line;
+        let ip = frame[self.link..].first_chunk_mut::<{ UDP_LENGTH.end }>().expect("room for IP and UDP");
+        let (class, payload) = (inner.traffic_class & self.copied_class, payload as u16);
+        ip[..8].copy_from_slice(&(self.start + more_at_start(class, payload)).to_be_bytes());
+        let sum = self.sum + u32::from(class) + u32::from(payload);
+        ip[CHECKSUM].copy_from_slice(&checksum::finish(sum).to_be_bytes());
+        if let Some(length) = self.udp_length {
+            ip[UDP_LENGTH].copy_from_slice(&(length + payload).to_be_bytes());
+        }
+    }
+}
+
+/// What a packet's traffic class and length add to the first eight bytes of an IPv4 header. No field has so much that it would be
+/// carried into the next one.
+#[inline(always)]
+fn more_at_start(class: u8, payload: u16) -> u64 {
+    u64::from(class) << 48 | u64::from(payload) << 32
 }
 
 /// Adds to a word of the prepared header.

@@ -318,7 +318,56 @@ fn carrier(payload: usize) -> Vec<u8> {
     inner
 }
 
+fn any_rules() -> impl Strategy<Value = HeaderRules> {
+    let dont_fragment = prop_oneof![Just(DontFragment::Copy), Just(DontFragment::Set), Just(DontFragment::Clear)];
+    let ecn = prop_oneof![Just(wire::ecn::Mode::Normal), Just(wire::ecn::Mode::Compatibility)];
+    let rules = (proptest::option::of(0_u8..64), ecn, dont_fragment, any::<u8>());
+    rules.prop_map(|(code_point, ecn, dont_fragment, hop_limit)| HeaderRules {
+        code_point,
+        ecn,
+        dont_fragment,
+        hop_limit,
+    })
+}
+
+/// The start of an IP packet of either version, with any traffic class and flags, and anything behind it.
+fn any_inner() -> impl Strategy<Value = Vec<u8>> {
+    let start = prop_oneof![Just(0x40_u8), Just(0x60)];
+    (start, proptest::collection::vec(any::<u8>(), 20..200)).prop_map(|(version, mut bytes)| {
+        bytes[0] = version | bytes[0] & 0xf;
+        bytes
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_run_is_sealed_as_its_packets_are_one_by_one(
+        suite in proptest::sample::select(Suite::ALL.to_vec()),
+        extended in any::<bool>(),
+        first in prop_oneof![1_u64..1000, u64::from(u32::MAX) - 8..u64::from(u32::MAX) - 4, 1_u64 << 40..1 << 41],
+        rules in any_rules(),
+        (link, v6, ports) in (prop_oneof![Just(0_usize), Just(14), Just(18), Just(22)], any::<bool>(), any::<bool>()),
+        packets in proptest::collection::vec(any_inner(), 1..8),
+    ) {
+        let (source, destination) = if v6 { ("2001:db8::1", "2001:db8::2") } else { ("203.0.113.1", "198.51.100.2") };
+        let encapsulation = ports.then_some(Encapsulation { source: 4500, destination: 33333 });
+        let addresses = (source.parse().unwrap(), destination.parse().unwrap());
+        let header = OuterHeader::new(&vec![0xab; link], addresses.0, addresses.1, encapsulation, rules).unwrap();
+        let key: Vec<u8> = (0..suite.key_length() as u8).collect();
+        let spi = Spi::new(0x1234_5678).unwrap();
+        let parts = Outbound { spi, suite, key: &key, salt: SALT_BYTES, extended, packets: None };
+        let sa = OutboundSa::new(parts).unwrap();
+        let mut frames = vec![vec![0xee; 1024]; packets.len()];
+        let mut lengths = vec![0; packets.len()];
+        let mut sealing = Sealing::default();
+        let inner = packets.iter().map(Vec::as_slice);
+        sealing.push_run((&sa, &header), first, inner, &mut frames.iter_mut().map(Vec::as_mut_slice), &mut lengths);
+        sealing.finish();
+        for (((packet, frame), length), sequence) in packets.iter().zip(&frames).zip(&lengths).zip(first..) {
+            prop_assert_eq!(&frame[..usize::from(*length)], sealed_behind(&header, &sa, sequence, packet));
+        }
+    }
+
     #[test]
     fn every_suite_takes_every_length(suite in proptest::sample::select(Suite::ALL.to_vec()), payload in 0_usize..300) {
         let (out, sa) = pair(suite);

@@ -57,8 +57,34 @@ impl Transform {
     /// Bytes from the ESP header to the integrity check value of a packet that carries `inner` bytes.
     #[inline(always)]
     pub fn sealed_length(&self, inner: usize) -> usize {
-        let (around, mask) = (usize::from(self.around), usize::from(self.mask));
+        let (around, mask) = self.measures();
+        Self::sealed_to(around, mask, inner)
+    }
+
+    /// What lengths follow from: bytes around the ciphertext, and the plaintext's alignment, a power of two, less 1.
+    #[inline(always)]
+    pub fn measures(&self) -> (usize, usize) {
+        (self.around.into(), self.mask.into())
+    }
+
+    /// [`Transform::sealed_length`] by these measures.
+    #[inline(always)]
+    pub fn sealed_to(around: usize, mask: usize, inner: usize) -> usize {
         around + ((inner + TRAILER + mask) & !mask)
+    }
+
+    /// What stands in front of initialisation vectors, of a suite that has it.
+    #[inline(always)]
+    pub fn salt(&self) -> Option<[u8; SALT]> {
+        match &self.start {
+            Start::Salted(salt) => Some(**salt),
+            Start::Plain => None,
+        }
+    }
+
+    /// Whether sequence numbers are 64 bits long.
+    pub fn extended(&self) -> bool {
+        self.extended
     }
 
     /// Bytes of the longest inner packet of which [`Transform::sealed_length`] is at most `esp`.
@@ -118,7 +144,13 @@ impl Transform {
     /// RFC 4303 §2.4: padding, its length and what the packet carries, one of the two IP versions.
     #[inline(always)]
     pub fn tail(&self, inner: usize, is_v6: bool) -> Tail {
-        let padding = (inner + TRAILER).wrapping_neg() & usize::from(self.mask);
+        Self::tail_to(self.mask.into(), inner, is_v6)
+    }
+
+    /// [`Transform::tail`] by its measure.
+    #[inline(always)]
+    pub fn tail_to(mask: usize, inner: usize, is_v6: bool) -> Tail {
+        let padding = (inner + TRAILER).wrapping_neg() & mask;
         TAILS[usize::from(is_v6)][padding % MOST_ALIGNMENT]
     }
 

@@ -10,6 +10,9 @@ use crate::stage::{Stage, Stopwatch};
 use crate::turn::Turn;
 use crate::{DropReason, capture};
 
+/// Packets in a row of one association for which it pays to take out first what they have in common.
+const LONG_RUN: usize = 4;
+
 /// Seals those packets of the batch that leave through `port` into its frames, and hands them over.
 pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut impl Transmit, turn: &mut Turn<'_, W>) {
     let wanted = batch.iter().filter(|routed| routed.outbound.port == port).count();
@@ -18,9 +21,9 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     }
     let reserved = tx.reserve(wanted);
     let capacity = tx.capacity();
-    let mut lengths = ArrayVec::<u16, BATCH>::new();
+    let (mut lengths, mut count) = ([0; BATCH], 0);
     let mut sealing = Sealing::default();
-    let mut frames = tx.frames().take(reserved);
+    let mut frames = tx.frames();
     let runs = batch.chunk_by(|one, next| std::ptr::eq(one.outbound, next.outbound));
     for run in runs.filter(|run| run[0].outbound.port == port) {
         let Routed { outbound, header, .. } = run[0];
@@ -31,21 +34,31 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
             run.iter().for_each(|routed| turn.drop_unsealed(outbound.slot, exhausted, routed.inner));
             continue;
         };
-        let (before, mut bytes) = (lengths.len(), 0);
-        for (routed, number) in run.iter().zip(first..) {
-            let inner = routed.inner;
-            if header.length() + sa.sealed_length(inner.len()) > capacity {
-                turn.drop_unsealed(outbound.slot, DropReason::TooLong, inner);
-                continue;
+        let longest = run.iter().fold(0, |longest, routed| routed.inner.len().max(longest));
+        let fits = run.len() <= reserved - count && header.length() + sa.sealed_length(longest) <= capacity;
+        let (before, mut bytes) = (count, 0);
+        if fits && run.len() >= LONG_RUN {
+            let lengths = &mut lengths[count..][..run.len()];
+            sealing.push_run((sa, header), first, run.iter().map(|routed| routed.inner), &mut frames, lengths);
+            count += run.len();
+            bytes = run.iter().map(|routed| routed.inner.len() as u64).sum();
+        } else {
+            for (routed, number) in run.iter().zip(first..) {
+                let inner = routed.inner;
+                if header.length() + sa.sealed_length(inner.len()) > capacity {
+                    turn.drop_unsealed(outbound.slot, DropReason::TooLong, inner);
+                    continue;
+                }
+                let Some(frame) = frames.next().filter(|_| count < reserved) else {
+                    turn.drop_unsealed(outbound.slot, DropReason::TransmitRingFull, inner);
+                    continue;
+                };
+                lengths[count] = sealing.push(sa, header, number, inner, frame) as u16;
+                count += 1;
+                bytes += inner.len() as u64;
             }
-            let Some(frame) = frames.next() else {
-                turn.drop_unsealed(outbound.slot, DropReason::TransmitRingFull, inner);
-                continue;
-            };
-            lengths.push(sealing.push(sa, header, number, inner, frame) as u16);
-            bytes += inner.len() as u64;
         }
-        let packets = (lengths.len() - before) as u64;
+        let packets = (count - before) as u64;
         turn.tally.transmit(packets);
         turn.tally.protect(outbound.slot, packets, bytes);
     }
@@ -56,11 +69,11 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     drop(sealing);
     turn.ended(Stage::Protect);
     if let (Some(capture), Some(placed)) = (&turn.snapshot.capture, captured) {
-        let frames = tx.frames().zip(&lengths).map(|(frame, length)| &frame[..usize::from(*length)]);
+        let frames = tx.frames().zip(&lengths[..count]).map(|(frame, length)| &frame[..usize::from(*length)]);
         let packets = placed.into_iter().zip(frames);
         capture::sealed(capture, packets.map(|(routed, frame)| (routed.outbound.slot, routed.inner, frame)));
     }
-    tx.commit(&lengths);
+    tx.commit(&lengths[..count]);
 }
 
 /// Those of the batch that are being sealed, in the order of their frames.
