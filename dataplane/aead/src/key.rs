@@ -126,11 +126,9 @@ impl Key {
         }
     }
 
-    /// Has what a packet of 64 bytes reads of the key brought near, from where it begins or from up to a cache line before,
-    /// and waits for none of it.
+    /// Has what a packet of 64 bytes reads of the key brought near, but for the line on which it begins, and waits for none of it.
     #[inline(always)]
     pub fn prefetch(&self) {
-        prefetch_at(self);
         #[cfg(target_arch = "x86_64")]
         for line in 0..SHORT_LINES {
             prefetch_at(ptr::from_ref(self).wrapping_byte_add(HEAD + gcm::BEFORE_SHORT + LINE * line));

@@ -81,6 +81,7 @@ impl InboundSa {
     /// Has what is read of it for a packet of 64 bytes brought near, and waits for none of it.
     #[inline(always)]
     pub fn prefetch(&self) {
+        aead::prefetch(&self.replay);
         self.transform.key.prefetch();
     }
 

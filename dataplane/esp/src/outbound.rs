@@ -62,9 +62,15 @@ impl OutboundSa {
         self.sequence.take(count as u64)
     }
 
-    /// Has what is read of it for a packet of 64 bytes brought near, and waits for none of it.
+    /// Has what is read of it before a packet is sealed brought near, and does not wait for it.
     #[inline(always)]
     pub fn prefetch(&self) {
+        aead::prefetch(&self.sequence);
+    }
+
+    /// The same of what is read to seal a packet of 64 bytes.
+    #[inline(always)]
+    pub fn prefetch_key(&self) {
         self.transform.key.prefetch();
     }
 

@@ -98,6 +98,12 @@ impl RouteTable {
         self.prefixes.prefetch_entry(destination);
     }
 
+    /// The same of what [`RouteTable::route`] reads.
+    #[inline(always)]
+    pub fn prefetch_route(&self, index: RouteIndex) {
+        self.routes.prefetch(index.position());
+    }
+
     /// The route of this number.
     #[inline(always)]
     #[must_use]

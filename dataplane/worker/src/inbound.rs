@@ -53,6 +53,9 @@ pub(crate) fn open<W: Stopwatch>(
             turn.drop_unopened(sealed.slot, DropReason::TransmitRingFull, sealed.esp.outer);
             continue;
         };
+        if turn.scattered {
+            turn.tally.prefetch(sealed.slot);
+        }
         opening.push(admitted, &mut frame[Link::UNTAGGED..]);
         pushed.push(sealed);
     }

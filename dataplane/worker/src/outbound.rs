@@ -21,7 +21,7 @@ use crate::frame::{carried, is_v6, vlan};
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::turn::{Origin, Refused, Turn};
-use crate::{DropReason, segment};
+use crate::{DropReason, segment, turn};
 
 /// A packet whose way is known.
 pub(crate) struct Routed<'a> {
@@ -77,16 +77,11 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
         }
     }
     if let Entrance::Vpc(_) = entrance {
-        let tunnels = routing.runs > MANY_RUNS && turn.snapshot.tunnels.slots() > MANY_TUNNELS;
-        *turn.ahead |= routing.arrivals.wide || tunnels;
+        let scattered = turn::are_scattered(routing.runs, turn.snapshot.tunnels.slots());
+        *turn.ahead |= routing.arrivals.wide || scattered;
     }
     None
 }
-
-/// Changes of the tunnel in a batch that say that there are many in use.
-const MANY_RUNS: usize = 16;
-/// Tunnels whose associations, with their keys, are too many to stay cached.
-const MANY_TUNNELS: usize = 512;
 
 /// Nothing was done with this frame, for there is no space for all of its pieces.
 struct Full<'f>(Led<'f>);
@@ -215,8 +210,13 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     fn outbound<W: Stopwatch>(&mut self, tunnel: TunnelIndex, turn: &Turn<'s, W>) -> Option<&'s Outbound> {
         let runs = &mut self.runs;
         let find = || {
+            let outbound = turn.snapshot.outbound(tunnel, turn.worker).ok_or(())?;
             *runs += 1;
-            turn.snapshot.outbound(tunnel, turn.worker).ok_or(())
+            if turn.scattered {
+                outbound.sa.prefetch();
+                turn.tally.prefetch(outbound.slot);
+            }
+            Ok::<_, ()>(outbound)
         };
         self.before.find(tunnel, find).ok()
     }

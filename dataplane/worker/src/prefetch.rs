@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 use port::BATCH;
-use tables::{Gateway, Route, Snapshot, TunnelIndex, Vlans};
+use tables::{Gateway, Route, RouteIndex, TunnelIndex, Vlans};
 use wire::{Address, Link, ip};
 
 use crate::frame::{packet, vlan};
@@ -39,40 +39,26 @@ pub(crate) fn ways<'f, W: Stopwatch>(
         });
         let Ok(gateway) = gateway else { continue };
         gateway.routes.prefetch(destination);
-        packets.push(Ahead { frame, known, gateway, destination });
+        packets.push(Ahead { frame, known, gateway, destination, route: None });
     }
     for Ahead { gateway, destination, .. } in &packets {
         gateway.routes.prefetch_entry(*destination);
     }
-    let mut tunnels = Tunnels { snapshot, near: ArrayVec::new() };
-    for Ahead { frame, known, gateway, destination } in &mut packets {
-        let Some(Route::Tunnels(group)) = gateway.routes.lookup(*destination) else { continue };
+    for Ahead { gateway, destination, route, .. } in &mut packets {
+        *route = gateway.routes.find(*destination);
+        if let Some(route) = route {
+            gateway.routes.prefetch_route(*route);
+        }
+    }
+    let mut near = None;
+    for Ahead { frame, known, gateway, route, .. } in &mut packets {
+        let Some(Route::Tunnels(group)) = route.and_then(|route| gateway.routes.route(route)) else { continue };
         **known = group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)));
-        if let Some(tunnel) = **known {
-            tunnels.prefetch(tunnel);
-        }
-    }
-    for tunnel in tunnels.near {
-        if let Some(outbound) = snapshot.outbound(tunnel, turn.worker) {
-            outbound.sa.prefetch();
-            turn.tally.prefetch(outbound.slot);
-        }
-    }
-}
-
-/// Tunnels that packets will go into.
-struct Tunnels<'a> {
-    snapshot: &'a Snapshot,
-    /// Those whose entries were asked for, each once in a row.
-    near: ArrayVec<TunnelIndex, BATCH>,
-}
-
-impl Tunnels<'_> {
-    #[inline(always)]
-    fn prefetch(&mut self, tunnel: TunnelIndex) {
-        if self.near.last() != Some(&tunnel) {
-            self.snapshot.tunnels.prefetch(tunnel.position());
-            self.near.push(tunnel);
+        if let Some(tunnel) = **known
+            && near != Some(tunnel)
+        {
+            snapshot.tunnels.prefetch(tunnel.position());
+            near = Some(tunnel);
         }
     }
 }
@@ -84,4 +70,6 @@ struct Ahead<'a> {
     known: &'a mut Option<TunnelIndex>,
     gateway: &'a Gateway,
     destination: Address,
+    /// Its route, once that is found.
+    route: Option<RouteIndex>,
 }

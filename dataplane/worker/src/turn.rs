@@ -20,6 +20,16 @@ use crate::{DropReason, capture};
 /// Bytes of a packet that a sender is told about: what an ICMPv6 error quotes, and more than one of ICMP.
 const MOST_QUOTED: usize = 1280;
 
+/// Changes of the association in a batch that say that many are in use.
+const MANY_RUNS: usize = 16;
+/// Associations that are too many to stay cached, with their keys.
+const MANY_ASSOCIATIONS: usize = 512;
+
+/// Whether a batch in which the association changes so often, of so many, is [`Turn::scattered`].
+pub(crate) fn are_scattered(runs: usize, associations: usize) -> bool {
+    runs > MANY_RUNS && associations > MANY_ASSOCIATIONS
+}
+
 /// What the stages of one batch share.
 pub(crate) struct Turn<'a, W> {
     pub(crate) snapshot: &'a Snapshot,
@@ -29,6 +39,9 @@ pub(crate) struct Turn<'a, W> {
     clock: Cell<Option<Instant>>,
     /// Whether the ways of the next packets from VPCs are to be looked up ahead: those of the last ones were not near.
     pub(crate) ahead: &'a mut bool,
+    /// Whether this batch's packets are of so many associations that little of these is cached. Each stage then asks for what the
+    /// next one reads: what is asked for in one go is waited for, and beside other work it comes in the meantime.
+    pub(crate) scattered: bool,
     /// Ways found lately, of packets from peers.
     pub(crate) ways: &'a mut Recent<OutOf>,
     pub(crate) hand_over: &'a mut HandOver,
@@ -75,7 +88,7 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
         watch.ended(Stage::Receive);
         let Memory { ahead, ways, hand_over, worker } = memory;
         let (tally, clock) = (Tally::new(&shared.counters, received), Cell::new(None));
-        Self { snapshot, shared, tally, clock, ahead, ways, hand_over, worker: *worker, watch }
+        Self { snapshot, shared, tally, clock, ahead, scattered: false, ways, hand_over, worker: *worker, watch }
     }
 
     #[inline]

@@ -221,7 +221,8 @@ fn from_vpc<P: Port, W: Stopwatch>(
     }
     let mut turn = Turn::new(tables, memory, count, watch);
     let mut known = [None; BATCH];
-    if mem::take(turn.ahead) {
+    turn.scattered = mem::take(turn.ahead);
+    if turn.scattered {
         prefetch::ways(&mut known, rx.frames(), vlans, &mut turn);
     }
     let frames = rx.frames().zip(&known).map(|(frame, known)| (frame, *known));

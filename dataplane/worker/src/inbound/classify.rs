@@ -10,13 +10,13 @@ use wire::esp::Encapsulated;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
 use wire::{Malformed, Packet, Protocol, ip};
 
-use crate::DropReason;
 use crate::frame::carried;
 use crate::handle::{Bytes, IkeDatagram};
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::tally::Tally;
 use crate::turn::Turn;
+use crate::{DropReason, turn};
 
 /// An ESP packet whose association is known.
 pub(crate) struct Sealed<'a> {
@@ -61,6 +61,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
             Err(reason) => turn.tally.drop(reason),
         }
     }
+    turn.scattered = turn::are_scattered(sorting.runs, turn.snapshot.inbound.slots());
     let mut last = Last::new();
     for &(spi, esp) in &sorting.sealed {
         match association(spi, &mut last, turn) {
@@ -68,7 +69,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
             Err(reason) => turn.tally.drop(reason),
         }
     }
-    if sorting.runs > 1 {
+    if turn.scattered {
         batch.iter().for_each(|sealed| sealed.inbound.sa.prefetch_window(sealed.esp.bytes()));
     }
 }
@@ -79,7 +80,7 @@ struct Sorting<'a> {
     sealed: ArrayVec<(u32, Esp<'a>), BATCH>,
     /// The index of the packet before, and how often it changed.
     before: u32,
-    runs: u32,
+    runs: usize,
 }
 
 impl<'a> Sorting<'a> {
@@ -193,8 +194,9 @@ fn association<'a, W: Stopwatch>(
 ) -> Result<(SaSlot, &'a Inbound), DropReason> {
     last.find(spi, || {
         let found = turn.snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
-        found.1.sa.prefetch();
-        turn.tally.prefetch(found.0);
+        if turn.scattered {
+            found.1.sa.prefetch();
+        }
         // Control names a port that does not exist where the gateway has no attachment.
         if found.1.expected.position() < turn.snapshot.ports.len() { Ok(found) } else { Err(DropReason::NoRoute) }
     })

@@ -28,6 +28,9 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     for run in runs.filter(|run| run[0].outbound.port == port) {
         let Routed { outbound, header, .. } = run[0];
         let sa = &*outbound.sa;
+        if turn.scattered {
+            sa.prefetch_key();
+        }
         // Numbers are taken once for the run. Those of packets that then find no frame are left out, which is allowed.
         let Ok(first) = sa.take_sequence(run.len()) else {
             let exhausted = DropReason::SequenceExhausted;
