@@ -47,8 +47,8 @@ impl TrafficSelector {
         }
     }
 
-    fn holds(&self, address: Address, protocol: Protocol, port: Option<u16>) -> bool {
-        let within = match (&self.addresses, address.bits()) {
+    fn holds(&self, address: Bits, protocol: Protocol, port: Option<u16>) -> bool {
+        let within = match (&self.addresses, address) {
             (Addresses::V4(first, last), Bits::V4(address)) => (*first..=*last).contains(&address),
             (Addresses::V6(first, last), Bits::V6(address)) => (*first..=*last).contains(&address),
             (Addresses::V4(..), Bits::V6(_)) | (Addresses::V6(..), Bits::V4(_)) => false,
@@ -146,8 +146,23 @@ fn all(selectors: &[TrafficSelector]) -> bool {
     whole(&Addresses::V4(0, u32::MAX)) && whole(&Addresses::V6(0, u128::MAX))
 }
 
+/// By version: an address as a whole would be handed over in memory, and be put there for packets that meet no list, too.
+#[inline(always)]
 fn holds(selectors: &[TrafficSelector], address: Address, protocol: Protocol, port: Option<u16>) -> bool {
-    selectors.iter().any(|selector| selector.holds(address, protocol, port))
+    match address.bits() {
+        Bits::V4(address) => hold_v4(selectors, address, protocol, port),
+        Bits::V6(address) => hold_v6(selectors, address, protocol, port),
+    }
+}
+
+#[inline(never)]
+fn hold_v4(selectors: &[TrafficSelector], address: u32, protocol: Protocol, port: Option<u16>) -> bool {
+    selectors.iter().any(|selector| selector.holds(Bits::V4(address), protocol, port))
+}
+
+#[inline(never)]
+fn hold_v6(selectors: &[TrafficSelector], address: u128, protocol: Protocol, port: Option<u16>) -> bool {
+    selectors.iter().any(|selector| selector.holds(Bits::V6(address), protocol, port))
 }
 
 #[cfg(test)]

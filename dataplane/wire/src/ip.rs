@@ -110,16 +110,16 @@ pub fn is_v6(packet: &[u8]) -> bool {
     packet.first().is_some_and(|byte| byte >> 4 == 6)
 }
 
-/// The destination of an IPv4 or IPv6 packet, before anything of it is checked; `None` where it is too short to have one, or
-/// of another version.
+/// The destination of what is said to be an IPv4 or an IPv6 packet, before anything of it is checked; `None` where it is too short
+/// to have one.
 #[must_use]
 #[inline(always)]
-pub fn destination(packet: &[u8]) -> Option<Address> {
-    match packet.first()? >> 4 {
-        4 => Some(Address::v4(u32::from_be_bytes(*packet.get(16..)?.first_chunk()?))),
-        6 => Some(Address::v6(u128::from_be_bytes(*packet.get(24..)?.first_chunk()?))),
-        _ => None,
-    }
+pub fn destination_of<const V6: bool>(packet: &[u8]) -> Option<Address> {
+    Some(if V6 {
+        Address::v6(u128::from_be_bytes(*packet.get(24..)?.first_chunk()?))
+    } else {
+        Address::v4(u32::from_be_bytes(*packet.get(16..)?.first_chunk()?))
+    })
 }
 
 /// Takes one hop off an IPv4 or IPv6 packet, in place, and returns how many are left.

@@ -3,9 +3,9 @@
 use arrayvec::ArrayVec;
 use port::BATCH;
 use tables::{Gateway, Route, RouteIndex, TunnelIndex, Vlans};
-use wire::{Address, Link, ip};
+use wire::{Address, ip};
 
-use crate::frame::{packet, vlan};
+use crate::frame::{self, packet};
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::turn::Turn;
@@ -29,10 +29,8 @@ pub(crate) fn ways<'f, W: Stopwatch>(
     let mut last = Last::new();
     let mut packets: ArrayVec<Ahead<'_>, BATCH> = ArrayVec::new();
     for (frame, known) in frames.zip(known) {
-        let Ok(link) = Link::parse(frame) else { continue };
         // What is wrong with a packet is found when it is its turn.
-        let Some(destination) = frame.get(link.length..).and_then(ip::destination) else { continue };
-        let number = vlan(frame, link);
+        let Some((number, destination)) = read::<false>(frame).or_else(|| read::<true>(frame)) else { continue };
         let gateway = last.find(number, || {
             let attachment = vlans.attachment(number).and_then(|index| snapshot.attachments.get(index.position()));
             attachment.and_then(|attachment| snapshot.gateways.get(attachment.gateway.position())).ok_or(())
@@ -61,6 +59,13 @@ pub(crate) fn ways<'f, W: Stopwatch>(
             near = Some(tunnel);
         }
     }
+}
+
+/// The VLAN of a frame and the destination of its packet of this version.
+#[inline(always)]
+fn read<const V6: bool>(frame: &[u8]) -> Option<(u16, Address)> {
+    let (vlan, start) = frame::of::<V6>(frame)?;
+    Some((vlan, ip::destination_of::<V6>(frame.get(start..)?)?))
 }
 
 /// A packet whose turn comes later.

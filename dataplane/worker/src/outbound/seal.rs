@@ -37,10 +37,10 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
             run.iter().for_each(|routed| turn.drop_unsealed(outbound.slot, exhausted, routed.inner));
             continue;
         };
-        let longest = run.iter().fold(0, |longest, routed| routed.inner.len().max(longest));
-        let fits = run.len() <= reserved - count && header.length() + sa.sealed_length(longest) <= capacity;
         let (before, mut bytes) = (count, 0);
-        if fits && run.len() >= LONG_RUN {
+        if (LONG_RUN..=reserved - count).contains(&run.len())
+            && header.length() + sa.sealed_length(longest(run)) <= capacity
+        {
             let lengths = &mut lengths[count..][..run.len()];
             sealing.push_run((sa, header), first, run.iter().map(|routed| routed.inner), &mut frames, lengths);
             count += run.len();
@@ -77,6 +77,11 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
         capture::sealed(capture, packets.map(|(routed, frame)| (routed.outbound.slot, routed.inner, frame)));
     }
     tx.commit(&lengths[..count]);
+}
+
+/// Bytes of the longest packet.
+fn longest(run: &[Routed<'_>]) -> usize {
+    run.iter().map(|routed| routed.inner.len()).fold(0, usize::max)
 }
 
 /// Those of the batch that are being sealed, in the order of their frames.
