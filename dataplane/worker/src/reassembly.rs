@@ -3,6 +3,8 @@
 //! Memory and time are limited whoever sends: a fixed number of buffers made at start, few of them for one source, each given
 //! up after a while or when a newer packet needs it.
 
+use std::iter;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use wire::ecn::Ecn;
@@ -30,16 +32,19 @@ const PAYLOAD: usize = Link::UNTAGGED + LONGEST_HEADER;
 
 /// Fragments on their way to be packets.
 pub(crate) struct Reassembly {
-    buffers: Box<[Buffer]>,
-    /// Buffers that are not free.
-    used: usize,
-    /// Buffers of those that hold a whole packet.
-    whole: usize,
+    buffers: Box<[Buffer; PACKETS]>,
+    /// Buffers that wait for fragments.
+    open: Positions,
+    /// Buffers that hold a packet of which nothing is missing.
+    whole: Positions,
+    /// Before then nothing has taken too long.
+    due: Instant,
 }
 
 impl Reassembly {
     pub(crate) fn new() -> Self {
-        Self { buffers: (0..PACKETS).map(|_| Buffer::new()).collect(), used: 0, whole: 0 }
+        let (open, whole) = (Positions(0), Positions(0));
+        Self { buffers: Box::new([(); PACKETS].map(|()| Buffer::new())), open, whole, due: Instant::now() }
     }
 
     /// Takes a fragment, and gives it its verdict: dropped, merged, or that of the packet which it completes, to be found
@@ -56,12 +61,13 @@ impl Reassembly {
             Added::Held => tally.merge(),
             Added::Completed => {
                 buffer.finish();
-                self.whole += 1;
+                self.open.remove(position);
+                self.whole.insert(position);
             }
             Added::Contradiction => {
                 // RFC 5722 §4, for IPv4 likewise: the packet is dropped with all of its fragments, those still to come
                 // included. Those that were held have their verdict.
-                buffer.state = State::Spoiled;
+                buffer.spoiled = true;
                 tally.drop(DropReason::ReassemblyOverlap);
             }
         }
@@ -69,81 +75,109 @@ impl Reassembly {
 
     /// Gives up what has taken too long.
     pub(crate) fn expire(&mut self, now: Instant, tally: &mut Tally<'_>) {
-        for position in 0..self.buffers.len() {
-            let buffer = &self.buffers[position];
-            if buffer.is_open() && now.saturating_duration_since(buffer.since) >= PATIENCE {
+        if now < self.due {
+            return;
+        }
+        self.due = now + PATIENCE;
+        for position in self.open.iter() {
+            let due = self.buffers[position].since + PATIENCE;
+            if due <= now {
                 self.give_up(position, DropReason::ReassemblyTimeout, tally);
+            } else {
+                self.due = self.due.min(due);
             }
         }
     }
 
     /// The frames of the packets that are complete, each behind an untagged link header.
     pub(crate) fn frames(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        self.buffers.iter_mut().filter(|buffer| buffer.state == State::Whole).map(Buffer::frame)
+        let whole = self.whole;
+        let buffers = self.buffers.iter_mut().enumerate();
+        buffers.filter(move |(position, _)| whole.has(*position)).map(|(_, buffer)| buffer.frame())
     }
 
     /// Frees the buffers of complete packets.
     pub(crate) fn release(&mut self) {
-        self.buffers.iter_mut().filter(|buffer| buffer.state == State::Whole).for_each(|buffer| {
-            buffer.state = State::Free;
-        });
-        self.used -= self.whole;
-        self.whole = 0;
+        self.whole = Positions(0);
     }
 
     /// Whether a packet is complete.
     #[inline(always)]
     pub(crate) fn has_whole(&self) -> bool {
-        self.whole != 0
+        self.whole != Positions(0)
     }
 
     /// Whether there is anything to expire.
     #[inline(always)]
     pub(crate) fn is_waiting(&self) -> bool {
-        self.used != 0
+        self.open != Positions(0)
     }
 
     fn find(&self, key: Key) -> Option<usize> {
-        self.buffers.iter().position(|buffer| buffer.is_open() && buffer.key == Some(key))
+        self.open.iter().find(|position| self.buffers[*position].key == Some(key))
     }
 
     /// A buffer for a new packet; `None` where all hold complete ones.
     fn begin(&mut self, key: Key, now: Instant, tally: &mut Tally<'_>) -> Option<usize> {
-        let of_source = |buffer: &Buffer| buffer.key.is_some_and(|other| other.source == key.source);
-        let crowded = self.buffers.iter().filter(|buffer| buffer.is_open() && of_source(buffer)).count();
-        let free = self.buffers.iter().position(|buffer| buffer.state == State::Free);
-        let position = match free {
-            Some(position) if crowded < PACKETS_OF_SOURCE => position,
+        let buffers = &self.buffers;
+        let of_source = |position: &usize| buffers[*position].key.is_some_and(|other| other.source == key.source);
+        let crowded = self.open.iter().filter(of_source).count() >= PACKETS_OF_SOURCE;
+        let free = Positions(!(self.open.0 | self.whole.0));
+        let position = match free.iter().next() {
+            Some(position) if !crowded => position,
             Some(_) | None => {
-                let among = |buffer: &Buffer| buffer.is_open() && (crowded < PACKETS_OF_SOURCE || of_source(buffer));
-                let open = self.buffers.iter().enumerate().filter(|(_, buffer)| among(buffer));
-                let (oldest, _) = open.min_by_key(|(_, buffer)| buffer.since)?;
+                let among = self.open.iter().filter(|position| !crowded || of_source(position));
+                let oldest = among.min_by_key(|position| buffers[*position].since)?;
                 self.give_up(oldest, DropReason::ReassemblyFull, tally);
                 oldest
             }
         };
         self.buffers[position].begin(key, now);
-        self.used += 1;
+        self.open.insert(position);
         Some(position)
     }
 
     fn give_up(&mut self, position: usize, reason: DropReason, tally: &mut Tally<'_>) {
-        let buffer = &mut self.buffers[position];
-        if buffer.state == State::Filling {
+        if !self.buffers[position].spoiled {
             tally.give_up(reason);
         }
-        buffer.state = State::Free;
-        self.used -= 1;
+        self.open.remove(position);
+    }
+}
+
+/// Positions of buffers, a bit each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Positions(u16);
+
+const _: () = assert!(PACKETS == u16::BITS as usize);
+
+impl Positions {
+    fn has(self, position: usize) -> bool {
+        self.0 & 1 << position != 0
+    }
+
+    fn insert(&mut self, position: usize) {
+        self.0 |= 1 << position;
+    }
+
+    fn remove(&mut self, position: usize) {
+        self.0 &= !(1 << position);
+    }
+
+    fn iter(self) -> impl Iterator<Item = usize> {
+        let left = iter::successors(Some(self.0), |left| Some(left & left.wrapping_sub(1)));
+        left.take_while(|left| *left != 0).map(|left| left.trailing_zeros() as usize)
     }
 }
 
 /// RFC 791 §3.2, RFC 8200 §4.5: what the fragments of one packet have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key {
+    /// Compared first, for in that packets of one source differ.
+    identification: u32,
     source: Address,
     destination: Address,
     protocol: Protocol,
-    identification: u32,
 }
 
 /// A fragment that can be part of a packet.
@@ -181,17 +215,6 @@ impl<'a> Fragment<'a> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Free,
-    /// Waits for fragments.
-    Filling,
-    /// Waits for fragments to be dropped.
-    Spoiled,
-    /// Holds a packet that nothing is missing of.
-    Whole,
-}
-
 /// What became of a fragment.
 enum Added {
     /// Its bytes are in the buffer.
@@ -204,7 +227,8 @@ enum Added {
 
 /// A packet being put together.
 struct Buffer {
-    state: State,
+    /// Whether its fragments contradict each other: those still to come are dropped.
+    spoiled: bool,
     key: Option<Key>,
     since: Instant,
     progress: Progress,
@@ -214,8 +238,8 @@ struct Buffer {
 /// What of a packet is there.
 #[derive(Default)]
 struct Progress {
-    /// The units that are there, a bit each.
-    units: [u64; LONGEST.div_ceil(64 * UNIT)],
+    /// The units that are there.
+    units: Units,
     /// How many they are.
     count: usize,
     /// Where the fragment ends that reaches furthest.
@@ -228,25 +252,49 @@ struct Progress {
     congested: bool,
 }
 
+/// Units of a payload, a bit each.
+#[derive(Default)]
+struct Units([u64; LONGEST.div_ceil(64 * UNIT)]);
+
+impl Units {
+    /// How many of these there are.
+    fn count(&self, units: &Range<usize>) -> usize {
+        Self::words(units).map(|(word, part)| (self.0[word] & part).count_ones() as usize).sum()
+    }
+
+    fn insert(&mut self, units: &Range<usize>) {
+        Self::words(units).for_each(|(word, part)| self.0[word] |= part);
+    }
+
+    /// The words in which these stand, which are some, and their bits there.
+    fn words(units: &Range<usize>) -> impl Iterator<Item = (usize, u64)> {
+        (units.start / 64..units.end.div_ceil(64)).map(|word| {
+            let first = units.start.saturating_sub(64 * word);
+            let count = (units.end - 64 * word).min(64) - first;
+            (word, u64::MAX >> (64 - count) << first)
+        })
+    }
+}
+
 impl Buffer {
     fn new() -> Self {
         let bytes = vec![0; PAYLOAD + LONGEST].into_boxed_slice();
-        Self { state: State::Free, key: None, since: Instant::now(), progress: Progress::default(), bytes }
+        Self { spoiled: false, key: None, since: Instant::now(), progress: Progress::default(), bytes }
     }
 
     fn begin(&mut self, key: Key, now: Instant) {
-        self.state = State::Filling;
+        self.spoiled = false;
         self.key = Some(key);
         self.since = now;
         self.progress = Progress::default();
     }
 
     fn add(&mut self, fragment: &Fragment<'_>) -> Added {
-        let Self { state, progress, bytes, .. } = self;
+        let Self { spoiled, progress, bytes, .. } = self;
         let Fragment { offset, payload, more, .. } = *fragment;
         let end = offset + payload.len();
         let units = offset / UNIT..end.div_ceil(UNIT);
-        let present = units.clone().filter(|unit| progress.units[unit / 64] & 1 << (unit % 64) != 0).count();
+        let present = progress.units.count(&units);
         let place = &mut bytes[PAYLOAD + offset..PAYLOAD + end];
         let agrees = match progress.total {
             Some(total) => {
@@ -258,7 +306,7 @@ impl Buffer {
             }
             None => more || (end >= progress.reach && present == 0),
         };
-        if *state == State::Spoiled || !agrees {
+        if *spoiled || !agrees {
             return Added::Contradiction;
         }
         if present == units.len() && place == payload {
@@ -269,7 +317,7 @@ impl Buffer {
             return Added::Contradiction;
         }
         place.copy_from_slice(payload);
-        units.clone().for_each(|unit| progress.units[unit / 64] |= 1 << (unit % 64));
+        progress.units.insert(&units);
         progress.count += units.len();
         progress.reach = progress.reach.max(end);
         progress.congested |= fragment.congested;
@@ -308,19 +356,11 @@ impl Buffer {
         if congested && let Ok(whole) = Packet::parse(packet) {
             ip::set_traffic_class(packet, Ecn::Ce.on(whole.traffic_class));
         }
-        self.state = State::Whole;
     }
 
     fn frame(&mut self) -> &mut [u8] {
         let Progress { header, total, .. } = self.progress;
         &mut self.bytes[PAYLOAD - header - Link::UNTAGGED..PAYLOAD + total.unwrap_or(0)]
-    }
-
-    fn is_open(&self) -> bool {
-        match self.state {
-            State::Filling | State::Spoiled => true,
-            State::Free | State::Whole => false,
-        }
     }
 }
 

@@ -107,6 +107,56 @@ fn a_packet_is_given_up_when_its_time_is_over_and_not_before() {
 }
 
 #[test]
+fn each_packet_has_its_own_time() {
+    let mut bed = Bed::new();
+    let step = PATIENCE / 4;
+    for identification in 0..3 {
+        bed.take(&piece(1, identification, 0, true));
+        bed.expire_after(step);
+    }
+    let timed_out = |bed: &Bed| bed.dropped(DropReason::ReassemblyTimeout);
+    assert_eq!(timed_out(&bed), 0);
+    for given_up in 1..=3 {
+        bed.expire_after(step - Duration::from_millis(1));
+        assert_eq!(timed_out(&bed), given_up - 1);
+        bed.expire_after(Duration::from_millis(1));
+        assert_eq!(timed_out(&bed), given_up);
+    }
+    assert!(!bed.reassembly.is_waiting());
+}
+
+#[test]
+fn a_packet_that_is_whole_stays_until_it_is_released() {
+    let bed = Bed::new();
+    let Bed { mut reassembly, counters, now } = bed;
+    let fragments = [(7, 0, true), (7, 16, false), (8, 0, true), (9, 0, true), (9, 16, false)];
+    for (identification, offset, more) in fragments {
+        let bytes = piece(1, identification, offset, more).packet();
+        let mut tally = Tally::new(&counters, 1);
+        reassembly.take(&Packet::parse(&bytes).unwrap(), now, &mut tally);
+        tally.transmit(u64::from(!more));
+        tally.finish();
+    }
+    let payloads = |reassembly: &mut Reassembly| -> Vec<Vec<u8>> {
+        reassembly.frames().map(|frame| Packet::parse(&frame[14..]).unwrap().payload().to_vec()).collect()
+    };
+    assert_eq!(payloads(&mut reassembly), [vec![7; 32], vec![9; 32]]);
+    reassembly.release();
+    assert!(payloads(&mut reassembly).is_empty() && reassembly.is_waiting() && !reassembly.has_whole());
+}
+
+#[test]
+fn a_crowd_of_one_source_takes_nothing_from_another_that_is_older() {
+    let mut bed = Bed::new();
+    bed.take(&piece(2, 1, 0, true));
+    for identification in 0..20 {
+        bed.now += Duration::from_millis(1);
+        bed.take(&piece(1, identification, 0, true));
+    }
+    assert_eq!(bed.take(&piece(2, 1, 16, false)).len(), 1);
+}
+
+#[test]
 fn an_overlap_drops_the_packet_and_what_follows_of_it() {
     let mut bed = Bed::new();
     let other = Piece { payload: vec![9; 16], ..piece(1, 1, 8, true) };
