@@ -2,30 +2,27 @@
 
 use arrayvec::ArrayVec;
 use port::BATCH;
-use tables::{Gateway, Route, RouteIndex, TunnelIndex, Vlans};
+use tables::{Gateway, Route, RouteIndex, Snapshot, TunnelIndex, Vlans};
 use wire::{Address, ip};
 
 use crate::frame::{self, packet};
 use crate::last::Last;
-use crate::stage::Stopwatch;
-use crate::turn::Turn;
 
 /// The tunnels that the packets of a batch are led into, in their order, as far as they are known ahead.
 pub(crate) type Known = [Option<TunnelIndex>; BATCH];
 
-/// Looks up the routes of a batch's packets, notes in `known` where they lead, and has brought near what all of them will read on
-/// their ways when it is their turn.
+/// Looks up the routes of a batch's packets, notes in `known` where they lead, and has the tunnels brought near.
 ///
 /// Of many destinations each takes a chain of reads that are not cached: the block of the trie, its entry, the route, the
-/// tunnel, the association with its key. A link of all chains at a time, the whole batch waits as long as one packet would.
+/// tunnel. A link of all chains at a time, the whole batch waits as long as one packet would. The rest of the chain is asked for
+/// stage by stage: see [`Turn::scattered`](crate::turn::Turn::scattered).
 #[inline(never)]
-pub(crate) fn ways<'f, W: Stopwatch>(
+pub(crate) fn ways<'f>(
     known: &mut Known,
     frames: impl Iterator<Item = &'f mut [u8]>,
     vlans: &Vlans,
-    turn: &mut Turn<'_, W>,
+    snapshot: &Snapshot,
 ) {
-    let snapshot = turn.snapshot;
     let mut last = Last::new();
     let mut packets: ArrayVec<Ahead<'_>, BATCH> = ArrayVec::new();
     for (frame, known) in frames.zip(known) {

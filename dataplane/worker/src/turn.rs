@@ -39,8 +39,8 @@ pub(crate) struct Turn<'a, W> {
     clock: Cell<Option<Instant>>,
     /// Whether the ways of the next packets from VPCs are to be looked up ahead: those of the last ones were not near.
     pub(crate) ahead: &'a mut bool,
-    /// Whether this batch's packets are of so many associations that little of these is cached. Each stage then asks for what the
-    /// next one reads: what is asked for in one go is waited for, and beside other work it comes in the meantime.
+    /// Whether this batch's packets are most likely of so many associations that little of these is cached. Each stage then asks for
+    /// what the next one reads: what is asked for in one go is waited for, and beside other work it comes in the meantime.
     pub(crate) scattered: bool,
     /// Ways found lately, of packets from peers.
     pub(crate) ways: &'a mut Recent<OutOf>,

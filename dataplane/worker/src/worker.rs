@@ -223,7 +223,7 @@ fn from_vpc<P: Port, W: Stopwatch>(
     let mut known = [None; BATCH];
     turn.scattered = mem::take(turn.ahead);
     if turn.scattered {
-        prefetch::ways(&mut known, rx.frames(), vlans, &mut turn);
+        prefetch::ways(&mut known, rx.frames(), vlans, turn.snapshot);
     }
     let frames = rx.frames().zip(&known).map(|(frame, known)| (frame, *known));
     send::<P, W>(frames, Entrance::Vpc(vlans), &mut others, room, &mut turn);
