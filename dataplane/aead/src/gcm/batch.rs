@@ -221,17 +221,19 @@ unsafe fn together<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
         let keys = [a.key, b.key, c.key, d.key];
         let key = |lane: usize| RoundKeys::<V, KEYS>::new(keys[if ONE_KEY { 0 } else { lane }]);
         let nonces = group.nonces();
-        // The masks together under one key, else each with its own packet; and so the blocks.
+        // The masks together under one key, else each with its own packet; and so the blocks, each in a vector with its packet's
+        // mask behind it, which takes the units no longer than one of the two would by itself.
         let mut masks = V::gather(nonces).xor(key(0).at(0));
         let counter = V::broadcast(counter::of_block(K * V::LANES));
         let mut blocks = masks.xor(counter);
-        let (mut own, mut own_blocks) = (nonces, nonces);
+        let (mut own, mut pairs) = (nonces, [V::zero(); 4]);
         let mut states = [[V::zero(); K]; 4];
         for (lane, states) in states.iter_mut().enumerate() {
             let first = key(lane).at(0);
             *states = Counter::new((*group.lanes[lane].packet).nonce(), first).next();
             own[lane] = _mm_xor_si128(own[lane], first.lanes()[0]);
-            own_blocks[lane] = _mm_xor_si128(own[lane], counter.lanes()[0]);
+            let nonce = V::broadcast_bytes((*group.lanes[lane].packet).nonce());
+            pairs[lane] = nonce.xor3(first, counter.first(size_of::<__m128i>()));
         }
         for round in 1..KEYS - 1 {
             for (lane, states) in states.iter_mut().enumerate() {
@@ -240,15 +242,20 @@ unsafe fn together<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
                     *state = state.round(key);
                 }
                 own[lane] = _mm_aesenc_si128(own[lane], key.lanes()[0]);
-                own_blocks[lane] = _mm_aesenc_si128(own_blocks[lane], key.lanes()[0]);
+                pairs[lane] = pairs[lane].round(key);
             }
             masks = masks.round(key(0).at(round));
             blocks = blocks.round(key(0).at(round));
         }
         let last = KEYS - 1;
+        let mut own_blocks = nonces;
         for (lane, (own, block)) in own.iter_mut().zip(&mut own_blocks).enumerate() {
-            let key = key(lane).at(last).lanes()[0];
-            (*own, *block) = (_mm_aesenclast_si128(*own, key), _mm_aesenclast_si128(*block, key));
+            let key = key(lane).at(last);
+            if BLOCK {
+                [*block, *own, ..] = pairs[lane].last_round(key).lanes();
+            } else {
+                *own = _mm_aesenclast_si128(*own, key.lanes()[0]);
+            }
         }
         group.masks.write(if ONE_KEY { masks.last_round(key(0).at(last)) } else { V::gather(own) });
         let blocks = if ONE_KEY { blocks.last_round(key(0).at(last)).lanes() } else { own_blocks };
