@@ -222,7 +222,7 @@ unsafe fn together<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
         let key = |lane: usize| RoundKeys::<V, KEYS>::new(keys[if ONE_KEY { 0 } else { lane }]);
         let nonces = group.nonces();
         // The masks together under one key, else each with its own packet; and so the blocks, each in a vector with its packet's
-        // mask behind it, which takes the units no longer than one of the two would by itself.
+        // mask behind it: where 128 bits take a unit as long as 512 do, that is half of what the two would take apart.
         let mut masks = V::gather(nonces).xor(key(0).at(0));
         let counter = V::broadcast(counter::of_block(K * V::LANES));
         let mut blocks = masks.xor(counter);
