@@ -131,7 +131,7 @@ impl<'a> Sealing<'a> {
             nonce,
             associated_data: transform.associated_data(sequence),
             buffers: Buffers::Apart { source: inner, destination },
-            tail: transform.tail(inner.len(), class.is_v6),
+            tail: transform.shape.tail(inner.len(), class.is_v6),
         });
         length
     }

@@ -189,8 +189,7 @@ impl OuterHeader {
         let udp = match self.version {
             Version::V4 => {
                 let [a, b, c, d, e, f, g, h, ..] = *prepared;
-                let mut start = u64::from_be_bytes([a, b, c, d, e, f, g, h]) + more_at_start(class, payload);
-                let mut sum = u32::from(self.sum) + u32::from(class) + u32::from(payload);
+                let (mut start, mut sum) = (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u32::from(self.sum));
                 if self.dont_fragment != DontFragment::Set {
                     // RFC 6864 §4: an identification is for packets that may be fragmented; those of ESP differ by their number.
                     let copied = self.dont_fragment == DontFragment::Copy && inner.dont_fragment;
@@ -199,8 +198,7 @@ impl OuterHeader {
                     start += u64::from(identification) << 16 | u64::from(flags);
                     sum += u32::from(identification) + u32::from(flags);
                 }
-                ip[..8].copy_from_slice(&start.to_be_bytes());
-                ip[CHECKSUM].copy_from_slice(&checksum::finish(sum).to_be_bytes());
+                write_v4(ip, (start, sum), class, payload);
                 Ipv4Header::LENGTH
             }
             Version::V6 => {
@@ -230,8 +228,6 @@ pub struct PlainHeader {
     udp_length: Option<u16>,
 }
 
-/// Where the checksum stands in an IPv4 header.
-const CHECKSUM: Range<usize> = 10..12;
 /// Where UDP's length stands behind it.
 const UDP_LENGTH: Range<usize> = Ipv4Header::LENGTH + 4..Ipv4Header::LENGTH + 6;
 
@@ -264,20 +260,22 @@ impl PlainHeader {
         *frame = self.line;
         let ip = frame[self.link..].first_chunk_mut::<{ UDP_LENGTH.end }>().expect("room for IP and UDP");
         let (class, payload) = (inner.traffic_class & self.copied_class, payload as u16);
-        ip[..8].copy_from_slice(&(self.start + more_at_start(class, payload)).to_be_bytes());
-        let sum = self.sum + u32::from(class) + u32::from(payload);
-        ip[CHECKSUM].copy_from_slice(&checksum::finish(sum).to_be_bytes());
+        write_v4(ip, (self.start, self.sum), class, payload);
         if let Some(length) = self.udp_length {
             ip[UDP_LENGTH].copy_from_slice(&(length + payload).to_be_bytes());
         }
     }
 }
 
-/// What a packet's traffic class and length add to the first eight bytes of an IPv4 header. No field has so much that it would be
-/// carried into the next one.
+/// Writes what a packet changes of a prepared IPv4 header: its traffic class and its length are added to the first eight bytes and to
+/// the sum, so as they are without it.
 #[inline(always)]
-fn more_at_start(class: u8, payload: u16) -> u64 {
-    u64::from(class) << 48 | u64::from(payload) << 32
+fn write_v4<const N: usize>(ip: &mut [u8; N], (start, sum): (u64, u32), class: u8, payload: u16) {
+    // No field has so much that it would be carried into the next one.
+    let start = start + (u64::from(class) << 48 | u64::from(payload) << 32);
+    ip[..8].copy_from_slice(&start.to_be_bytes());
+    let sum = sum + u32::from(class) + u32::from(payload);
+    ip[10..12].copy_from_slice(&checksum::finish(sum).to_be_bytes());
 }
 
 /// Adds to a word of the prepared header.

@@ -18,12 +18,19 @@ pub struct Transform {
     spi: Spi,
     start: Start,
     extended: bool,
+    pub shape: Shape,
+    pub key: Key,
+}
+
+/// What a packet's lengths follow from.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct Shape {
     /// Bytes around the ciphertext: header, initialisation vector and integrity check value; and of these the last.
     around: u8,
     tag: u8,
     /// The plaintext's alignment, a power of two, less 1.
     mask: u8,
-    pub key: Key,
 }
 
 /// How a packet's initialisation vector becomes the cipher's start.
@@ -47,9 +54,11 @@ impl Transform {
             spi,
             start: if suite.salt_length() == 0 { Start::Plain } else { Start::Salted(Zeroizing::new(salt)) },
             extended,
-            around: (wire::esp::HEADER + suite.iv_length() + suite.tag_length()) as u8,
-            tag: suite.tag_length() as u8,
-            mask: alignment as u8 - 1,
+            shape: Shape {
+                around: (wire::esp::HEADER + suite.iv_length() + suite.tag_length()) as u8,
+                tag: suite.tag_length() as u8,
+                mask: alignment as u8 - 1,
+            },
             key: Key::new(suite, key)?,
         })
     }
@@ -57,20 +66,7 @@ impl Transform {
     /// Bytes from the ESP header to the integrity check value of a packet that carries `inner` bytes.
     #[inline(always)]
     pub fn sealed_length(&self, inner: usize) -> usize {
-        let (around, mask) = self.measures();
-        Self::sealed_to(around, mask, inner)
-    }
-
-    /// What lengths follow from: bytes around the ciphertext, and the plaintext's alignment, a power of two, less 1.
-    #[inline(always)]
-    pub fn measures(&self) -> (usize, usize) {
-        (self.around.into(), self.mask.into())
-    }
-
-    /// [`Transform::sealed_length`] by these measures.
-    #[inline(always)]
-    pub fn sealed_to(around: usize, mask: usize, inner: usize) -> usize {
-        around + ((inner + TRAILER + mask) & !mask)
+        self.shape.sealed_length(inner)
     }
 
     /// What stands in front of initialisation vectors, of a suite that has it.
@@ -89,7 +85,7 @@ impl Transform {
 
     /// Bytes of the longest inner packet of which [`Transform::sealed_length`] is at most `esp`.
     pub fn longest_inner(&self, esp: usize) -> usize {
-        let (around, mask) = (usize::from(self.around), usize::from(self.mask));
+        let (around, mask) = (usize::from(self.shape.around), usize::from(self.shape.mask));
         (esp.saturating_sub(around) & !mask).saturating_sub(TRAILER)
     }
 
@@ -102,8 +98,8 @@ impl Transform {
     #[inline(always)]
     pub fn opened_length(&self, source: &[u8]) -> Option<usize> {
         // RFC 4303 §2.4: pad length and next header end on a boundary. Nothing is a multiple, too, and has no trailer.
-        let length = source.len().checked_sub(usize::from(self.tag))?;
-        (length != 0 && length & usize::from(self.mask) == 0).then_some(length)
+        let length = source.len().checked_sub(usize::from(self.shape.tag))?;
+        (length != 0 && length & usize::from(self.shape.mask) == 0).then_some(length)
     }
 
     /// Writes header and initialisation vector of a packet to the start of `esp`. Returns what the cipher starts with, and where the
@@ -114,7 +110,7 @@ impl Transform {
     #[inline(always)]
     pub fn write_front<'p>(&self, sequence: u64, esp: &'p mut [u8]) -> (Nonce, &'p mut [u8]) {
         let (header, esp) = esp.split_first_chunk_mut().expect("room for the header");
-        *header = (u64::from(self.spi.value()) << 32 | u64::from(sequence as u32)).to_be_bytes();
+        *header = header_of(self.spi, sequence);
         match &self.start {
             Start::Salted(salt) => {
                 // RFC 4106 §3.1: any value that does not repeat will do, and the sequence number does not.
@@ -141,24 +137,33 @@ impl Transform {
         }
     }
 
-    /// RFC 4303 §2.4: padding, its length and what the packet carries, one of the two IP versions.
-    #[inline(always)]
-    pub fn tail(&self, inner: usize, is_v6: bool) -> Tail {
-        Self::tail_to(self.mask.into(), inner, is_v6)
-    }
-
-    /// [`Transform::tail`] by its measure.
-    #[inline(always)]
-    pub fn tail_to(mask: usize, inner: usize, is_v6: bool) -> Tail {
-        let padding = (inner + TRAILER).wrapping_neg() & mask;
-        TAILS[usize::from(is_v6)][padding % MOST_ALIGNMENT]
-    }
-
     /// RFC 4106 §5, RFC 4303 §2.2.1: index and sequence number, all 64 bits of it where it is extended.
     #[inline(always)]
     pub fn associated_data(&self, sequence: u64) -> AssociatedData {
         AssociatedData::of(self.spi.value(), sequence, self.extended)
     }
+}
+
+impl Shape {
+    /// See [`Transform::sealed_length`].
+    #[inline(always)]
+    pub fn sealed_length(self, inner: usize) -> usize {
+        let (around, mask) = (usize::from(self.around), usize::from(self.mask));
+        around + ((inner + TRAILER + mask) & !mask)
+    }
+
+    /// RFC 4303 §2.4: padding, its length and what the packet carries, one of the two IP versions.
+    #[inline(always)]
+    pub fn tail(self, inner: usize, is_v6: bool) -> Tail {
+        let padding = (inner + TRAILER).wrapping_neg() & usize::from(self.mask);
+        TAILS[usize::from(is_v6)][padding % MOST_ALIGNMENT]
+    }
+}
+
+/// RFC 4303 §2: the index and the lower half of the sequence number.
+#[inline(always)]
+pub fn header_of(spi: Spi, sequence: u64) -> [u8; wire::esp::HEADER] {
+    (u64::from(spi.value()) << 32 | u64::from(sequence as u32)).to_be_bytes()
 }
 
 /// The greatest alignment of any suite: a block of CBC.

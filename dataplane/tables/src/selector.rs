@@ -150,19 +150,20 @@ fn all(selectors: &[TrafficSelector]) -> bool {
 #[inline(always)]
 fn holds(selectors: &[TrafficSelector], address: Address, protocol: Protocol, port: Option<u16>) -> bool {
     match address.bits() {
-        Bits::V4(address) => hold_v4(selectors, address, protocol, port),
-        Bits::V6(address) => hold_v6(selectors, address, protocol, port),
+        Bits::V4(address) => any_holds(selectors, address, Bits::V4, protocol, port),
+        Bits::V6(address) => any_holds(selectors, address, Bits::V6, protocol, port),
     }
 }
 
 #[inline(never)]
-fn hold_v4(selectors: &[TrafficSelector], address: u32, protocol: Protocol, port: Option<u16>) -> bool {
-    selectors.iter().any(|selector| selector.holds(Bits::V4(address), protocol, port))
-}
-
-#[inline(never)]
-fn hold_v6(selectors: &[TrafficSelector], address: u128, protocol: Protocol, port: Option<u16>) -> bool {
-    selectors.iter().any(|selector| selector.holds(Bits::V6(address), protocol, port))
+fn any_holds<A: Copy>(
+    selectors: &[TrafficSelector],
+    address: A,
+    version: impl Fn(A) -> Bits,
+    protocol: Protocol,
+    port: Option<u16>,
+) -> bool {
+    selectors.iter().any(|selector| selector.holds(version(address), protocol, port))
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub(crate) use self::seal::seal;
 use crate::frame::{carried, is_v6, vlan};
 use crate::last::Last;
 use crate::stage::Stopwatch;
-use crate::turn::{Origin, Refused, Turn};
-use crate::{DropReason, segment, turn};
+use crate::turn::{Origin, Refused, Turn, are_scattered};
+use crate::{DropReason, segment};
 
 /// A packet whose way is known.
 pub(crate) struct Routed<'a> {
@@ -77,7 +77,7 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
         }
     }
     if let Entrance::Vpc(_) = entrance {
-        let scattered = turn::are_scattered(routing.runs, turn.snapshot.tunnels.slots());
+        let scattered = are_scattered(routing.runs, turn.snapshot.tunnels.slots());
         *turn.ahead |= routing.arrivals.wide || scattered;
     }
     None

@@ -43,8 +43,8 @@ pub(crate) struct Reassembly {
 
 impl Reassembly {
     pub(crate) fn new() -> Self {
-        let (open, whole) = (Positions(0), Positions(0));
-        Self { buffers: Box::new([(); PACKETS].map(|()| Buffer::new())), open, whole, due: Instant::now() }
+        let buffers = Box::new([(); PACKETS].map(|()| Buffer::new()));
+        Self { buffers, open: Positions::NONE, whole: Positions::NONE, due: Instant::now() }
     }
 
     /// Takes a fragment, and gives it its verdict: dropped, merged, or that of the packet which it completes, to be found
@@ -98,19 +98,19 @@ impl Reassembly {
 
     /// Frees the buffers of complete packets.
     pub(crate) fn release(&mut self) {
-        self.whole = Positions(0);
+        self.whole = Positions::NONE;
     }
 
     /// Whether a packet is complete.
     #[inline(always)]
     pub(crate) fn has_whole(&self) -> bool {
-        self.whole != Positions(0)
+        self.whole != Positions::NONE
     }
 
     /// Whether there is anything to expire.
     #[inline(always)]
     pub(crate) fn is_waiting(&self) -> bool {
-        self.open != Positions(0)
+        self.open != Positions::NONE
     }
 
     fn find(&self, key: Key) -> Option<usize> {
@@ -152,6 +152,8 @@ struct Positions(u16);
 const _: () = assert!(PACKETS == u16::BITS as usize);
 
 impl Positions {
+    const NONE: Self = Self(0);
+
     fn has(self, position: usize) -> bool {
         self.0 & 1 << position != 0
     }

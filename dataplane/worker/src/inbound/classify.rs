@@ -10,13 +10,13 @@ use wire::esp::Encapsulated;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
 use wire::{Malformed, Packet, Protocol, ip};
 
+use crate::DropReason;
 use crate::frame::carried;
 use crate::handle::{Bytes, IkeDatagram};
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::tally::Tally;
-use crate::turn::Turn;
-use crate::{DropReason, turn};
+use crate::turn::{Turn, are_scattered};
 
 /// An ESP packet whose association is known.
 pub(crate) struct Sealed<'a> {
@@ -61,7 +61,7 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
             Err(reason) => turn.tally.drop(reason),
         }
     }
-    turn.scattered = turn::are_scattered(sorting.runs, turn.snapshot.inbound.slots());
+    turn.scattered = are_scattered(sorting.runs, turn.snapshot.inbound.slots());
     let mut last = Last::new();
     for &(spi, esp) in &sorting.sealed {
         match association(spi, &mut last, turn) {

@@ -127,8 +127,7 @@ fn each_packet_has_its_own_time() {
 
 #[test]
 fn a_packet_that_is_whole_stays_until_it_is_released() {
-    let bed = Bed::new();
-    let Bed { mut reassembly, counters, now } = bed;
+    let Bed { mut reassembly, counters, now } = Bed::new();
     let fragments = [(7, 0, true), (7, 16, false), (8, 0, true), (9, 0, true), (9, 16, false)];
     for (identification, offset, more) in fragments {
         let bytes = piece(1, identification, offset, more).packet();
