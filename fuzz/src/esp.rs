@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aead::Suite;
-use esp::{Inbound, InboundSa, Opened, Opening, Outbound, OutboundSa, OuterHeader, Refusal, Sealing};
+use esp::{Inbound, InboundSa, LeftOut, Opened, Opening, Outbound, OutboundSa, OuterHeader, Refusal, Sealing};
 use wire::{Packet, Spi};
 
 use crate::input::{head, with_right_header};
@@ -61,12 +61,14 @@ fn seal(suite: Suite, inner: &Packet<'_>) -> Vec<u8> {
 }
 
 fn open(sa: &InboundSa, esp: &[u8]) -> Result<(Opened, Vec<u8>), Refusal> {
-    let admitted = sa.admit(esp)?;
-    let mut text = vec![0; admitted.opened_length()];
-    assert!(text.len() < esp.len());
+    let mut text = vec![0; esp.len()];
     let mut opening = Opening::default();
-    opening.push(admitted, &mut text);
+    match opening.push(sa, esp, &mut text) {
+        Ok(()) => {}
+        Err(LeftOut::Refused(refusal)) => return Err(refusal),
+        Err(left_out) => unreachable!("{left_out:?}"),
+    }
     let opened = opening.finish()[0]?;
-    assert!(opened.length <= text.len());
+    assert!(opened.length < esp.len());
     Ok((opened, text))
 }

@@ -154,10 +154,9 @@ impl Trial {
                 outer.payload()
             }
         };
-        let admitted = self.peer.admit(esp).expect("a number of its own");
-        let mut text = vec![0; admitted.opened_length()];
+        let mut text = vec![0; esp.len()];
         let mut opening = Opening::default();
-        opening.push(admitted, &mut text);
+        opening.push(&self.peer, esp, &mut text).expect("a number of its own");
         let opened = opening.finish()[0].expect("authentic");
         let inner = Packet::parse(&text[..opened.length]).expect("a packet");
         assert_eq!((inner.tunnel_protocol(), inner.bytes.len()), (opened.next_header, opened.length));

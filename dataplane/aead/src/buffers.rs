@@ -69,9 +69,9 @@ impl AssociatedData {
     pub fn of(index: u32, sequence: u64, extended: bool) -> Self {
         // By halves: what is put together byte by byte is read late.
         let (index, number) = (u64::from(index.swap_bytes()), sequence.swap_bytes());
-        let (upper, lower) = (number << 32, number >> 32);
-        let (low, high, length) =
-            if extended { (index | upper, lower, NONCE) } else { (index | lower << 32, 0, NONCE - 4) };
+        let number = if extended { number.rotate_left(32) } else { number >> 32 << 32 };
+        let (low, high) = (index | number >> 32 << 32, number as u32);
+        let length = if extended { NONCE } else { NONCE - 4 };
         Self { block: (u128::from(high) << 64 | u128::from(low)).to_le_bytes(), length }
     }
 

@@ -1,12 +1,13 @@
 //! Opening: from ESP to inner packets.
 
 use std::mem::offset_of;
+use std::ptr;
 
-use aead::{Buffers, KeyLengthError, Suite};
+use aead::{Buffers, KeyLengthError, Nonce, Suite};
 use arrayvec::ArrayVec;
 use wire::{Protocol, Spi};
 
-use crate::replay::Block;
+use crate::replay::{Block, Bounds};
 use crate::transform::{KEY, Transform};
 use crate::{Alone, BATCH, Protect, ReplayWindow, SALT, Stale};
 
@@ -78,6 +79,13 @@ impl InboundSa {
         self.transform.spi()
     }
 
+    /// Bytes of a packet, from its ESP header to its integrity check value, that are not ciphertext.
+    #[must_use]
+    #[inline(always)]
+    pub fn overhead(&self) -> usize {
+        self.transform.shape.around()
+    }
+
     /// Has what is read of it for a packet of 64 bytes brought near, and waits for none of it.
     #[inline(always)]
     pub fn prefetch(&self) {
@@ -97,39 +105,26 @@ impl InboundSa {
     pub(crate) fn skip_to(&self, number: u64) {
         self.replay.skip_to(number);
     }
-
-    /// Looks at what can be told of an ESP packet before it is opened: its shape and its sequence number.
-    ///
-    /// # Errors
-    /// [`Refusal::Malformed`] or [`Refusal::Stale`].
-    #[inline(always)]
-    pub fn admit<'a>(&'a self, esp: &'a [u8]) -> Result<Admitted<'a>, Refusal> {
-        let (_, low) = wire::esp::header(esp).ok_or(Refusal::Malformed)?;
-        let text = &esp[wire::esp::HEADER..];
-        let (_, source) = self.transform.read_iv(text).ok_or(Refusal::Malformed)?;
-        let length = self.transform.opened_length(source).ok_or(Refusal::Malformed)?;
-        let number = self.replay.infer(low).map_err(Refusal::Stale)?;
-        self.replay.check(number).map_err(Refusal::Stale)?;
-        Ok(Admitted { sa: self, number, text, length })
-    }
 }
 
-/// A packet worth opening.
+/// Why a packet is not among those that are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Its shape or its sequence number, [`Refusal::Malformed`] or [`Refusal::Stale`].
+    Refused(Refusal),
+    /// It has no room in a frame.
+    TooLong,
+    /// There is no frame left.
+    NoFrame,
+}
+
+/// The room there is for packets.
 #[derive(Debug, Clone, Copy)]
-pub struct Admitted<'a> {
-    sa: &'a InboundSa,
-    number: u64,
-    /// From the initialisation vector on.
-    text: &'a [u8],
-    length: usize,
-}
-
-impl Admitted<'_> {
-    /// Bytes that its content takes in the destination, padding included.
-    #[must_use]
-    pub fn opened_length(&self) -> usize {
-        self.length
-    }
+pub struct Room {
+    /// How many there is a frame for.
+    pub frames: usize,
+    /// The least of what a frame has.
+    pub bytes: usize,
 }
 
 /// A batch of packets being opened, from received frames into transmit frames.
@@ -140,91 +135,173 @@ pub struct Opening<'a> {
 }
 
 impl<'a> Opening<'a> {
-    /// Adds a packet, to be opened to the start of `destination`.
+    /// Adds a packet of an association, from its ESP header on, to be opened to the start of `destination`.
+    ///
+    /// # Errors
+    /// Where nothing can come out of it.
     ///
     /// # Panics
-    /// Where `destination` is shorter than [`Admitted::opened_length`], or with more than [`BATCH`] packets: the
-    /// caller's own arithmetic.
-    #[inline(always)]
-    pub fn push(&mut self, admitted: Admitted<'a>, destination: &'a mut [u8]) {
-        let Admitted { sa, number, text, length } = admitted;
-        let (nonce, source) = sa.transform.read_iv(text).expect("an initialisation vector");
-        self.packets.push(aead::Open {
-            key: &sa.transform.key,
-            nonce,
-            associated_data: sa.transform.associated_data(number),
-            buffers: Buffers::Apart { source, destination: &mut destination[..length] },
-            authentic: false,
-        });
-        self.numbers.push((&sa.replay, number));
+    /// With more than [`BATCH`] packets: the caller's own arithmetic.
+    pub fn push(&mut self, sa: &'a InboundSa, esp: &'a [u8], destination: &'a mut [u8]) -> Result<(), LeftOut> {
+        let (room, mut left_out) = (Room { frames: 1, bytes: destination.len() }, Ok(()));
+        self.extend([((), sa, esp)].into_iter(), room, [destination].into_iter(), |(), why| left_out = Err(why));
+        left_out
     }
 
-    /// Opens the batch: one result for each packet that was pushed, in order.
-    #[inline(always)]
-    pub fn finish(mut self) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
-        self.finish_by(&mut Alone)
-    }
-
-    /// [`Opening::finish`] of a batch that stays where it is, the cryptography being done by `protect`. Not to be done twice.
-    #[inline(always)]
-    pub fn finish_by(&mut self, protect: &mut impl Protect) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
-        protect.open(&mut self.packets);
-        let mut results = ArrayVec::new();
-        let mut run = Run::default();
-        for ((position, packet), (replay, number)) in self.packets.iter().enumerate().zip(&self.numbers) {
-            // RFC 4303 §3.4.3: the window moves only after the integrity check.
-            let accepted = if packet.authentic {
-                let block = Block::of(*number);
-                if !run.is_of(replay, block) {
-                    run.finish(&self.numbers, &mut results);
-                    run = Run { of: Some((replay, block)), start: position, numbers: 0 };
-                }
-                run.take(replay, *number, block.bit(*number)).map_err(Refusal::Stale)
-            } else {
-                Err(Refusal::NotAuthentic)
+    /// Adds packets of associations, from their ESP headers on, to be opened to the start of the next of `frames`, of which there are so
+    /// many with so many bytes at least. Of those that are not added, `left_out` is told why, under the names that the packets are given.
+    /// What packets in a row have in common is looked at once.
+    ///
+    /// # Panics
+    /// With more than [`BATCH`] packets, or fewer frames: the caller's own arithmetic.
+    #[inline(never)]
+    pub fn extend<T>(
+        &mut self,
+        packets: impl Iterator<Item = (T, &'a InboundSa, &'a [u8])>,
+        Room { frames: mut left, bytes }: Room,
+        mut frames: impl Iterator<Item = &'a mut [u8]>,
+        mut left_out: impl FnMut(T, LeftOut),
+    ) {
+        let mut admission: Option<Admission<'_>> = None;
+        for (name, sa, esp) in packets {
+            let admission = match &mut admission {
+                Some(admission) if ptr::eq(sa, admission.sa) => admission,
+                admission => admission.insert(Admission::of(sa)),
             };
-            results.push(accepted.and_then(|()| content(packet.buffers.destination())));
+            let admitted = admission.admit(esp, bytes);
+            let admitted = admitted.and_then(|admitted| if left > 0 { Ok(admitted) } else { Err(LeftOut::NoFrame) });
+            let Admitted { number, nonce, source, length } = match admitted {
+                Ok(admitted) => admitted,
+                Err(why) => {
+                    left_out(name, why);
+                    continue;
+                }
+            };
+            left -= 1;
+            let destination = &mut frames.next().expect("a frame")[..length];
+            self.numbers.push((&sa.replay, number));
+            self.packets.push(aead::Open {
+                key: &sa.transform.key,
+                nonce,
+                associated_data: sa.transform.associated_data(number),
+                buffers: Buffers::Apart { source, destination },
+                authentic: false,
+            });
         }
-        run.finish(&self.numbers, &mut results);
-        results
+    }
+
+    /// Opens the batch: one result for each packet that was added, in order.
+    pub fn finish(mut self) -> ArrayVec<Result<Opened, Refusal>, BATCH> {
+        let accepted = self.finish_by(&mut Alone);
+        let packets = self.packets.iter().zip(accepted);
+        packets.map(|(packet, accepted)| accepted.and_then(|()| Opened::of(packet.buffers.destination()))).collect()
+    }
+
+    /// Opens a batch that stays where it is, the cryptography being done by `protect`. Says of each packet that was added, in order,
+    /// whether it is authentic and comes for the first time; what is in it says [`Opened::of`]. Not to be done twice.
+    #[inline(always)]
+    pub fn finish_by(&mut self, protect: &mut impl Protect) -> ArrayVec<Result<(), Refusal>, BATCH> {
+        protect.open(&mut self.packets);
+        // RFC 4303 §3.4.3: the window moves only after the integrity check.
+        let mut accepted = ArrayVec::new();
+        let mut marks = Marks::default();
+        for (place, ((window, number), packet)) in self.numbers.iter().zip(&self.packets).enumerate() {
+            let block = Block::of(*number);
+            if !marks.are_of(window, block) {
+                marks.finish(&self.numbers, &mut accepted);
+                marks = Marks { of: Some((window, block)), start: place, numbers: 0 };
+            }
+            let bit = block.bit(*number);
+            accepted.push(if !packet.authentic {
+                Err(Refusal::NotAuthentic)
+            } else if marks.numbers & bit != 0 {
+                Err(Refusal::Stale(Stale::Replayed))
+            } else {
+                marks.numbers |= bit;
+                Ok(())
+            });
+        }
+        marks.finish(&self.numbers, &mut accepted);
+        accepted
     }
 }
 
-/// RFC 4303 §2.4 to §2.6: what stands before padding, its length and the next header.
-#[inline(always)]
-fn content(text: &[u8]) -> Result<Opened, Refusal> {
-    let [text @ .., padding, next_header] = text else { return Err(Refusal::BadPadding) };
-    let length = text.len().checked_sub(usize::from(*padding)).ok_or(Refusal::BadPadding)?;
-    Ok(Opened { length, next_header: Protocol(*next_header) })
+/// An SA as it stands when packets in a row of it are looked at.
+struct Admission<'a> {
+    sa: &'a InboundSa,
+    bounds: Bounds,
 }
 
-/// Packets in a row whose numbers share a word of one window: they are accepted at once.
+/// A packet that may be opened.
+struct Admitted<'a> {
+    number: u64,
+    nonce: Nonce,
+    /// What follows the initialisation vector, and how many bytes of it are text.
+    source: &'a [u8],
+    length: usize,
+}
+
+impl<'a> Admission<'a> {
+    #[inline(always)]
+    fn of(sa: &'a InboundSa) -> Self {
+        Self { sa, bounds: sa.replay.bounds() }
+    }
+
+    /// Looks at what can be told of a packet before it is opened into so much room.
+    #[inline(always)]
+    fn admit<'p>(&self, esp: &'p [u8], room: usize) -> Result<Admitted<'p>, LeftOut> {
+        const MALFORMED: LeftOut = LeftOut::Refused(Refusal::Malformed);
+        let length = self.sa.transform.shape.opened_length(esp.len()).ok_or(MALFORMED)?;
+        if length > room {
+            return Err(LeftOut::TooLong);
+        }
+        let (_, lower) = wire::esp::header(esp).ok_or(MALFORMED)?;
+        let text = &esp[wire::esp::HEADER..];
+        let (nonce, source) = match self.sa.transform.salt() {
+            Some(salt) => text.split_first_chunk().map(|(iv, source)| (Nonce::salted(salt, *iv), source)),
+            None => text.split_first_chunk().map(|(iv, source)| (Nonce::block(*iv), source)),
+        }
+        .ok_or(MALFORMED)?;
+        let number = self.bounds.infer(lower).and_then(|number| {
+            self.sa.replay.look(number, &self.bounds)?;
+            Ok(number)
+        });
+        let number = number.map_err(|stale| LeftOut::Refused(Refusal::Stale(stale)))?;
+        Ok(Admitted { number, nonce, source, length })
+    }
+}
+
+impl Opened {
+    /// Of the text that came out of a packet. RFC 4303 §2.4 to §2.6: padding, its length and the next header stand at the end.
+    ///
+    /// # Errors
+    /// [`Refusal::BadPadding`].
+    #[inline(always)]
+    pub fn of(text: &[u8]) -> Result<Self, Refusal> {
+        let [text @ .., padding, next_header] = text else { return Err(Refusal::BadPadding) };
+        let length = text.len().checked_sub(usize::from(*padding)).ok_or(Refusal::BadPadding)?;
+        Ok(Self { length, next_header: Protocol(*next_header) })
+    }
+}
+
+/// The numbers of authentic packets in a row that share a word of one window: they are accepted at once.
 #[derive(Default)]
-struct Run<'a> {
+struct Marks<'a> {
     of: Option<(&'a ReplayWindow, Block)>,
     start: usize,
     numbers: u32,
 }
 
-impl Run<'_> {
+impl Marks<'_> {
     #[inline(always)]
-    fn is_of(&self, window: &ReplayWindow, block: Block) -> bool {
-        self.of.is_some_and(|(own, own_block)| std::ptr::eq(own, window) && own_block == block)
+    fn are_of(&self, window: &ReplayWindow, block: Block) -> bool {
+        self.of.is_some_and(|(own, own_block)| ptr::eq(own, window) && own_block == block)
     }
 
+    /// Moves the window, and corrects the results of those packets that another worker's came before, or that lie behind the window
+    /// by now.
     #[inline(always)]
-    fn take(&mut self, window: &ReplayWindow, number: u64, bit: u32) -> Result<(), Stale> {
-        window.in_range(number)?;
-        if self.numbers & bit != 0 {
-            return Err(Stale::Replayed);
-        }
-        self.numbers |= bit;
-        Ok(())
-    }
-
-    /// Moves the window, and corrects the results of those packets that another worker's came before.
-    #[inline(always)]
-    fn finish(&self, numbers: &[(&ReplayWindow, u64)], results: &mut [Result<Opened, Refusal>]) {
+    fn finish(&self, numbers: &[(&ReplayWindow, u64)], results: &mut [Result<(), Refusal>]) {
         let Some((window, block)) = self.of else { return };
         let refused = self.numbers & !window.accept(block, self.numbers);
         if refused != 0 {
@@ -233,12 +310,11 @@ impl Run<'_> {
     }
 
     #[cold]
-    fn refuse(&self, refused: u32, numbers: &[(&ReplayWindow, u64)], results: &mut [Result<Opened, Refusal>]) {
+    fn refuse(&self, refused: u32, numbers: &[(&ReplayWindow, u64)], results: &mut [Result<(), Refusal>]) {
         for (result, (window, number)) in results.iter_mut().zip(numbers).skip(self.start) {
             let block = Block::of(*number);
-            if self.is_of(window, block) && refused & block.bit(*number) != 0 && result.is_ok() {
-                let stale = window.check(*number).err().unwrap_or(Stale::Replayed);
-                *result = Err(Refusal::Stale(stale));
+            if self.are_of(window, block) && refused & block.bit(*number) != 0 && result.is_ok() {
+                *result = Err(Refusal::Stale(window.check(*number).err().unwrap_or(Stale::Replayed)));
             }
         }
     }

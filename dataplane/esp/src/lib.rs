@@ -15,7 +15,7 @@ mod run;
 mod sequence;
 mod transform;
 
-pub use inbound::{Admitted, Inbound, InboundSa, Opened, Opening, Refusal};
+pub use inbound::{Inbound, InboundSa, LeftOut, Opened, Opening, Refusal, Room};
 pub use outbound::{Outbound, OutboundSa, Sealing};
 pub use outer::{DontFragment, Encapsulation, HeaderRules, InnerClass, OuterHeader};
 pub use protect::{Alone, Protect};

@@ -43,34 +43,34 @@ impl ReplayWindow {
         Self { words: (0..words).map(|_| AtomicU64::new(0)).collect(), top: AtomicU64::new(0), size, extended }
     }
 
-    /// The whole number behind the low half that a packet carries.
-    ///
-    /// # Errors
-    /// [`Stale::Impossible`] where it would lie before the first number.
+    /// What follows from where the window stands, worked out once for packets that are looked at together.
     #[inline(always)]
-    pub fn infer(&self, low: u32) -> Result<u64, Stale> {
-        if !self.extended {
-            return Ok(u64::from(low));
-        }
-        // RFC 4303 A2.2: the window lies within one subspace of 2^32 numbers (case A) or spans two (case B).
+    pub fn bounds(&self) -> Bounds {
         let top = self.top.load(Relaxed);
-        let (top_high, top_low) = (top >> 32, top as u32);
-        let bottom_low = top_low.wrapping_sub(self.size - 1);
-        let high = match (top_low >= self.size - 1, low >= bottom_low) {
-            (true, true) | (false, false) => Some(top_high),
-            (true, false) => Some(top_high + 1),
-            (false, true) => top_high.checked_sub(1),
+        let left = top.saturating_sub(self.size.into());
+        let (lowest, upper) = if self.extended {
+            // RFC 4303 A2.2: the window lies within one subspace of 2^32 numbers (case A) or spans two (case B). Its lowest number's
+            // upper half is that of all numbers whose lower half is not less; others lie in the next subspace.
+            let lowest = (top as u32).wrapping_sub(self.size - 1);
+            (lowest, (top >> 32).wrapping_sub(u64::from((top as u32) < self.size - 1)))
+        } else {
+            (0, 0)
         };
-        high.map(|high| high << 32 | u64::from(low)).ok_or(Stale::Impossible)
+        Bounds { top, left, lowest, upper }
     }
 
-    /// Whether `number` could still be accepted: a look before the packet is opened, no promise.
+    /// Looks at a number found within bounds: whether it could still be accepted. Seen before the packet is opened, it is no promise.
     ///
     /// # Errors
     /// Why it cannot.
     #[inline(always)]
-    pub fn check(&self, number: u64) -> Result<(), Stale> {
-        self.in_range(number)?;
+    pub fn look(&self, number: u64, bounds: &Bounds) -> Result<(), Stale> {
+        // Nothing right of the window was seen.
+        if number > bounds.top { Ok(()) } else { self.marked(number) }
+    }
+
+    #[inline(always)]
+    fn marked(&self, number: u64) -> Result<(), Stale> {
         let block = Block::of(number);
         let word = self.word(block).load(Relaxed);
         match free(word, block) & block.bit(number) {
@@ -80,11 +80,21 @@ impl ReplayWindow {
         }
     }
 
+    /// Whether a number could be accepted now.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check(&self, number: u64) -> Result<(), Stale> {
+        self.bounds().hold(number)?;
+        self.marked(number)
+    }
+
     /// Accepts those numbers of a block, once each, whose bits are set in `numbers`, after their packets proved authentic.
     /// Returns the bits of those that are accepted: of others another worker came first, or the window has moved on.
     #[inline(always)]
     pub fn accept(&self, block: Block, numbers: u32) -> u32 {
         let word = self.word(block);
+        let numbers = numbers & block.above(self.bounds().left);
         let mut before = word.load(Relaxed);
         let accepted = loop {
             let accepted = numbers & free(before, block);
@@ -129,16 +139,39 @@ impl ReplayWindow {
     pub(crate) fn skip_to(&self, number: u64) {
         self.top.store(number, Relaxed);
     }
+}
 
+/// What a window's place says about numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The greatest number accepted.
+    top: u64,
+    /// The greatest number that is too old.
+    left: u64,
+    /// The upper half of numbers whose lower half is at least `lowest`; that of others is one more.
+    lowest: u32,
+    upper: u64,
+}
+
+impl Bounds {
+    /// The whole number behind the lower half that a packet carries.
+    ///
     /// # Errors
-    /// Where the number lies outside, as the window stands.
+    /// Where it is none or too old.
     #[inline(always)]
-    pub fn in_range(&self, number: u64) -> Result<(), Stale> {
-        match number {
-            0 => Err(Stale::Impossible),
-            _ if number.saturating_add(u64::from(self.size)) <= self.top.load(Relaxed) => Err(Stale::BehindWindow),
-            _ => Ok(()),
+    pub fn infer(&self, lower: u32) -> Result<u64, Stale> {
+        let upper = self.upper.wrapping_add(u64::from(lower < self.lowest));
+        let number = upper << 32 | u64::from(lower);
+        self.hold(number).map(|()| number)
+    }
+
+    #[inline(always)]
+    fn hold(&self, number: u64) -> Result<(), Stale> {
+        // What would lie before the first subspace is less than nothing. So would be a number of 2^63, which no sender gets to.
+        if number as i64 > self.left as i64 {
+            return Ok(());
         }
+        Err(if number as i64 <= 0 { Stale::Impossible } else { Stale::BehindWindow })
     }
 }
 
@@ -161,6 +194,15 @@ impl Block {
 
     fn first(self) -> u64 {
         self.0 * NUMBERS_PER_WORD
+    }
+
+    /// The bits of those numbers that are greater than `left`.
+    #[inline(always)]
+    fn above(self, left: u64) -> u32 {
+        match (left + 1).saturating_sub(self.first()) {
+            0 => u32::MAX,
+            less => u32::MAX.checked_shl(less.min(NUMBERS_PER_WORD) as u32).unwrap_or(0),
+        }
     }
 }
 
@@ -240,14 +282,14 @@ mod tests {
             let window = ReplayWindow::new(1024, true);
             commit(&window, top).unwrap();
             let number = top.saturating_add_signed(offset);
-            prop_assert_eq!(window.infer(number as u32), Ok(number));
+            prop_assert_eq!(window.bounds().infer(number as u32), Ok(number));
         }
     }
 
     #[test]
     fn numbers_before_the_first_are_impossible() {
         let window = ReplayWindow::new(64, true);
-        assert_eq!(window.infer(u32::MAX), Err(Stale::Impossible));
+        assert_eq!(window.bounds().infer(u32::MAX), Err(Stale::Impossible));
         assert_eq!(window.check(0), Err(Stale::Impossible));
     }
 

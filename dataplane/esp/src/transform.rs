@@ -26,9 +26,8 @@ pub struct Transform {
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct Shape {
-    /// Bytes around the ciphertext: header, initialisation vector and integrity check value; and of these the last.
+    /// Bytes around the ciphertext: header, initialisation vector and integrity check value.
     around: u8,
-    tag: u8,
     /// The plaintext's alignment, a power of two, less 1.
     mask: u8,
 }
@@ -56,7 +55,6 @@ impl Transform {
             extended,
             shape: Shape {
                 around: (wire::esp::HEADER + suite.iv_length() + suite.tag_length()) as u8,
-                tag: suite.tag_length() as u8,
                 mask: alignment as u8 - 1,
             },
             key: Key::new(suite, key)?,
@@ -94,14 +92,6 @@ impl Transform {
         self.spi
     }
 
-    /// Bytes of the ciphertext in what follows the initialisation vector; `None` where it has an impossible length.
-    #[inline(always)]
-    pub fn opened_length(&self, source: &[u8]) -> Option<usize> {
-        // RFC 4303 §2.4: pad length and next header end on a boundary. Nothing is a multiple, too, and has no trailer.
-        let length = source.len().checked_sub(usize::from(self.shape.tag))?;
-        (length != 0 && length & usize::from(self.shape.mask) == 0).then_some(length)
-    }
-
     /// Writes header and initialisation vector of a packet to the start of `esp`. Returns what the cipher starts with, and where the
     /// ciphertext goes.
     ///
@@ -127,16 +117,6 @@ impl Transform {
         }
     }
 
-    /// What the cipher starts with, of a packet behind its header, and what follows the initialisation vector; `None` where the packet
-    /// ends before.
-    #[inline(always)]
-    pub fn read_iv<'p>(&self, esp: &'p [u8]) -> Option<(Nonce, &'p [u8])> {
-        match &self.start {
-            Start::Salted(salt) => esp.split_first_chunk().map(|(iv, text)| (Nonce::salted(**salt, *iv), text)),
-            Start::Plain => esp.split_first_chunk().map(|(iv, text)| (Nonce::block(*iv), text)),
-        }
-    }
-
     /// RFC 4106 §5, RFC 4303 §2.2.1: index and sequence number, all 64 bits of it where it is extended.
     #[inline(always)]
     pub fn associated_data(&self, sequence: u64) -> AssociatedData {
@@ -145,11 +125,25 @@ impl Transform {
 }
 
 impl Shape {
+    /// Bytes around the ciphertext.
+    #[inline(always)]
+    pub fn around(self) -> usize {
+        self.around.into()
+    }
+
     /// See [`Transform::sealed_length`].
     #[inline(always)]
     pub fn sealed_length(self, inner: usize) -> usize {
         let (around, mask) = (usize::from(self.around), usize::from(self.mask));
         around + ((inner + TRAILER + mask) & !mask)
+    }
+
+    /// Bytes of the ciphertext in so many from the ESP header to the integrity check value; `None` where that is an impossible length.
+    #[inline(always)]
+    pub fn opened_length(self, sealed: usize) -> Option<usize> {
+        // RFC 4303 §2.4: pad length and next header end on a boundary. Nothing is a multiple, too, and has no trailer.
+        let length = sealed.checked_sub(usize::from(self.around))?;
+        (length != 0 && length & usize::from(self.mask) == 0).then_some(length)
     }
 
     /// RFC 4303 §2.4: padding, its length and what the packet carries, one of the two IP versions.

@@ -2,7 +2,6 @@
 //! have to come back, no allocation once it is made.
 
 use std::cell::UnsafeCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::slice;
@@ -71,8 +70,9 @@ pub struct MemoryTx {
     area: Area,
     /// The three together hold every frame of the area once.
     free: Vec<Frame>,
-    reserved: Vec<Frame>,
-    sent: VecDeque<(Frame, u16)>,
+    /// With lengths that are said at last.
+    reserved: Vec<(Frame, u16)>,
+    sent: Vec<(Frame, u16)>,
     transmitted: u64,
 }
 
@@ -93,7 +93,7 @@ impl MemoryPort {
                 area: tx_area,
                 free: tx_free,
                 reserved: Vec::with_capacity(BATCH),
-                sent: VecDeque::with_capacity(tx_frames),
+                sent: Vec::with_capacity(tx_frames),
                 transmitted: 0,
             },
         }
@@ -140,7 +140,7 @@ impl MemoryPort {
     /// free again. Does not allocate.
     pub fn drain_with(&mut self, mut each: impl FnMut(&[u8])) -> usize {
         let count = self.tx.sent.len();
-        while let Some((frame, length)) = self.tx.sent.pop_front() {
+        for (frame, length) in self.tx.sent.drain(..) {
             each(&self.tx.area.bytes(&frame)[..usize::from(length)]);
             self.tx.free.push(frame);
         }
@@ -221,32 +221,32 @@ impl Transmit for MemoryTx {
     fn reserve(&mut self, n: usize) -> usize {
         let missing = n.min(BATCH).saturating_sub(self.reserved.len()).min(self.free.len());
         let keep = self.free.len() - missing;
-        self.reserved.extend(self.free.drain(keep..));
+        self.reserved.extend(self.free.drain(keep..).map(|frame| (frame, 0)));
         self.reserved.len().min(n)
     }
 
     #[inline]
     fn frames(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let area = &self.area;
-        self.reserved.iter_mut().map(|frame| area.bytes_mut(frame))
+        self.reserved.iter_mut().map(|(frame, _)| area.bytes_mut(frame))
     }
 
     #[inline]
     fn commit(&mut self, lengths: &[u16]) {
         let (reserved, capacity) = (self.reserved.len(), self.area.frame_size);
         assert!(lengths.len() <= reserved, "{} lengths for {reserved} reserved frames", lengths.len());
-        let longest = lengths.iter().max().copied().unwrap_or(0);
+        let longest = lengths.iter().copied().fold(0, u16::max);
         assert!(usize::from(longest) <= capacity, "{longest} bytes in a frame of {capacity}");
         let sent = self.sent.len();
-        let used = self.reserved.drain(..lengths.len()).zip(lengths.iter().copied());
-        if lengths.contains(&0) {
-            for (frame, length) in used {
-                if length == 0 { self.free.push(frame) } else { self.sent.push_back((frame, length)) }
-            }
+        self.reserved.iter_mut().zip(lengths).for_each(|((_, own), length)| *own = *length);
+        if lengths.len() == reserved && !lengths.contains(&0) {
+            self.sent.append(&mut self.reserved);
         } else {
+            // Frames that are not among them have no length either.
+            let used = self.reserved.extract_if(.., |(_, length)| *length != 0);
             self.sent.extend(used);
+            self.free.extend(self.reserved.drain(..).map(|(frame, _)| frame));
         }
-        self.free.append(&mut self.reserved);
         self.transmitted += (self.sent.len() - sent) as u64;
         debug_assert_eq!(self.free.len() + self.sent.len(), self.area.frames, "a transmit frame was lost");
     }

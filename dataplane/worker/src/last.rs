@@ -10,12 +10,6 @@ impl<K: Copy + PartialEq, V: Copy> Last<K, V> {
         Self(None)
     }
 
-    /// Whether this is the key.
-    #[inline(always)]
-    pub(crate) fn is(&self, key: K) -> bool {
-        self.0.is_some_and(|(last, _)| last == key)
-    }
-
     /// What is under this key: the same as last, or what `look_up` finds, kept if it is something.
     #[inline(always)]
     pub(crate) fn find<E>(&mut self, key: K, look_up: impl FnOnce() -> Result<V, E>) -> Result<V, E> {

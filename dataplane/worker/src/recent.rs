@@ -26,16 +26,15 @@ struct Entry<T> {
 struct Key {
     high: u64,
     low: u64,
-    /// The gateway, doubled, and whether the address is of IPv6.
-    table: u32,
-    version: u32,
+    /// The gateway, doubled, and whether the address is of IPv6; and the version, above.
+    table: u64,
 }
 
 impl Key {
     /// Fibonacci hashing: near destinations fall far apart.
     #[inline(always)]
     fn place(&self) -> usize {
-        let mixed = self.low ^ self.high.rotate_left(32) ^ u64::from(self.table) << 40;
+        let mixed = self.low ^ self.high.rotate_left(32) ^ self.table << 40;
         (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - ENTRIES.ilog2())) as usize % ENTRIES
     }
 }
@@ -43,7 +42,7 @@ impl Key {
 impl<T> Recent<T> {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
-        let key = Key { high: 0, low: 0, table: 0, version: 0 };
+        let key = Key { high: 0, low: 0, table: 0 };
         Self { entries: Box::new(array::from_fn(|_| Entry { key, value: None })), version: 0 }
     }
 
@@ -74,7 +73,7 @@ impl<T> Recent<T> {
     #[inline(always)]
     fn key(&self, gateway: GatewayIndex, destination: Address) -> Key {
         let ((high, low), is_v6) = (destination.halves(), u32::from(!destination.is_ipv4()));
-        Key { high, low, table: gateway.0 << 1 | is_v6, version: self.version }
+        Key { high, low, table: u64::from(gateway.0 << 1 | is_v6) | u64::from(self.version) << 32 }
     }
 }
 

@@ -270,7 +270,7 @@ fn from_wan<P: Port, W: Stopwatch>(
     }
     let mut turn = Turn::new(tables, memory, count, watch);
     let take = |packet: &Packet<'_>, now, tally: &mut Tally<'_>| reassembly.take(packet, now, tally);
-    let mut batch = inbound::Batch::new();
+    let mut batch = inbound::Batch::default();
     inbound::classify(&mut batch, rx.frames(), &mut turn, take);
     turn.ended(Stage::Classify);
     open::<P, W>(&batch, &mut leaving, &mut turn);
@@ -291,7 +291,7 @@ fn open_whole<P: Port, W: Stopwatch>(
     leaving: &mut Transmitters<'_, P>,
     turn: &mut Turn<'_, W>,
 ) {
-    let mut batch = inbound::Batch::new();
+    let mut batch = inbound::Batch::default();
     inbound::classify(&mut batch, reassembly.frames(), turn, |_, _, tally| tally.drop(DropReason::OuterFragment));
     turn.ended(Stage::Classify);
     open::<P, W>(&batch, leaving, turn);

@@ -143,7 +143,7 @@ fn packets_stay_whole_and_in_order_whatever_the_helper_does() {
             for frame in house.worker.ports()[WAN].drain() {
                 let mut inner = vec![0; frame.len()];
                 let mut opening = Opening::default();
-                opening.push(peer.admit(&frame[34..]).unwrap(), &mut inner);
+                opening.push(&peer, &frame[34..], &mut inner).unwrap();
                 let length = opening.finish()[0].unwrap().length;
                 out.receive(&inner[..length], inside, outside);
             }

@@ -153,6 +153,42 @@ proptest! {
         prop_assert_eq!(straight, general);
     }
 
+    /// Among packets that are not opened, or not for this reason or that, each keeps what is its own.
+    #[test]
+    fn what_is_opened_together_is_opened_one_by_one(
+        packets in prop::collection::vec((either((2, 2), (1, 1)), any::<u8>(), 0..12_u8), 1..150),
+        limited in any::<bool>(),
+    ) {
+        let [mut together, mut apart] = [(); 2].map(|()| {
+            let [straight, general] = both(Plan::default);
+            if limited { general } else { straight }
+        });
+        let seal = |(number, (packet, class, bad)): (u64, &(Vec<u8>, u8, u8))| {
+            let is_v6 = packet.first().is_some_and(|byte| byte >> 4 == 6);
+            // One with the number of the one before, one without room for its parts, one that ends on no boundary, one that is forged.
+            let number = if *bad == 0 { number.max(2) - 1 } else { number };
+            let mut outer = sealed(&together.outbound, number, packet, if is_v6 { 41 } else { 4 }, false);
+            match bad {
+                1 => outer.truncate(outer.len().min(50)),
+                2 => outer.push(0),
+                3 => *outer.last_mut().unwrap() ^= 1,
+                _ => {}
+            }
+            let length = outer.len() as u16;
+            outer[2..4].copy_from_slice(&length.to_be_bytes());
+            outer[1] = *class;
+            frame(&rechecked(outer))
+        };
+        let frames: Vec<_> = (1..).zip(&packets).map(seal).collect();
+        let mut out = [Vec::new(), Vec::new(), Vec::new()];
+        for one in &frames {
+            out.iter_mut().zip(apart.pass(WAN, std::slice::from_ref(one))).for_each(|(out, new)| out.extend(new));
+        }
+        let (seen_together, drops) = (seen(&mut together, WAN, &frames), apart.drops());
+        let (_, _, counts) = seen(&mut apart, WAN, &[]);
+        prop_assert_eq!(seen_together, (out, drops, counts));
+    }
+
     #[test]
     fn what_is_opened_is_the_same(
         packets in prop::collection::vec((either((2, 2), (1, 1)), any::<u8>(), 0..6_u8), 1..150),

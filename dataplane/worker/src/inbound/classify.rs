@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use port::BATCH;
-use tables::{Inbound, SaSlot};
+use tables::{Inbound, PortIndex, SaSlot};
 use wire::esp::Encapsulated;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
 use wire::{Malformed, Packet, Protocol, ip};
@@ -13,99 +13,144 @@ use wire::{Malformed, Packet, Protocol, ip};
 use crate::DropReason;
 use crate::frame::carried;
 use crate::handle::{Bytes, IkeDatagram};
-use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::tally::Tally;
 use crate::turn::{Turn, are_scattered};
 
-/// An ESP packet whose association is known.
-pub(crate) struct Sealed<'a> {
+/// An association in its place.
+#[derive(Clone, Copy)]
+pub(super) struct Association<'a> {
     pub(super) inbound: &'a Inbound,
     pub(super) slot: SaSlot,
-    pub(super) esp: Esp<'a>,
 }
 
 /// An ESP packet where it lies.
 #[derive(Clone, Copy)]
 pub(super) struct Esp<'a> {
-    /// The outer packet, to the end of ESP; and bytes in it in front of ESP.
+    /// From the ESP header on.
+    pub(super) bytes: &'a [u8],
+    /// The outer packet, to the end of ESP.
     pub(super) outer: &'a [u8],
-    before: u16,
     /// The outer packet's.
     pub(super) traffic_class: u8,
+    /// Its place in the batch.
+    pub(super) place: u8,
 }
 
-impl<'a> Esp<'a> {
-    /// From its header on.
+/// ESP packets as they came, in runs of one association.
+#[derive(Default)]
+pub(crate) struct Batch<'a> {
+    packets: ArrayVec<Esp<'a>, BATCH>,
+    runs: ArrayVec<Run<'a>, BATCH>,
+}
+
+/// Packets in a row with one index.
+struct Run<'a> {
+    spi: u32,
+    start: usize,
+    end: usize,
+    /// `None` until it is found, and if there is none.
+    association: Option<Association<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    /// Adds a packet. Whether a run begins with it.
     #[inline(always)]
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        self.outer.get(usize::from(self.before)..).unwrap_or_default()
+    fn push(&mut self, spi: u32, esp: Esp<'a>) -> bool {
+        let start = self.packets.len();
+        self.packets.push(Esp { place: start as u8, ..esp });
+        if let Some(run) = self.runs.last_mut()
+            && run.spi == spi
+        {
+            run.end += 1;
+            return false;
+        }
+        self.runs.push(Run { spi, start, end: start + 1, association: None });
+        true
+    }
+
+    /// Packets in a row of one association that are expected to leave through a port.
+    #[inline(always)]
+    pub(super) fn runs(&self, port: PortIndex) -> impl Iterator<Item = (Association<'a>, &[Esp<'a>])> {
+        self.runs.iter().filter_map(move |run| {
+            let association = run.association.filter(|association| association.inbound.expected == port)?;
+            Some((association, self.packets.get(run.start..run.end)?))
+        })
+    }
+
+    /// How many packets these are.
+    #[inline(always)]
+    pub(super) fn count(&self, port: PortIndex) -> usize {
+        let runs = self.runs.iter().filter(|run| run.association.is_some_and(|one| one.inbound.expected == port));
+        runs.map(|run| run.end - run.start).sum()
+    }
+
+    /// Each of them.
+    #[inline(always)]
+    pub(super) fn packets(&self, port: PortIndex) -> impl Iterator<Item = (Association<'a>, &Esp<'a>)> {
+        self.runs(port).flat_map(|(association, packets)| packets.iter().map(move |esp| (association, esp)))
+    }
+
+    /// The slot of a packet's association, if it has one.
+    #[cold]
+    pub(super) fn slot(&self, esp: &Esp<'_>) -> Option<SaSlot> {
+        let run = self.runs.iter().find(|run| usize::from(esp.place) < run.end)?;
+        run.association.map(|association| association.slot)
     }
 }
 
-pub(crate) type Batch<'a> = ArrayVec<Sealed<'a>, BATCH>;
+const _: () = assert!(BATCH <= u64::BITS as usize);
 
 /// Finds the association of every packet received from the WAN, and takes those that have one into the batch. IKE goes to
 /// control, fragments to `reassemble`, which gives them their verdicts; what is neither is dropped.
+///
+/// What is not cached of many associations is asked for a link of the chain at a time: the entry, the association with its
+/// key, the window's word.
 pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
     frames: impl Iterator<Item = &'a mut [u8]>,
     turn: &mut Turn<'s, W>,
     mut reassemble: impl FnMut(&Packet<'_>, Instant, &mut Tally<'s>),
 ) {
-    let mut sorting = Sorting { sealed: ArrayVec::new(), before: 0, runs: 0 };
     for frame in frames {
         match carried(frame) {
-            Ok((_, packet)) if ip::is_v6(packet) => sorting.take(content_v6(packet), turn, &mut reassemble),
-            Ok((_, packet)) => sorting.take(content(Packet::parse_v4(packet)), turn, &mut reassemble),
+            Ok((_, packet)) if ip::is_v6(packet) => take(content_v6(packet), batch, turn, &mut reassemble),
+            Ok((_, packet)) => take(content(Packet::parse_v4(packet)), batch, turn, &mut reassemble),
             Err(reason) => turn.tally.drop(reason),
         }
     }
-    turn.scattered = are_scattered(sorting.runs, turn.snapshot.inbound.slots());
-    let mut last = Last::new();
-    for &(spi, esp) in &sorting.sealed {
-        match association(spi, &mut last, turn) {
-            Ok((slot, inbound)) => batch.push(Sealed { inbound, slot, esp }),
-            Err(reason) => turn.tally.drop(reason),
+    turn.scattered = are_scattered(batch.runs.len(), turn.snapshot.inbound.slots());
+    for run in &mut batch.runs {
+        match association(run.spi, turn) {
+            Ok(association) => run.association = Some(association),
+            Err(reason) => (run.start..run.end).for_each(|_| turn.tally.drop(reason)),
         }
     }
     if turn.scattered {
-        batch.iter().for_each(|sealed| sealed.inbound.sa.prefetch_window(sealed.esp.bytes()));
+        for Run { start, end, association, .. } in &batch.runs {
+            let Some(Association { inbound, slot }) = association else { continue };
+            turn.tally.prefetch(*slot);
+            batch.packets[*start..*end].iter().for_each(|esp| inbound.sa.prefetch_window(esp.bytes));
+        }
     }
 }
 
-/// What is not cached of many associations is asked for a link of the chain at a time: the entry, the association with its
-/// key, the window's word.
-struct Sorting<'a> {
-    sealed: ArrayVec<(u32, Esp<'a>), BATCH>,
-    /// The index of the packet before, and how often it changed.
-    before: u32,
-    runs: usize,
-}
-
-impl<'a> Sorting<'a> {
-    #[inline(always)]
-    fn take<'s, W: Stopwatch>(
-        &mut self,
-        content: Result<Content<'a>, DropReason>,
-        turn: &mut Turn<'s, W>,
-        reassemble: &mut impl FnMut(&Packet<'_>, Instant, &mut Tally<'s>),
-    ) {
-        match content {
-            Ok(Content::Esp(esp)) => {
-                let Some((spi, _)) = wire::esp::header(esp.bytes()) else {
-                    return turn.tally.drop(DropReason::MalformedEsp);
-                };
-                if spi != self.before {
-                    turn.snapshot.prefetch_inbound(spi);
-                    (self.before, self.runs) = (spi, self.runs + 1);
-                }
-                self.sealed.push((spi, esp));
-            }
-            Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
-            Ok(Content::Fragment(outer)) => reassemble(&outer, turn.now(), &mut turn.tally),
-            Err(reason) => turn.tally.drop(reason),
-        }
+#[inline(always)]
+fn take<'a, 's, W: Stopwatch>(
+    content: Result<Content<'a>, DropReason>,
+    batch: &mut Batch<'a>,
+    turn: &mut Turn<'s, W>,
+    reassemble: &mut impl FnMut(&Packet<'_>, Instant, &mut Tally<'s>),
+) {
+    match content {
+        Ok(Content::Esp(esp)) => match wire::esp::header(esp.bytes) {
+            Some((spi, _)) if batch.push(spi, esp) => turn.snapshot.prefetch_inbound(spi),
+            Some(_) => {}
+            None => turn.tally.drop(DropReason::MalformedEsp),
+        },
+        Ok(Content::Ike { outer, datagram, message }) => pass_ike(&outer, &datagram, message, turn),
+        Ok(Content::Fragment(outer)) => reassemble(&outer, turn.now(), &mut turn.tally),
+        Err(reason) => turn.tally.drop(reason),
     }
 }
 
@@ -130,8 +175,7 @@ fn content(outer: Result<Packet<'_>, Malformed>) -> Result<Content<'_>, DropReas
     let traffic_class = outer.traffic_class;
     match outer.protocol {
         Protocol::ESP => {
-            let before = outer.header_length as u16;
-            return Ok(Content::Esp(Esp { outer: outer.bytes, before, traffic_class }));
+            return Ok(Content::Esp(Esp { bytes: outer.payload(), outer: outer.bytes, traffic_class, place: 0 }));
         }
         Protocol::UDP => {}
         _ => return Err(DropReason::NotForGateway),
@@ -140,11 +184,11 @@ fn content(outer: Result<Packet<'_>, Malformed>) -> Result<Content<'_>, DropReas
     let message = match datagram.destination {
         IKE_PORT => datagram.payload,
         NAT_TRAVERSAL_PORT => match Encapsulated::parse(datagram.payload) {
-            Encapsulated::Esp(esp) => {
-                let before = outer.header_length + wire::udp::HEADER;
+            Encapsulated::Esp(bytes) => {
                 // A packet may be longer than the datagram in it.
-                let outer = outer.bytes.get(..before + esp.len()).unwrap_or_default();
-                return Ok(Content::Esp(Esp { outer, before: before as u16, traffic_class }));
+                let length = outer.header_length + wire::udp::HEADER + bytes.len();
+                let outer = outer.bytes.get(..length).unwrap_or_default();
+                return Ok(Content::Esp(Esp { bytes, outer, traffic_class, place: 0 }));
             }
             Encapsulated::Keepalive => return Err(DropReason::NatKeepalive),
             Encapsulated::Ike(message) => message,
@@ -187,17 +231,14 @@ fn has_cookie(message: &[u8]) -> bool {
 }
 
 #[inline(always)]
-fn association<'a, W: Stopwatch>(
-    spi: u32,
-    last: &mut Last<u32, (SaSlot, &'a Inbound)>,
-    turn: &Turn<'a, W>,
-) -> Result<(SaSlot, &'a Inbound), DropReason> {
-    last.find(spi, || {
-        let found = turn.snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
-        if turn.scattered {
-            found.1.sa.prefetch();
-        }
-        // Control names a port that does not exist where the gateway has no attachment.
-        if found.1.expected.position() < turn.snapshot.ports.len() { Ok(found) } else { Err(DropReason::NoRoute) }
-    })
+fn association<'a, W: Stopwatch>(spi: u32, turn: &Turn<'a, W>) -> Result<Association<'a>, DropReason> {
+    let (slot, inbound) = turn.snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
+    if turn.scattered {
+        inbound.sa.prefetch();
+    }
+    // Control names a port that does not exist where the gateway has no attachment.
+    if inbound.expected.position() >= turn.snapshot.ports.len() {
+        return Err(DropReason::NoRoute);
+    }
+    Ok(Association { inbound, slot })
 }

@@ -1,19 +1,75 @@
 //! What becomes of a packet that was opened.
 
-use esp::Opened;
+use esp::{Opened, Refusal};
 use tables::{GatewayIndex, PortIndex, Route, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::icmp::Report;
 use wire::{Address, Link, LinkHeader, Packet, Protocol, ip};
 
-use super::classify::{Esp, Sealed};
+use super::classify::{Association, Esp};
+use super::refused;
 use crate::last::Last;
 use crate::stage::Stopwatch;
-use crate::turn::{OutOf, Refused, Turn};
+use crate::turn::{Origin, OutOf, Refused, Turn};
 use crate::{DropReason, segment};
 
+/// A packet that was to be opened, and what becomes of it.
+pub(super) struct Delivered<'p> {
+    pub(super) association: Association<'p>,
+    pub(super) esp: &'p Esp<'p>,
+    pub(super) accepted: Result<(), Refusal>,
+    /// Where it was opened to, behind room for a link header.
+    pub(super) frame: &'p mut [u8],
+    /// Bytes of the frame that are sent.
+    pub(super) length: &'p mut u16,
+    /// Why it is dropped although it was opened.
+    pub(super) dropped: &'p mut Option<DropReason>,
+}
+
+/// Gives packets their verdicts that do not go straight on through `port`, in whose frames they stand.
+#[inline(never)]
+pub(super) fn deliver_others<'p, W: Stopwatch>(
+    packets: impl Iterator<Item = Delivered<'p>>,
+    port: PortIndex,
+    turn: &mut Turn<'_, W>,
+    mut elsewhere: impl FnMut(PortIndex, &[u8]) -> Result<(), DropReason>,
+) {
+    let mut last = Last::new();
+    for Delivered { association, esp, accepted, frame, length, dropped } in packets {
+        let Association { inbound, slot } = association;
+        let text = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..esp.bytes.len() - inbound.sa.overhead()));
+        let opened = match accepted.and_then(|()| Opened::of(text.unwrap_or_default())).map_err(refused) {
+            Ok(opened) => opened,
+            Err(reason) => {
+                turn.tally.drop_of(slot, reason);
+                continue;
+            }
+        };
+        turn.tally.protect(slot, 1, opened.length as u64);
+        match deliver(association, esp, opened, frame, &mut last, turn) {
+            Ok((Delivery::To(leaving), framed)) if leaving == port => {
+                *length = framed as u16;
+                turn.tally.transmit(1);
+            }
+            Ok((Delivery::To(leaving), framed)) => match elsewhere(leaving, frame.get(..framed).unwrap_or_default()) {
+                Ok(()) => turn.tally.transmit(1),
+                Err(reason) => {
+                    *dropped = Some(reason);
+                    turn.tally.drop_of(slot, reason);
+                }
+            },
+            Ok((Delivery::Passed, _)) => turn.tally.pass(),
+            Err(refused) => {
+                *dropped = Some(refused.reason);
+                let packet = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..opened.length));
+                turn.refuse(refused, inbound.gateway, Origin::Tunnel(inbound.tunnel), packet.unwrap_or_default());
+            }
+        }
+    }
+}
+
 /// Where an opened packet goes.
-pub(super) enum Delivery {
+enum Delivery {
     /// Out of this port: its frame is complete.
     To(PortIndex),
     /// To control.
@@ -22,30 +78,32 @@ pub(super) enum Delivery {
 
 /// Checks an opened packet and completes its frame, whose length is returned.
 #[inline(never)]
-pub(super) fn deliver<W: Stopwatch>(
-    sealed: &Sealed<'_>,
+fn deliver<W: Stopwatch>(
+    association: Association<'_>,
+    esp: &Esp<'_>,
     opened: Opened,
     frame: &mut [u8],
     last: &mut Last<(GatewayIndex, Address), ()>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
     match opened.next_header {
-        Protocol::IPV4 => deliver_as::<false, W>(sealed, opened.length, frame, last, turn),
-        Protocol::IPV6 => deliver_as::<true, W>(sealed, opened.length, frame, last, turn),
-        Protocol::NONE => Err(DropReason::DummyPacket.of(sealed.slot)),
-        _ => Err(DropReason::UnexpectedNextHeader.of(sealed.slot)),
+        Protocol::IPV4 => deliver_as::<false, W>(association, esp, opened.length, frame, last, turn),
+        Protocol::IPV6 => deliver_as::<true, W>(association, esp, opened.length, frame, last, turn),
+        Protocol::NONE => Err(DropReason::DummyPacket.of(association.slot)),
+        _ => Err(DropReason::UnexpectedNextHeader.of(association.slot)),
     }
 }
 
 #[inline(always)]
 fn deliver_as<const V6: bool, W: Stopwatch>(
-    sealed: &Sealed<'_>,
+    association: Association<'_>,
+    esp: &Esp<'_>,
     length: usize,
     frame: &mut [u8],
     last: &mut Last<(GatewayIndex, Address), ()>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
-    let Sealed { slot, inbound, esp: Esp { traffic_class, .. } } = *sealed;
+    let (Association { inbound, slot }, traffic_class) = (association, esp.traffic_class);
     match inbound.traffic {
         Traffic::Free => {}
         Traffic::Limited if turn.admits(inbound.tunnel, |limits| &limits.inbound, length) => {}
@@ -112,7 +170,7 @@ pub(super) fn put_behind(link: &LinkHeader, frame: &mut [u8], length: usize) -> 
 }
 
 /// A packet out of a tunnel may come from where the gateway's routes do not lead to our own side.
-fn may_come(snapshot: &Snapshot, (gateway, source): (GatewayIndex, Address)) -> Result<(), DropReason> {
+pub(super) fn may_come(snapshot: &Snapshot, (gateway, source): (GatewayIndex, Address)) -> Result<(), DropReason> {
     match snapshot.route(gateway, source) {
         Some(Route::Attachment(_) | Route::Host) => Err(DropReason::SpoofedSource),
         Some(Route::Tunnels(_) | Route::Blackhole | Route::Reject) | None => Ok(()),
