@@ -10,7 +10,7 @@ use tables::PortIndex;
 use wire::Link;
 
 pub(crate) use self::classify::{Batch, classify};
-use self::deliver::{Delivered, deliver_others};
+use self::deliver::{Place, deliver_others};
 use self::straight::deliver_straight;
 use crate::stage::{Stage, Stopwatch};
 use crate::turn::Turn;
@@ -47,32 +47,21 @@ pub(crate) fn open<W: Stopwatch>(
     drop(opening);
     turn.ended(Stage::Protect);
 
-    let chosen = |bits: u64| batch.packets(port).filter(move |(_, esp)| bits >> esp.place & 1 != 0);
     let captured = turn.snapshot.capture.as_deref().map(|capture| {
-        let packets = chosen(opened).zip(&accepted).zip(tx.frames());
-        let packets = packets.map(|(((association, esp), accepted), frame)| {
+        let packets = batch.packets(port).filter(|(_, esp)| opened >> esp.place & 1 != 0).zip(&accepted);
+        let packets = packets.zip(tx.frames()).map(|(((association, esp), accepted), frame)| {
             let text = &frame[Link::UNTAGGED..][..esp.bytes.len() - association.inbound.sa.overhead()];
             let opened = accepted.and_then(|()| Opened::of(text));
             (association.slot, esp.outer, opened.map(|opened| &text[..opened.length]).map_err(refused))
         });
         capture::Opened::new(capture, packets)
     });
-    let mut lengths = [0; BATCH];
-    let others = deliver_straight(batch, opened, &accepted, (port, tx.frames()), &mut lengths, turn);
-    let mut dropped = [None; BATCH];
+    let (mut lengths, mut dropped) = ([0; BATCH], [None; BATCH]);
+    let places = tx.frames().zip(&mut lengths).zip(&mut dropped).map(Place::of);
+    let others = deliver_straight(batch, opened, &accepted, port, places, turn);
     if others != 0 {
-        let places = lengths.iter_mut().zip(&mut dropped);
-        let packets = chosen(opened).zip(&accepted).zip(tx.frames()).zip(places);
-        let packets = packets.filter(|((((_, esp), _), _), _)| others >> esp.place & 1 != 0);
-        let packets = packets.map(|((((association, esp), accepted), frame), (length, dropped))| Delivered {
-            association,
-            esp,
-            accepted: *accepted,
-            frame,
-            length,
-            dropped,
-        });
-        deliver_others(packets, port, turn, elsewhere);
+        let places = tx.frames().zip(&mut lengths).zip(&mut dropped).map(Place::of);
+        deliver_others(batch, (opened, others), port, places, turn, elsewhere);
     }
     if let Some(opened) = captured {
         opened.finish(&dropped);

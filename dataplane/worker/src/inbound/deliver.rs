@@ -1,68 +1,77 @@
 //! What becomes of a packet that was opened.
 
-use esp::{Opened, Refusal};
+use esp::Opened;
 use tables::{GatewayIndex, PortIndex, Route, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::icmp::Report;
 use wire::{Address, Link, LinkHeader, Packet, Protocol, ip};
 
-use super::classify::{Association, Esp};
-use super::refused;
+use super::classify::{Association, Batch, Esp};
 use crate::last::Last;
 use crate::stage::Stopwatch;
 use crate::turn::{Origin, OutOf, Refused, Turn};
 use crate::{DropReason, segment};
 
-/// A packet that was to be opened, and what becomes of it.
-pub(super) struct Delivered<'p> {
-    pub(super) association: Association<'p>,
-    pub(super) esp: &'p Esp<'p>,
-    pub(super) accepted: Result<(), Refusal>,
-    /// Where it was opened to, behind room for a link header.
+/// Where a packet was opened to, and what is to be said of it.
+pub(super) struct Place<'p> {
+    /// It stands behind room for a link header.
     pub(super) frame: &'p mut [u8],
     /// Bytes of the frame that are sent.
     pub(super) length: &'p mut u16,
-    /// Why it is dropped although it was opened.
+    /// Why it is dropped although it was accepted.
     pub(super) dropped: &'p mut Option<DropReason>,
 }
 
-/// Gives packets their verdicts that do not go straight on through `port`, in whose frames they stand.
+impl<'p> Place<'p> {
+    #[inline(always)]
+    pub(super) fn of(((frame, length), dropped): ((&'p mut [u8], &'p mut u16), &'p mut Option<DropReason>)) -> Self {
+        Self { frame, length, dropped }
+    }
+}
+
+/// Gives IP packets their verdicts that do not go straight on through `port`, in whose frames they stand: of those that were opened
+/// these others. There is a place for each that was opened.
 #[inline(never)]
 pub(super) fn deliver_others<'p, W: Stopwatch>(
-    packets: impl Iterator<Item = Delivered<'p>>,
+    batch: &Batch<'_>,
+    (opened, others): (u64, u64),
     port: PortIndex,
+    mut places: impl Iterator<Item = Place<'p>>,
     turn: &mut Turn<'_, W>,
     mut elsewhere: impl FnMut(PortIndex, &[u8]) -> Result<(), DropReason>,
 ) {
     let mut last = Last::new();
-    for Delivered { association, esp, accepted, frame, length, dropped } in packets {
+    for (association, packets) in batch.runs(port) {
         let Association { inbound, slot } = association;
-        let text = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..esp.bytes.len() - inbound.sa.overhead()));
-        let opened = match accepted.and_then(|()| Opened::of(text.unwrap_or_default())).map_err(refused) {
-            Ok(opened) => opened,
-            Err(reason) => {
-                turn.tally.drop_of(slot, reason);
+        for esp in packets.iter().filter(|esp| opened >> esp.place & 1 != 0) {
+            let Some(Place { frame, length, dropped }) = places.next() else { return };
+            if others >> esp.place & 1 == 0 {
                 continue;
             }
-        };
-        turn.tally.protect(slot, 1, opened.length as u64);
-        match deliver(association, esp, opened, frame, &mut last, turn) {
-            Ok((Delivery::To(leaving), framed)) if leaving == port => {
-                *length = framed as u16;
-                turn.tally.transmit(1);
-            }
-            Ok((Delivery::To(leaving), framed)) => match elsewhere(leaving, frame.get(..framed).unwrap_or_default()) {
-                Ok(()) => turn.tally.transmit(1),
-                Err(reason) => {
-                    *dropped = Some(reason);
-                    turn.tally.drop_of(slot, reason);
+            let text = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..esp.bytes.len() - inbound.sa.overhead()));
+            // What is refused here was dropped before, and is not among these.
+            let Ok(opened) = Opened::of(text.unwrap_or_default()) else { continue };
+            turn.tally.protect(slot, 1, opened.length as u64);
+            match deliver(association, esp, opened, frame, &mut last, turn) {
+                Ok((Delivery::To(leaving), framed)) if leaving == port => {
+                    *length = framed as u16;
+                    turn.tally.transmit(1);
                 }
-            },
-            Ok((Delivery::Passed, _)) => turn.tally.pass(),
-            Err(refused) => {
-                *dropped = Some(refused.reason);
-                let packet = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..opened.length));
-                turn.refuse(refused, inbound.gateway, Origin::Tunnel(inbound.tunnel), packet.unwrap_or_default());
+                Ok((Delivery::To(leaving), framed)) => {
+                    match elsewhere(leaving, frame.get(..framed).unwrap_or_default()) {
+                        Ok(()) => turn.tally.transmit(1),
+                        Err(reason) => {
+                            *dropped = Some(reason);
+                            turn.tally.drop_of(slot, reason);
+                        }
+                    }
+                }
+                Ok((Delivery::Passed, _)) => turn.tally.pass(),
+                Err(refused) => {
+                    *dropped = Some(refused.reason);
+                    let packet = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..opened.length));
+                    turn.refuse(refused, inbound.gateway, Origin::Tunnel(inbound.tunnel), packet.unwrap_or_default());
+                }
             }
         }
     }
@@ -86,11 +95,10 @@ fn deliver<W: Stopwatch>(
     last: &mut Last<(GatewayIndex, Address), ()>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
-    match opened.next_header {
-        Protocol::IPV4 => deliver_as::<false, W>(association, esp, opened.length, frame, last, turn),
-        Protocol::IPV6 => deliver_as::<true, W>(association, esp, opened.length, frame, last, turn),
-        Protocol::NONE => Err(DropReason::DummyPacket.of(association.slot)),
-        _ => Err(DropReason::UnexpectedNextHeader.of(association.slot)),
+    if opened.next_header == Protocol::IPV6 {
+        deliver_as::<true, W>(association, esp, opened.length, frame, last, turn)
+    } else {
+        deliver_as::<false, W>(association, esp, opened.length, frame, last, turn)
     }
 }
 

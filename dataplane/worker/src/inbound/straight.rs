@@ -5,7 +5,9 @@ use tables::{GatewayIndex, Inbound, PortIndex, Snapshot, Traffic};
 use wire::{Address, Link, Packet, Protocol, ip};
 
 use super::classify::{Association, Batch};
-use super::deliver::{may_come, put_behind};
+use super::deliver::{Place, may_come, put_behind};
+use super::refused;
+use crate::DropReason;
 use crate::last::Last;
 use crate::recent::Recent;
 use crate::segment;
@@ -13,20 +15,20 @@ use crate::stage::Stopwatch;
 use crate::turn::{OutOf, Turn};
 
 /// Completes the frames of opened packets that go straight on, and says how long these are: to a neighbour behind `port` that is
-/// remembered, and nothing is in their way. Returns a bit for each other one, with which nothing was done: it goes the general
-/// way, from the beginning. This one is short, for it is what a packet costs.
+/// remembered, and nothing is in their way. What is no IP packet is dropped. Returns a bit for each other one, with which nothing was
+/// done: it goes the general way, from the beginning. This one is short, for it is what a packet costs.
 #[inline(never)]
-pub(super) fn deliver_straight<'f, W: Stopwatch>(
+pub(super) fn deliver_straight<'p, W: Stopwatch>(
     batch: &Batch<'_>,
     opened: u64,
     accepted: &[Result<(), Refusal>],
-    (port, frames): (PortIndex, impl Iterator<Item = &'f mut [u8]>),
-    lengths: &mut [u16],
+    port: PortIndex,
+    places: impl Iterator<Item = Place<'p>>,
     turn: &mut Turn<'_, W>,
 ) -> u64 {
     let straight = Straight { port, ways: turn.ways, snapshot: turn.snapshot };
     let (mut others, mut last) = (0, Last::new());
-    let mut places = accepted.iter().zip(lengths).zip(frames);
+    let mut places = accepted.iter().zip(places);
     for (Association { inbound, slot }, packets) in batch.runs(port) {
         let overhead = inbound.sa.overhead();
         let (mut count, mut bytes) = (0, 0);
@@ -34,15 +36,37 @@ pub(super) fn deliver_straight<'f, W: Stopwatch>(
             if opened >> esp.place & 1 == 0 {
                 continue;
             }
-            let Some(((accepted, length), frame)) = places.next() else { break };
+            let Some((accepted, Place { frame, length, dropped })) = places.next() else { break };
+            let text = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..esp.bytes.len() - overhead));
+            let opened = match accepted.and_then(|()| Opened::of(text.unwrap_or_default())) {
+                Ok(opened) => opened,
+                Err(refusal) => {
+                    turn.tally.drop_of(slot, refused(refusal));
+                    continue;
+                }
+            };
             // RFC 6040 §4.2: only with this bit the outer header's marks can change anything.
-            if accepted.is_ok()
-                && esp.traffic_class & 1 == 0
-                && let Some((opened, framed)) = straight.deliver(inbound, esp.bytes.len() - overhead, frame, &mut last)
-            {
+            let marked = esp.traffic_class & 1 != 0;
+            let framed = match opened.next_header {
+                Protocol::IPV4 if !marked => straight.deliver_v4(inbound, opened.length, frame, &mut last),
+                Protocol::IPV6 if !marked => straight.deliver_v6(inbound, opened.length, frame, &mut last),
+                Protocol::IPV4 | Protocol::IPV6 => None,
+                other => {
+                    let reason = if other == Protocol::NONE {
+                        DropReason::DummyPacket
+                    } else {
+                        DropReason::UnexpectedNextHeader
+                    };
+                    turn.tally.protect(slot, 1, opened.length as u64);
+                    turn.tally.drop_of(slot, reason);
+                    *dropped = Some(reason);
+                    continue;
+                }
+            };
+            if let Some(framed) = framed {
                 *length = framed as u16;
                 count += 1;
-                bytes += opened as u64;
+                bytes += opened.length as u64;
             } else {
                 others |= 1 << esp.place;
             }
@@ -61,25 +85,6 @@ struct Straight<'a> {
 }
 
 impl Straight<'_> {
-    /// Of a packet with so many bytes of text in its frame. Returns how many of them are not padding, and how many the frame has in the
-    /// end.
-    #[inline(always)]
-    fn deliver(
-        &self,
-        inbound: &Inbound,
-        text: usize,
-        frame: &mut [u8],
-        last: &mut Last<(GatewayIndex, Address), ()>,
-    ) -> Option<(usize, usize)> {
-        let Opened { length, next_header } = Opened::of(frame.get(Link::UNTAGGED..)?.get(..text)?).ok()?;
-        let framed = match next_header {
-            Protocol::IPV4 => self.deliver_v4(inbound, length, frame, last),
-            Protocol::IPV6 => self.deliver_v6(inbound, length, frame, last),
-            _ => None,
-        };
-        Some((length, framed?))
-    }
-
     /// Apart, so that nothing of the loop is in its registers.
     #[inline(never)]
     fn deliver_v4(
