@@ -3,12 +3,12 @@
 use std::mem::offset_of;
 use std::ptr;
 
-use aead::{Buffers, KeyLengthError, Nonce, Suite};
+use aead::{AssociatedData, Buffers, KeyLengthError, Nonce, Suite};
 use arrayvec::ArrayVec;
 use wire::{Protocol, Spi};
 
 use crate::replay::{Block, Bounds};
-use crate::transform::{KEY, Transform};
+use crate::transform::{KEY, Shape, Transform};
 use crate::{Alone, BATCH, Protect, ReplayWindow, SALT, Stale};
 
 /// What an inbound SA is made of. Its key is not to be shown, so it has no `Debug`.
@@ -119,13 +119,18 @@ pub enum LeftOut {
 }
 
 /// The room there is for packets.
-#[derive(Debug, Clone, Copy)]
-pub struct Room {
-    /// How many there is a frame for.
-    pub frames: usize,
+#[derive(Debug)]
+pub struct Room<F> {
+    /// Frames, as many as are counted or more.
+    pub frames: F,
+    /// How many of them may be taken.
+    pub count: usize,
     /// The least of what a frame has.
     pub bytes: usize,
 }
+
+/// Packets in a row for which it pays to take out first what they have in common.
+const LONG_RUN: usize = 4;
 
 /// A batch of packets being opened, from received frames into transmit frames.
 #[derive(Debug, Default)]
@@ -143,51 +148,86 @@ impl<'a> Opening<'a> {
     /// # Panics
     /// With more than [`BATCH`] packets: the caller's own arithmetic.
     pub fn push(&mut self, sa: &'a InboundSa, esp: &'a [u8], destination: &'a mut [u8]) -> Result<(), LeftOut> {
-        let (room, mut left_out) = (Room { frames: 1, bytes: destination.len() }, Ok(()));
-        self.extend([((), sa, esp)].into_iter(), room, [destination].into_iter(), |(), why| left_out = Err(why));
+        let (bytes, mut left_out) = (destination.len(), Ok(()));
+        let mut room = Room { frames: [destination].into_iter(), count: 1, bytes };
+        self.push_run(sa, [((), esp)].into_iter(), &mut room, &mut |(), why| left_out = Err(why));
         left_out
     }
 
-    /// Adds packets of associations, from their ESP headers on, to be opened to the start of the next of `frames`, of which there are so
-    /// many with so many bytes at least. Of those that are not added, `left_out` is told why, under the names that the packets are given.
-    /// What packets in a row have in common is looked at once.
+    /// Adds packets in a row of one association, from their ESP headers on, to be opened to the start of the next frames. Of those that
+    /// are not added, `left_out` is told why, under the names that the packets are given.
     ///
     /// # Panics
-    /// With more than [`BATCH`] packets, or fewer frames: the caller's own arithmetic.
-    #[inline(never)]
-    pub fn extend<T>(
+    /// With more than [`BATCH`] packets, or fewer frames than are counted: the caller's own arithmetic.
+    #[inline(always)]
+    pub fn push_run<T>(
         &mut self,
-        packets: impl Iterator<Item = (T, &'a InboundSa, &'a [u8])>,
-        Room { frames: mut left, bytes }: Room,
-        mut frames: impl Iterator<Item = &'a mut [u8]>,
-        mut left_out: impl FnMut(T, LeftOut),
+        sa: &'a InboundSa,
+        packets: impl ExactSizeIterator<Item = (T, &'a [u8])>,
+        room: &mut Room<impl Iterator<Item = &'a mut [u8]>>,
+        left_out: &mut impl FnMut(T, LeftOut),
     ) {
-        let mut admission: Option<Admission<'_>> = None;
-        for (name, sa, esp) in packets {
-            let admission = match &mut admission {
-                Some(admission) if ptr::eq(sa, admission.sa) => admission,
-                admission => admission.insert(Admission::of(sa)),
+        if packets.len() >= LONG_RUN {
+            return self.push_long_run(sa, packets, room, left_out);
+        }
+        let bounds = sa.replay.bounds();
+        for (name, esp) in packets {
+            let transform = &sa.transform;
+            let admitted = match transform.salt() {
+                Some(salt) => admit(esp, transform.shape, &sa.replay, &bounds, |iv| Nonce::salted(salt, *iv), room),
+                None => admit(esp, transform.shape, &sa.replay, &bounds, |iv| Nonce::block(*iv), room),
             };
-            let admitted = admission.admit(esp, bytes);
-            let admitted = admitted.and_then(|admitted| if left > 0 { Ok(admitted) } else { Err(LeftOut::NoFrame) });
-            let Admitted { number, nonce, source, length } = match admitted {
+            match admitted {
+                Ok(Admitted { number, nonce, buffers }) => {
+                    self.numbers.push((&sa.replay, number));
+                    let (key, associated_data) = (&transform.key, transform.associated_data(number));
+                    self.packets.push(aead::Open { key, nonce, associated_data, buffers, authentic: false });
+                }
+                Err(why) => left_out(name, why),
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn push_long_run<T>(
+        &mut self,
+        sa: &'a InboundSa,
+        packets: impl Iterator<Item = (T, &'a [u8])>,
+        room: &mut Room<impl Iterator<Item = &'a mut [u8]>>,
+        left_out: &mut impl FnMut(T, LeftOut),
+    ) {
+        match sa.transform.salt() {
+            Some(salt) => self.extend(sa, packets, |iv| Nonce::salted(salt, *iv), room, left_out),
+            None => self.extend(sa, packets, |iv| Nonce::block(*iv), room, left_out),
+        }
+    }
+
+    /// What the packets have in common is taken out once: the compiler would have it read again for each, for all it knows of what is
+    /// written in between.
+    #[inline(always)]
+    fn extend<T, const IV: usize>(
+        &mut self,
+        sa: &'a InboundSa,
+        packets: impl Iterator<Item = (T, &'a [u8])>,
+        nonce: impl Fn(&[u8; IV]) -> Nonce,
+        room: &mut Room<impl Iterator<Item = &'a mut [u8]>>,
+        left_out: &mut impl FnMut(T, LeftOut),
+    ) {
+        let InboundSa { replay, transform: Transform { key, shape, .. } } = sa;
+        let (spi, extended, bounds) = (sa.transform.spi().value(), sa.transform.extended(), replay.bounds());
+        let Self { packets: opened, numbers } = self;
+        opened.extend(packets.filter_map(|(name, esp)| {
+            let Admitted { number, nonce, buffers } = match admit(esp, *shape, replay, &bounds, &nonce, room) {
                 Ok(admitted) => admitted,
                 Err(why) => {
                     left_out(name, why);
-                    continue;
+                    return None;
                 }
             };
-            left -= 1;
-            let destination = &mut frames.next().expect("a frame")[..length];
-            self.numbers.push((&sa.replay, number));
-            self.packets.push(aead::Open {
-                key: &sa.transform.key,
-                nonce,
-                associated_data: sa.transform.associated_data(number),
-                buffers: Buffers::Apart { source, destination },
-                authentic: false,
-            });
-        }
+            numbers.push((replay, number));
+            let associated_data = AssociatedData::of(spi, number, extended);
+            Some(aead::Open { key, nonce, associated_data, buffers, authentic: false })
+        }));
     }
 
     /// Opens the batch: one result for each packet that was added, in order.
@@ -226,49 +266,42 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// An SA as it stands when packets in a row of it are looked at.
-struct Admission<'a> {
-    sa: &'a InboundSa,
-    bounds: Bounds,
-}
-
 /// A packet that may be opened.
 struct Admitted<'a> {
     number: u64,
     nonce: Nonce,
-    /// What follows the initialisation vector, and how many bytes of it are text.
-    source: &'a [u8],
-    length: usize,
+    buffers: Buffers<'a>,
 }
 
-impl<'a> Admission<'a> {
-    #[inline(always)]
-    fn of(sa: &'a InboundSa) -> Self {
-        Self { sa, bounds: sa.replay.bounds() }
+/// Looks at what can be told of a packet before it is opened, and takes a frame for it if there is nothing wrong.
+#[inline(always)]
+fn admit<'a, const IV: usize>(
+    esp: &'a [u8],
+    shape: Shape,
+    replay: &ReplayWindow,
+    bounds: &Bounds,
+    nonce: impl Fn(&[u8; IV]) -> Nonce,
+    room: &mut Room<impl Iterator<Item = &'a mut [u8]>>,
+) -> Result<Admitted<'a>, LeftOut> {
+    const MALFORMED: LeftOut = LeftOut::Refused(Refusal::Malformed);
+    // Said at once, so that what follows need not be asked again.
+    if esp.len() < wire::esp::HEADER + IV {
+        return Err(MALFORMED);
     }
-
-    /// Looks at what can be told of a packet before it is opened into so much room.
-    #[inline(always)]
-    fn admit<'p>(&self, esp: &'p [u8], room: usize) -> Result<Admitted<'p>, LeftOut> {
-        const MALFORMED: LeftOut = LeftOut::Refused(Refusal::Malformed);
-        let length = self.sa.transform.shape.opened_length(esp.len()).ok_or(MALFORMED)?;
-        if length > room {
-            return Err(LeftOut::TooLong);
-        }
-        let (_, lower) = wire::esp::header(esp).ok_or(MALFORMED)?;
-        let text = &esp[wire::esp::HEADER..];
-        let (nonce, source) = match self.sa.transform.salt() {
-            Some(salt) => text.split_first_chunk().map(|(iv, source)| (Nonce::salted(salt, *iv), source)),
-            None => text.split_first_chunk().map(|(iv, source)| (Nonce::block(*iv), source)),
-        }
-        .ok_or(MALFORMED)?;
-        let number = self.bounds.infer(lower).and_then(|number| {
-            self.sa.replay.look(number, &self.bounds)?;
-            Ok(number)
-        });
-        let number = number.map_err(|stale| LeftOut::Refused(Refusal::Stale(stale)))?;
-        Ok(Admitted { number, nonce, source, length })
+    let length = shape.opened_length(esp.len()).ok_or(MALFORMED)?;
+    if length > room.bytes {
+        return Err(LeftOut::TooLong);
     }
+    let (_, lower) = wire::esp::header(esp).ok_or(MALFORMED)?;
+    let (iv, source) = esp[wire::esp::HEADER..].split_first_chunk().ok_or(MALFORMED)?;
+    let number = bounds.infer(lower).map_err(|stale| LeftOut::Refused(Refusal::Stale(stale)))?;
+    replay.look(number, bounds).map_err(|stale| LeftOut::Refused(Refusal::Stale(stale)))?;
+    if room.count == 0 {
+        return Err(LeftOut::NoFrame);
+    }
+    room.count -= 1;
+    let destination = &mut room.frames.next().expect("as many frames as are counted")[..length];
+    Ok(Admitted { number, nonce: nonce(iv), buffers: Buffers::Apart { source, destination } })
 }
 
 impl Opened {

@@ -53,17 +53,12 @@ fn opened(sa: &InboundSa, packets: &[&[u8]]) -> Vec<Result<(Vec<u8>, Protocol), 
     let mut frames = vec![vec![0xee; 4096]; packets.len()];
     let mut refusals = vec![None; packets.len()];
     let mut opening = Opening::default();
-    let room = Room { frames: packets.len(), bytes: 4096 };
-    let places = frames.iter_mut().map(Vec::as_mut_slice);
-    opening.extend(
-        (0..).zip(packets).map(|(place, packet)| (place, sa, *packet)),
-        room,
-        places,
-        |place: usize, why| {
-            let LeftOut::Refused(refusal) = why else { panic!("{why:?}") };
-            refusals[place] = Some(refusal);
-        },
-    );
+    let mut room = Room { frames: frames.iter_mut().map(Vec::as_mut_slice), count: packets.len(), bytes: 4096 };
+    let named = packets.iter().copied().enumerate();
+    opening.push_run(sa, named, &mut room, &mut |place: usize, why| {
+        let LeftOut::Refused(refusal) = why else { panic!("{why:?}") };
+        refusals[place] = Some(refusal);
+    });
     // Frames are taken for those alone that are opened.
     let mut finished = opening.finish().into_iter().zip(frames);
     let mut next = || {
@@ -350,9 +345,10 @@ proptest! {
         numbers in proptest::collection::vec((0_u64..300, proptest::bool::weighted(0.2)), 1..=BATCH),
         extended in any::<bool>(),
         base in prop_oneof![Just(0_u64), Just(70), Just((1 << 32) - 150), Just(5 << 32)],
+        suite in proptest::sample::select(&Suite::ALL[..]),
     ) {
         let base = if extended { base } else { base.min((1 << 32) - 301) };
-        let (suite, key, salt) = (Suite::Aes128Gcm16, &[5; 16], [1, 2, 3, 4]);
+        let (key, salt) = (&vec![5; suite.key_length()], [1, 2, 3, 4]);
         let spi = Spi::new(0x1234).unwrap();
         let out = OutboundSa::new(Outbound { spi, suite, key, salt, extended, packets: None }).unwrap();
         let packets: Vec<Vec<u8>> = numbers.iter().map(|(number, forged)| {

@@ -9,6 +9,7 @@ use port::{BATCH, Transmit};
 use tables::PortIndex;
 use wire::Link;
 
+use self::classify::Association;
 pub(crate) use self::classify::{Batch, classify};
 use self::deliver::{Place, deliver_others};
 use self::straight::deliver_straight;
@@ -30,18 +31,19 @@ pub(crate) fn open<W: Stopwatch>(
         return;
     }
     let reserved = tx.reserve(wanted);
-    let room = Room { frames: reserved, bytes: tx.capacity() - Link::TAGGED };
     let mut opening = Opening::default();
-    let frames = tx.frames().map(|frame| &mut frame[Link::UNTAGGED..]);
-    let packets = batch.packets(port).map(|(association, esp)| (esp, &*association.inbound.sa, esp.bytes));
+    let bytes = tx.capacity() - Link::TAGGED;
+    let mut room = Room { frames: tx.frames().map(|frame| &mut frame[Link::UNTAGGED..]), count: reserved, bytes };
     // A bit for each packet of the batch that is opened here, if it is one of this port's.
     let mut opened = u64::MAX;
-    opening.extend(packets, room, frames, |esp, why| {
-        opened &= !(1 << esp.place);
-        if let Some(slot) = batch.slot(esp) {
+    for (Association { inbound, slot }, packets) in batch.runs(port) {
+        let packets = packets.iter().map(|esp| (esp, esp.bytes));
+        opening.push_run(&inbound.sa, packets, &mut room, &mut |esp, why| {
+            opened &= !(1 << esp.place);
             turn.drop_unopened(slot, left_out(why), esp.outer);
-        }
-    });
+        });
+    }
+    drop(room);
     turn.ended(Stage::Prepare);
     let accepted = opening.finish_by(&mut turn.hand_over.protect(turn.shared));
     drop(opening);

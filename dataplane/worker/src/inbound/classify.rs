@@ -90,13 +90,6 @@ impl<'a> Batch<'a> {
     pub(super) fn packets(&self, port: PortIndex) -> impl Iterator<Item = (Association<'a>, &Esp<'a>)> {
         self.runs(port).flat_map(|(association, packets)| packets.iter().map(move |esp| (association, esp)))
     }
-
-    /// The slot of a packet's association, if it has one.
-    #[cold]
-    pub(super) fn slot(&self, esp: &Esp<'_>) -> Option<SaSlot> {
-        let run = self.runs.iter().find(|run| usize::from(esp.place) < run.end)?;
-        run.association.map(|association| association.slot)
-    }
 }
 
 const _: () = assert!(BATCH <= u64::BITS as usize);
