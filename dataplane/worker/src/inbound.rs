@@ -52,7 +52,7 @@ pub(crate) fn open<W: Stopwatch>(
     let captured = turn.snapshot.capture.as_deref().map(|capture| {
         let packets = batch.packets(port).filter(|(_, esp)| opened >> esp.place & 1 != 0).zip(&accepted);
         let packets = packets.zip(tx.frames()).map(|(((association, esp), accepted), frame)| {
-            let text = &frame[Link::UNTAGGED..][..esp.bytes.len() - association.inbound.sa.overhead()];
+            let text = esp.text(frame, association.inbound.sa.overhead());
             let opened = accepted.and_then(|()| Opened::of(text));
             (association.slot, esp.outer, opened.map(|opened| &text[..opened.length]).map_err(refused))
         });

@@ -8,7 +8,7 @@ use port::BATCH;
 use tables::{Inbound, PortIndex, SaSlot};
 use wire::esp::Encapsulated;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
-use wire::{Malformed, Packet, Protocol, ip};
+use wire::{Link, Malformed, Packet, Protocol, ip};
 
 use crate::DropReason;
 use crate::frame::carried;
@@ -35,6 +35,14 @@ pub(super) struct Esp<'a> {
     pub(super) traffic_class: u8,
     /// Its place in the batch.
     pub(super) place: u8,
+}
+
+impl Esp<'_> {
+    /// What was opened of it, into this frame, where so many of its bytes are no ciphertext: there are as many, or it was not opened.
+    #[inline(always)]
+    pub(super) fn text<'f>(&self, frame: &'f [u8], overhead: usize) -> &'f [u8] {
+        frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..self.bytes.len() - overhead)).unwrap_or_default()
+    }
 }
 
 /// ESP packets as they came, in runs of one association.

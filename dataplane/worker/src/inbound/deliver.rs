@@ -48,9 +48,8 @@ pub(super) fn deliver_others<'p, W: Stopwatch>(
             if others >> esp.place & 1 == 0 {
                 continue;
             }
-            let text = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..esp.bytes.len() - inbound.sa.overhead()));
             // What is refused here was dropped before, and is not among these.
-            let Ok(opened) = Opened::of(text.unwrap_or_default()) else { continue };
+            let Ok(opened) = Opened::of(esp.text(frame, inbound.sa.overhead())) else { continue };
             turn.tally.protect(slot, 1, opened.length as u64);
             match deliver(association, esp, opened, frame, &mut last, turn) {
                 Ok((Delivery::To(leaving), framed)) if leaving == port => {

@@ -37,8 +37,8 @@ pub(super) fn deliver_straight<'p, W: Stopwatch>(
                 continue;
             }
             let Some((accepted, Place { frame, length, dropped })) = places.next() else { break };
-            let text = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..esp.bytes.len() - overhead));
-            let opened = match accepted.and_then(|()| Opened::of(text.unwrap_or_default())) {
+            let text = esp.text(frame, overhead);
+            let opened = match accepted.and_then(|()| Opened::of(text)) {
                 Ok(opened) => opened,
                 Err(refusal) => {
                     turn.tally.drop_of(slot, refused(refusal));
