@@ -48,8 +48,8 @@ pub(super) fn deliver_straight<'p, W: Stopwatch>(
             // RFC 6040 §4.2: only with this bit the outer header's marks can change anything.
             let marked = esp.traffic_class & 1 != 0;
             let framed = match opened.next_header {
-                Protocol::IPV4 if !marked => straight.deliver_v4(inbound, opened.length, frame, &mut last),
-                Protocol::IPV6 if !marked => straight.deliver_v6(inbound, opened.length, frame, &mut last),
+                Protocol::IPV4 if !marked => straight.deliver::<false>(inbound, opened.length, frame, &mut last),
+                Protocol::IPV6 if !marked => straight.deliver::<true>(inbound, opened.length, frame, &mut last),
                 Protocol::IPV4 | Protocol::IPV6 => None,
                 other => {
                     let reason = if other == Protocol::NONE {
@@ -85,32 +85,9 @@ struct Straight<'a> {
 }
 
 impl Straight<'_> {
-    /// Apart, so that nothing of the loop is in its registers.
+    /// Apart, so that nothing of the loop is in its registers, and the code for IPv4 has no numbers of 128 bits to carry along.
     #[inline(never)]
-    fn deliver_v4(
-        &self,
-        inbound: &Inbound,
-        length: usize,
-        frame: &mut [u8],
-        last: &mut Last<(GatewayIndex, Address), ()>,
-    ) -> Option<usize> {
-        self.deliver_as::<false>(inbound, length, frame, last)
-    }
-
-    /// Apart, so that the code for IPv4 has no numbers of 128 bits to carry along.
-    #[inline(never)]
-    fn deliver_v6(
-        &self,
-        inbound: &Inbound,
-        length: usize,
-        frame: &mut [u8],
-        last: &mut Last<(GatewayIndex, Address), ()>,
-    ) -> Option<usize> {
-        self.deliver_as::<true>(inbound, length, frame, last)
-    }
-
-    #[inline(always)]
-    fn deliver_as<const V6: bool>(
+    fn deliver<const V6: bool>(
         &self,
         inbound: &Inbound,
         length: usize,
