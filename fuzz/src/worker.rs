@@ -154,7 +154,7 @@ impl Trial {
                 outer.payload()
             }
         };
-        let mut text = vec![0; esp.len()];
+        let mut text = vec![0; esp.len().saturating_sub(self.peer.overhead())];
         let mut opening = Opening::default();
         opening.push(&self.peer, esp, &mut text).expect("a number of its own");
         let opened = opening.finish()[0].expect("authentic");

@@ -9,7 +9,7 @@ use wire::{Protocol, Spi};
 
 use crate::replay::{Block, Bounds};
 use crate::transform::{KEY, Shape, Transform};
-use crate::{Alone, BATCH, Protect, ReplayWindow, SALT, Stale};
+use crate::{Alone, BATCH, LONG_RUN, Protect, ReplayWindow, SALT, Stale};
 
 /// What an inbound SA is made of. Its key is not to be shown, so it has no `Debug`.
 pub struct Inbound<'a> {
@@ -128,9 +128,6 @@ pub struct Room<F> {
     /// The least of what a frame has.
     pub bytes: usize,
 }
-
-/// Packets in a row for which it pays to take out first what they have in common.
-const LONG_RUN: usize = 4;
 
 /// A batch of packets being opened, from received frames into transmit frames.
 #[derive(Debug, Default)]
@@ -294,8 +291,9 @@ fn admit<'a, const IV: usize>(
     }
     let (_, lower) = wire::esp::header(esp).ok_or(MALFORMED)?;
     let (iv, source) = esp[wire::esp::HEADER..].split_first_chunk().ok_or(MALFORMED)?;
-    let number = bounds.infer(lower).map_err(|stale| LeftOut::Refused(Refusal::Stale(stale)))?;
-    replay.look(number, bounds).map_err(|stale| LeftOut::Refused(Refusal::Stale(stale)))?;
+    let stale = |why| LeftOut::Refused(Refusal::Stale(why));
+    let number = bounds.infer(lower).map_err(stale)?;
+    replay.look(number, bounds).map_err(stale)?;
     if room.count == 0 {
         return Err(LeftOut::NoFrame);
     }

@@ -24,6 +24,8 @@ pub use sequence::{Exhausted, SequenceCounter};
 
 /// Most packets of a batch.
 pub const BATCH: usize = 64;
+/// Packets in a row of one SA for which it pays to take out first what they have in common.
+pub const LONG_RUN: usize = 4;
 /// Bytes of pad length and next header (RFC 4303 §2).
 const TRAILER: usize = 2;
 /// Bytes of the salt, the key material behind the key (RFC 4106 §8.1, RFC 7634 §2).

@@ -199,10 +199,8 @@ impl Block {
     /// The bits of those numbers that are greater than `left`.
     #[inline(always)]
     fn above(self, left: u64) -> u32 {
-        match (left + 1).saturating_sub(self.first()) {
-            0 => u32::MAX,
-            less => u32::MAX.checked_shl(less.min(NUMBERS_PER_WORD) as u32).unwrap_or(0),
-        }
+        let less = (left + 1).saturating_sub(self.first()).min(NUMBERS_PER_WORD);
+        u32::MAX.checked_shl(less as u32).unwrap_or(0)
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn open<W: Stopwatch>(
     turn.ended(Stage::Protect);
 
     let captured = turn.snapshot.capture.as_deref().map(|capture| {
-        let packets = batch.packets(port).filter(|(_, esp)| opened >> esp.place & 1 != 0).zip(&accepted);
+        let packets = batch.packets(port).filter(|(_, esp)| esp.is_among(opened)).zip(&accepted);
         let packets = packets.zip(tx.frames()).map(|(((association, esp), accepted), frame)| {
             let text = esp.text(frame, association.inbound.sa.overhead());
             let opened = accepted.and_then(|()| Opened::of(text));

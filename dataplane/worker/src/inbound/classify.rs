@@ -38,6 +38,12 @@ pub(super) struct Esp<'a> {
 }
 
 impl Esp<'_> {
+    /// Whether its bit is set, of those that stand for the packets of the batch.
+    #[inline(always)]
+    pub(super) fn is_among(&self, bits: u64) -> bool {
+        bits >> self.place & 1 != 0
+    }
+
     /// What was opened of it, into this frame, where so many of its bytes are no ciphertext: there are as many, or it was not opened.
     #[inline(always)]
     pub(super) fn text<'f>(&self, frame: &'f [u8], overhead: usize) -> &'f [u8] {
@@ -61,6 +67,14 @@ struct Run<'a> {
     association: Option<Association<'a>>,
 }
 
+impl<'a> Run<'a> {
+    /// Its association, if its packets are expected to leave through this port.
+    #[inline(always)]
+    fn through(&self, port: PortIndex) -> Option<Association<'a>> {
+        self.association.filter(|association| association.inbound.expected == port)
+    }
+}
+
 impl<'a> Batch<'a> {
     /// Adds a packet. Whether a run begins with it.
     #[inline(always)]
@@ -80,17 +94,13 @@ impl<'a> Batch<'a> {
     /// Packets in a row of one association that are expected to leave through a port.
     #[inline(always)]
     pub(super) fn runs(&self, port: PortIndex) -> impl Iterator<Item = (Association<'a>, &[Esp<'a>])> {
-        self.runs.iter().filter_map(move |run| {
-            let association = run.association.filter(|association| association.inbound.expected == port)?;
-            Some((association, self.packets.get(run.start..run.end)?))
-        })
+        self.runs.iter().filter_map(move |run| Some((run.through(port)?, self.packets.get(run.start..run.end)?)))
     }
 
     /// How many packets these are.
     #[inline(always)]
     pub(super) fn count(&self, port: PortIndex) -> usize {
-        let runs = self.runs.iter().filter(|run| run.association.is_some_and(|one| one.inbound.expected == port));
-        runs.map(|run| run.end - run.start).sum()
+        self.runs.iter().filter(|run| run.through(port).is_some()).map(|run| run.end - run.start).sum()
     }
 
     /// Each of them.

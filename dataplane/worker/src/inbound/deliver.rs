@@ -43,9 +43,9 @@ pub(super) fn deliver_others<'p, W: Stopwatch>(
     let mut last = Last::new();
     for (association, packets) in batch.runs(port) {
         let Association { inbound, slot } = association;
-        for esp in packets.iter().filter(|esp| opened >> esp.place & 1 != 0) {
+        for esp in packets.iter().filter(|esp| esp.is_among(opened)) {
             let Some(Place { frame, length, dropped }) = places.next() else { return };
-            if others >> esp.place & 1 == 0 {
+            if !esp.is_among(others) {
                 continue;
             }
             // What is refused here was dropped before, and is not among these.

@@ -33,7 +33,7 @@ pub(super) fn deliver_straight<'p, W: Stopwatch>(
         let overhead = inbound.sa.overhead();
         let (mut count, mut bytes) = (0, 0);
         for esp in packets {
-            if opened >> esp.place & 1 == 0 {
+            if !esp.is_among(opened) {
                 continue;
             }
             let Some((accepted, Place { frame, length, dropped })) = places.next() else { break };

@@ -1,7 +1,7 @@
 //! A batch whose ways are known, sealed into the frames of a port.
 
 use arrayvec::ArrayVec;
-use esp::Sealing;
+use esp::{LONG_RUN, Sealing};
 use port::{BATCH, Transmit};
 use tables::PortIndex;
 
@@ -9,9 +9,6 @@ use super::{Batch, Routed};
 use crate::stage::{Stage, Stopwatch};
 use crate::turn::Turn;
 use crate::{DropReason, capture};
-
-/// Packets in a row of one association for which it pays to take out first what they have in common.
-const LONG_RUN: usize = 4;
 
 /// Seals those packets of the batch that leave through `port` into its frames, and hands them over.
 pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut impl Transmit, turn: &mut Turn<'_, W>) {
