@@ -165,8 +165,8 @@ struct Rest<'a, 'b, V, W, const KEYS: usize, const N: usize> {
     hash: Hash<'a, V, N>,
     source: *const u8,
     destination: *mut u8,
-    /// Where a chunk stands that is sealed and not yet hashed.
-    behind: Option<*const u8>,
+    /// A chunk that is sealed and not yet hashed.
+    behind: Option<Ciphertext<V, N>>,
     /// What the packet before has left to be hashed, and then this one.
     unhashed: &'b mut Unhashed<V>,
     whole: PhantomData<W>,
@@ -203,7 +203,7 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, K
                 self.encrypt_first(states)
             } else {
                 let hashed = match self.behind {
-                    Some(behind) if W::SEAL => Ciphertext::InMemory(behind),
+                    Some(behind) if W::SEAL => behind,
                     _ if early => Ciphertext::InRegisters(texts),
                     _ => Ciphertext::InMemory(self.source),
                 };
@@ -221,7 +221,11 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, K
                 text.store(self.destination.add(i * V::BYTES));
             }
             if W::SEAL {
-                self.behind = Some(self.destination);
+                self.behind = Some(match V::RELOADS {
+                    true => Ciphertext::InMemory(self.destination),
+                    // What was stored across the end of a cache line can only be loaded when it has got there.
+                    false => Ciphertext::InRegisters(texts),
+                });
             }
             self.source = self.source.add(N * V::BYTES);
             self.destination = self.destination.add(N * V::BYTES);
@@ -257,7 +261,6 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, K
     #[inline(always)]
     unsafe fn catch_up(&mut self) {
         if let Some(behind) = self.behind.take() {
-            let behind = Ciphertext::<V, N>::InMemory(behind);
             // SAFETY: the trait's contract.
             unsafe {
                 for i in 0..N / 2 {
@@ -268,9 +271,38 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, K
         }
     }
 
-    /// The last `M` vectors: `left` bytes at the source and the tail.
+    /// The last vectors, so many: `left` bytes at the source and the tail. `BEHIND` says whether there may be a chunk behind. Without
+    /// one the code is apart: it would else put aside what only a chunk has in registers.
     #[inline(always)]
-    unsafe fn last<const M: usize>(mut self, left: usize, tail: Option<&Tail>, to: *mut Sum<V>) -> Front {
+    unsafe fn end<const BEHIND: bool>(
+        self,
+        vectors: usize,
+        left: usize,
+        tail: Option<&Tail>,
+        to: *mut Sum<V>,
+    ) -> Front {
+        // SAFETY: the caller's.
+        unsafe {
+            match vectors {
+                1 => self.last::<1, BEHIND>(left, tail, to),
+                2 => self.last::<2, BEHIND>(left, tail, to),
+                3 => self.last::<3, BEHIND>(left, tail, to),
+                4 => self.last::<4, BEHIND>(left, tail, to),
+                5 => self.last::<5, BEHIND>(left, tail, to),
+                6 => self.last::<6, BEHIND>(left, tail, to),
+                _ => self.last::<7, BEHIND>(left, tail, to),
+            }
+        }
+    }
+
+    /// The last `M` vectors.
+    #[inline(always)]
+    unsafe fn last<const M: usize, const BEHIND: bool>(
+        mut self,
+        left: usize,
+        tail: Option<&Tail>,
+        to: *mut Sum<V>,
+    ) -> Front {
         let end = M.min(V::END);
         let whole = M - end;
         // SAFETY: the caller has these bytes left, and they fill M vectors, the last one perhaps in part.
@@ -284,8 +316,7 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, K
             let states = self.counter.next::<M>();
             let stream = if !W::SEAL {
                 self.keys.encrypt_and_hash(states, &mut self.hash, Ciphertext::InRegisters(texts))
-            } else if let Some(behind) = self.behind.take() {
-                let behind = Ciphertext::<V, N>::InMemory(behind);
+            } else if let Some(behind) = self.behind.take().filter(|_| BEHIND) {
                 let stream = self.keys.encrypt_and_hash(states, &mut self.hash, behind);
                 self.hash.turn();
                 stream
@@ -366,6 +397,8 @@ pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(
             for _ in 1..chunks {
                 rest.chunk::<false>();
             }
+        } else if Rest::<V, W, KEYS, N>::LEAVES {
+            return rest.end::<false>(vectors, text.length, text.tail, to);
         }
         vectors -= chunks * N;
         let mut left = text.length - chunks * N * V::BYTES;
@@ -373,14 +406,6 @@ pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(
             rest.four();
             (vectors, left) = (vectors - 4, left - 4 * V::BYTES);
         }
-        match vectors {
-            1 => rest.last::<1>(left, text.tail, to),
-            2 => rest.last::<2>(left, text.tail, to),
-            3 => rest.last::<3>(left, text.tail, to),
-            4 => rest.last::<4>(left, text.tail, to),
-            5 => rest.last::<5>(left, text.tail, to),
-            6 => rest.last::<6>(left, text.tail, to),
-            _ => rest.last::<7>(left, text.tail, to),
-        }
+        rest.end::<true>(vectors, left, text.tail, to)
     }
 }
