@@ -245,6 +245,33 @@ fn kernels_agree_at_every_size() {
     }
 }
 
+/// Texts that end within the first block of a vector, under one key: of one size, and of different ones. Their last blocks share a
+/// vector.
+#[test]
+fn kernels_agree_on_single_blocks() {
+    for suite in Suite::ALL {
+        for (beyond, tail) in [(1, 0), (4, 2), (4, 20), (15, 15), (16, 0), (16, 17)] {
+            let plan = |vectors: usize, position: usize| Plan {
+                suite,
+                key: 9,
+                length: 64 * vectors + beyond - tail,
+                tail,
+                extended: true,
+                seal: Placement { in_place: position.is_multiple_of(3), source: 14, destination: 50 },
+                open: Placement { in_place: position.is_multiple_of(5), source: 50, destination: 14 },
+                kernel: position,
+                flip: (position % 7 == 6).then_some((Part::Text, 3 * position)),
+                seed: position as u64,
+            };
+            let of_one_size = (1..26).flat_map(|vectors| (0..4).map(move |_| vectors));
+            let of_any = (0..26).map(|number| 1 + 7 * number % 23);
+            let batch: Vec<Plan> =
+                of_one_size.chain(of_any).enumerate().map(|(position, vectors)| plan(vectors, position)).collect();
+            agree(&batch);
+        }
+    }
+}
+
 /// Each bit of the tag counts.
 #[test]
 fn every_tag_bit() {

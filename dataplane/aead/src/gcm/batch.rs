@@ -55,7 +55,8 @@ struct Group<'a, W, V> {
     sums: [MaybeUninit<Sum<V>>; 4],
     /// Short ciphertexts, zeros behind their ends.
     texts: [[MaybeUninit<V>; SHORT]; 4],
-    /// The blocks behind them, where there are some.
+    /// Single blocks at the ends of texts, where there are some: of a text that is not short, what it is enciphered with, and then its
+    /// ciphertext.
     blocks: [MaybeUninit<__m128i>; 4],
     lanes: [Lane<'a, W>; 4],
     /// Bytes of the text and of the associated data.
@@ -65,7 +66,8 @@ struct Group<'a, W, V> {
     count: usize,
     /// Vectors of each text, where these are short and alike; else 0.
     short: usize,
-    /// Whether a single block, or a part of one, follows these vectors in each text.
+    /// Whether a single block, or a part of one, follows whole vectors in each text: a vector for it would be a waste where four of
+    /// them can share one.
     block: bool,
 }
 
@@ -148,9 +150,12 @@ unsafe fn start<V: Lanes, W: Whole>(slot: *mut Group<'_, W, V>, count: usize) {
         let one_key = other_keys == 0;
         let alike = V::LANES == 4 && count == 4 && (other_rounds | other_sizes as usize) == 0;
         let short = if alike && vectors(0) < SHORT as u64 { vectors(0) as usize + 1 } else { 0 };
-        // A vector for one block would be a waste where four of them can share one.
-        let block = short > 1 && more == 0;
-        let short = short - usize::from(block);
+        let block = more == 0
+            && match short {
+                0 => V::LANES == 4 && count == 4 && one_key && (0..4).all(|lane| vectors(lane) != 0),
+                vectors => vectors > 1,
+            };
+        let short = short.saturating_sub(usize::from(block));
         (&raw mut (*slot).count).write(count);
         (&raw mut (*slot).short).write(short);
         (&raw mut (*slot).block).write(block);
@@ -168,7 +173,7 @@ unsafe fn start<V: Lanes, W: Whole>(slot: *mut Group<'_, W, V>, count: usize) {
 unsafe fn start_with<V: Lanes, W: Whole, const KEYS: usize>(group: &mut Group<'_, W, V>, one_key: bool) {
     // SAFETY: the caller's.
     unsafe {
-        match (group.short, group.block, one_key) {
+        match (group.short(), group.block(), one_key) {
             (1, false, true) => together::<V, W, KEYS, 1, false, true>(group),
             (1, false, false) => together::<V, W, KEYS, 1, false, false>(group),
             (1, true, true) => together::<V, W, KEYS, 1, true, true>(group),
@@ -179,6 +184,15 @@ unsafe fn start_with<V: Lanes, W: Whole, const KEYS: usize>(group: &mut Group<'_
             (2, true, false) => together::<V, W, KEYS, 2, true, false>(group),
             (3, _, true) => together::<V, W, KEYS, 3, false, true>(group),
             (3, _, false) => together::<V, W, KEYS, 3, false, false>(group),
+            (_, true, true) => {
+                let keys = RoundKeys::<V, KEYS>::new(group.lanes[0].key);
+                let masks = V::gather(group.nonces()).xor(keys.at(0));
+                let counters = group.lengths.map(|[length, _]| counter::of_block((length as usize - 1) / 16));
+                let counters = V::gather(counters.map(|counter| transmute!(*counter)));
+                let [masks, blocks] = keys.encrypt([masks, masks.xor(counters)]);
+                group.masks.write(masks);
+                group.blocks = blocks.lanes().map(MaybeUninit::new);
+            }
             (_, _, true) => {
                 let keys = RoundKeys::<V, KEYS>::new(group.lanes[0].key);
                 let [masks] = keys.encrypt([V::gather(group.nonces()).xor(keys.at(0))]);
@@ -280,11 +294,7 @@ unsafe fn together<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
                 group.texts[lane][i].write(if W::SEAL { text } else { source });
             }
             if BLOCK {
-                let source = ends[(K - whole) % MOST_END].lanes()[0];
-                let text = V::of_block(_mm_xor_si128(source, blocks[lane]));
-                let left = group.lengths[lane][0] as usize - K * V::BYTES;
-                text.store_first(destination.add(K * V::BYTES), left);
-                group.blocks[lane].write(if W::SEAL { text.first(left).lanes()[0] } else { source });
+                group.put_block(lane, K, ends[(K - whole) % MOST_END], blocks[lane]);
             }
         }
     }
@@ -304,6 +314,18 @@ unsafe fn encrypt(key: &Key, block: __m128i) -> __m128i {
 }
 
 impl<W: Whole, V: Lanes> Group<'_, W, V> {
+    /// What was found of the texts' sizes; narrower vectors have no code for it.
+    #[inline(always)]
+    fn short(&self) -> usize {
+        if V::LANES == 4 { self.short } else { 0 }
+    }
+
+    /// As [`Group::short`].
+    #[inline(always)]
+    fn block(&self) -> bool {
+        V::LANES == 4 && self.block
+    }
+
     /// A lane's text.
     ///
     /// # Safety
@@ -316,6 +338,34 @@ impl<W: Whole, V: Lanes> Group<'_, W, V> {
         let tail = W::SEAL.then_some(packet.tail());
         let length = self.lengths[lane][0] as usize - tail.map_or(0, Tail::len);
         Text { key, nonce: packet.nonce(), data: &packet.data().block, source, destination, length, tail }
+    }
+
+    /// Enciphers or deciphers the single block behind so many whole vectors of a text. It stands first in `source`.
+    ///
+    /// # Safety
+    /// The lane is taken, and its text ends within this block.
+    #[inline(always)]
+    unsafe fn put_block(&mut self, lane: usize, vectors: usize, source: V, stream: __m128i) {
+        // SAFETY: the caller's.
+        unsafe {
+            let [source, ..] = source.lanes();
+            let text = V::of_block(_mm_xor_si128(source, stream));
+            let left = self.lengths[lane][0] as usize - vectors * V::BYTES;
+            text.store_first(self.lanes[lane].destination.add(vectors * V::BYTES), left);
+            self.blocks[lane].write(if W::SEAL { text.first(left).lanes()[0] } else { source });
+        }
+    }
+
+    /// Adds the single blocks to the sums of the texts. Behind each there is only that of the lengths.
+    ///
+    /// # Safety
+    /// They are there.
+    #[inline(always)]
+    unsafe fn add_blocks(&self, sum: &mut Sum<V>) {
+        let [a, b, c, d] = &self.lanes;
+        let powers = [a, b, c, d].map(|lane| lane.key.low_power(2));
+        // SAFETY: the caller's.
+        unsafe { sum.add_lanes(V::load(self.blocks.as_ptr().cast()).reversed(), powers) };
     }
 
     /// The lanes' nonces.
@@ -340,9 +390,9 @@ impl<W: Whole, V: Lanes> Group<'_, W, V> {
 unsafe fn hash<V: Lanes, W: Whole, const N: usize>(group: &mut Group<'_, W, V>, unhashed: &mut Unhashed<V>) {
     // SAFETY: the caller's; a short group's texts are there since the first step.
     unsafe {
-        if group.short != 0 {
+        if group.short() != 0 {
             unhashed.catch_up();
-            group.sums[0].write(match group.short {
+            group.sums[0].write(match group.short() {
                 1 => short_sums::<V, W, 1>(group),
                 2 => short_sums::<V, W, 2>(group),
                 _ => short_sums::<V, W, 3>(group),
@@ -351,11 +401,19 @@ unsafe fn hash<V: Lanes, W: Whole, const N: usize>(group: &mut Group<'_, W, V>, 
         }
         for lane in 0..group.count {
             let to = (&raw mut group.sums[lane]).cast();
+            if group.block() {
+                let vectors = group.lengths[lane][0] as usize / V::BYTES;
+                let Text { source, length, tail, .. } = group.text(lane);
+                // With the vector before it, into which a tail may reach.
+                let at = (vectors - 1) * V::BYTES;
+                let [_, block, ..] = V::load_end(source.add(at), length - at, tail, 2);
+                group.put_block(lane, vectors, block, group.blocks[lane].assume_init());
+            }
             let text = group.text(lane);
             let front = match text.key.rounds() {
-                10 => stream::<V, W, 11, N>(text, unhashed, to),
-                12 => stream::<V, W, 13, N>(text, unhashed, to),
-                _ => stream::<V, W, 15, N>(text, unhashed, to),
+                10 => stream::<V, W, 11, N>(text, group.block(), unhashed, to),
+                12 => stream::<V, W, 13, N>(text, group.block(), unhashed, to),
+                _ => stream::<V, W, 15, N>(text, group.block(), unhashed, to),
             };
             group.fronts[lane].write(front);
         }
@@ -381,11 +439,8 @@ unsafe fn short_sums<V: Lanes, W: Whole, const K: usize>(group: &Group<'_, W, V>
             *sum = Sum::of_text::<K, false>(text, front_power.add(1));
         }
         let mut sum = Sum::sum_lanes(sums);
-        if group.block {
-            // Behind the last block there is that of the lengths.
-            let [a, b, c, d] = &group.lanes;
-            let powers = [a, b, c, d].map(|lane| lane.key.low_power(2));
-            sum.add_lanes(V::load(group.blocks.as_ptr().cast()).reversed(), powers);
+        if group.block() {
+            group.add_blocks(&mut sum);
         }
         sum
     }
@@ -398,12 +453,16 @@ unsafe fn finish<V: Lanes, W: Whole>(group: &mut Group<'_, W, V>) {
     unsafe {
         let mut fronts = [_mm_setzero_si128(); 4];
         let mut front_powers = [ptr::null(); 4];
-        let mut sum = if group.short == 0 {
+        let mut sum = if group.short() == 0 {
             for (lane, front) in group.fronts.iter().enumerate() {
                 let Front { block, power } = front.assume_init_ref();
                 (fronts[lane], front_powers[lane]) = (_mm_loadu_si128(block.as_ptr().cast()), *power);
             }
-            Sum::sum_lanes(group.sums.map(|sum| sum.assume_init()))
+            let mut sum = Sum::sum_lanes(group.sums.map(|sum| sum.assume_init()));
+            if group.block() {
+                group.add_blocks(&mut sum);
+            }
+            sum
         } else {
             for (lane, Lane { packet, key, .. }) in group.lanes.iter().enumerate() {
                 fronts[lane] = _mm_loadu_si128((**packet).data().block.as_ptr().cast());

@@ -271,8 +271,8 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, K
         }
     }
 
-    /// The last vectors, so many: `left` bytes at the source and the tail. `BEHIND` says whether there may be a chunk behind. Without
-    /// one the code is apart: it would else put aside what only a chunk has in registers.
+    /// The last vectors, so many: `left` bytes at the source and the tail, or more. `BEHIND` says whether there may be a chunk
+    /// behind. Without one the code is apart: it would else put aside what only a chunk has in registers.
     #[inline(always)]
     unsafe fn end<const BEHIND: bool>(
         self,
@@ -357,8 +357,8 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, K
     }
 }
 
-/// Encrypts or decrypts a packet's text and hashes its ciphertext, `N` vectors in a chunk. The sum goes to `to`: at once, or
-/// when what is left in `unhashed` is hashed.
+/// Encrypts or decrypts a packet's text and hashes its ciphertext, `N` vectors in a chunk; but for a last `block` behind whole
+/// vectors, if that is left to others. The sum goes to `to`: at once, or when what is left in `unhashed` is hashed.
 ///
 /// # Safety
 /// The instructions of `V`; the text's invariants; a key of `KEYS` round keys; text and `to` stay where they are as long as
@@ -366,6 +366,7 @@ impl<V: Lanes, W: Whole, const KEYS: usize, const N: usize> Rest<'_, '_, V, W, K
 #[inline(always)]
 pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(
     text: Text<'_>,
+    block: bool,
     unhashed: &mut Unhashed<V>,
     to: *mut Sum<V>,
 ) -> Front {
@@ -390,7 +391,7 @@ pub unsafe fn stream<V: Lanes, W: Whole, const KEYS: usize, const N: usize>(
         // Those vectors are left to the end that a tail may reach into, whatever their width: fewer would not do to have the
         // last chunk hashed beside them.
         const { assert!(N == 8 || N - 1 + MOST_END <= 7, "more vectors at the end than there are cases") };
-        let mut vectors = length.div_ceil(V::BYTES);
+        let mut vectors = length.div_ceil(V::BYTES) - usize::from(block);
         let chunks = vectors.saturating_sub(MOST_END) / N;
         if chunks > 0 {
             rest.chunk::<true>();
