@@ -404,7 +404,8 @@ unsafe fn hash<V: Lanes, W: Whole, const N: usize>(group: &mut Group<'_, W, V>, 
             if group.block() {
                 let vectors = group.lengths[lane][0] as usize / V::BYTES;
                 let Text { source, length, tail, .. } = group.text(lane);
-                // With the vector before it, into which a tail may reach.
+                // With the vector before it, into which a tail may reach, and no further.
+                const { assert!(V::LANES != 4 || V::END == 2) };
                 let at = (vectors - 1) * V::BYTES;
                 let [_, block, ..] = V::load_end(source.add(at), length - at, tail, 2);
                 group.put_block(lane, vectors, block, group.blocks[lane].assume_init());
