@@ -263,8 +263,9 @@ fn kernels_agree_on_single_blocks() {
                 flip: (position % 7 == 6).then_some((Part::Text, 3 * position)),
                 seed: position as u64,
             };
-            let of_one_size = (1..26).flat_map(|vectors| (0..4).map(move |_| vectors));
-            let of_any = (0..26).map(|number| 1 + 7 * number % 23);
+            // As many as are hashed in one sum, in two and in more.
+            let of_one_size = (1..28).chain([45, 46, 47, 140]).flat_map(|vectors| (0..4).map(move |_| vectors));
+            let of_any = (0..28).map(|number| 1 + 7 * number % 47);
             let batch: Vec<Plan> =
                 of_one_size.chain(of_any).enumerate().map(|(position, vectors)| plan(vectors, position)).collect();
             agree(&batch);
