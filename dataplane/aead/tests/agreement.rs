@@ -2,6 +2,9 @@
 
 mod packets;
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use bordergate_aead::{AssociatedData, Kernel, Key, Open, Seal, Suite};
 use packets::{Frame, Placement, fitting_tail, keys, noise, nonce, tail};
 use proptest::prelude::*;
@@ -127,7 +130,7 @@ fn batches() -> impl Strategy<Value = Vec<Plan>> {
     })
 }
 
-fn seal(batch: &[Plan], keys: &[Key]) -> Vec<Vec<u8>> {
+fn seal(batch: &[Plan], keys: &[Rc<Key>]) -> Vec<Vec<u8>> {
     let bytes: Vec<Bytes> = batch.iter().map(Plan::bytes).collect();
     let mut frames: Vec<Frame> = (batch.iter().zip(&bytes))
         .map(|(plan, bytes)| {
@@ -149,7 +152,7 @@ fn seal(batch: &[Plan], keys: &[Key]) -> Vec<Vec<u8>> {
 }
 
 /// Opens what was sealed and then damaged, as far as `damaged` says.
-fn open(batch: &[Plan], sealed: &[Vec<u8>], keys: &[Key], damaged: bool) {
+fn open(batch: &[Plan], sealed: &[Vec<u8>], keys: &[Rc<Key>], damaged: bool) {
     let mut bytes: Vec<Bytes> = batch.iter().map(Plan::bytes).collect();
     let arrived: Vec<Vec<u8>> = (batch.iter().zip(&mut bytes).zip(sealed))
         .map(|((plan, bytes), packet)| if damaged { plan.damage(bytes, packet) } else { packet.clone() })
@@ -184,16 +187,22 @@ fn open(batch: &[Plan], sealed: &[Vec<u8>], keys: &[Key], damaged: bool) {
     }
 }
 
+/// The batch's keys. Packets of one key share it, as those of one association do: kernels take that for granted.
+fn expand(batch: &[Plan], kernel: impl Fn(&Plan) -> Kernel) -> Vec<Rc<Key>> {
+    let mut keys = BTreeMap::new();
+    let key = |plan: &Plan| {
+        let (suite, kernel) = (plan.suite, kernel(plan));
+        let new = || Rc::new(Key::for_kernel(kernel, suite, &noise(plan.key, suite.key_length())).unwrap());
+        keys.entry((suite, plan.key, kernel)).or_insert_with(new).clone()
+    };
+    batch.iter().map(key).collect()
+}
+
 fn agree(batch: &[Plan]) {
-    let expand =
-        |plan: &Plan, kernel| Key::for_kernel(kernel, plan.suite, &noise(plan.key, plan.suite.key_length())).unwrap();
-    let portable: Vec<Key> = batch.iter().map(|plan| expand(plan, Kernel::Portable)).collect();
-    let expected = seal(batch, &portable);
     let available: Vec<Kernel> = Kernel::available().collect();
-    let mixed = batch.iter().map(|plan| expand(plan, available[plan.kernel % available.len()])).collect();
-    let mut casts: Vec<Vec<Key>> =
-        available.iter().map(|kernel| batch.iter().map(|plan| expand(plan, *kernel)).collect()).collect();
-    casts.push(mixed);
+    let expected = seal(batch, &expand(batch, |_| Kernel::Portable));
+    let mut casts: Vec<_> = available.iter().map(|kernel| expand(batch, |_| *kernel)).collect();
+    casts.push(expand(batch, |plan| available[plan.kernel % available.len()]));
     for keys in &casts {
         let sealed = seal(batch, keys);
         for (position, plan) in batch.iter().enumerate() {
@@ -296,8 +305,7 @@ fn every_tag_bit() {
                         seed: bit as u64,
                     })
                     .collect();
-                let same = |_: &Plan| Key::for_kernel(key.kernel(), suite, &noise(7, suite.key_length())).unwrap();
-                let keys: Vec<Key> = batch.iter().map(same).collect();
+                let keys = expand(&batch, |_| key.kernel());
                 let sealed = seal(&batch, &keys);
                 open(&batch, &sealed, &keys, true);
                 // The bits that were left alone a moment ago, each in a packet between authentic ones.
