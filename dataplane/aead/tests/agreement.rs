@@ -187,7 +187,7 @@ fn open(batch: &[Plan], sealed: &[Vec<u8>], keys: &[Rc<Key>], damaged: bool) {
     }
 }
 
-/// The batch's keys. Packets of one key share it, as those of one association do: kernels take that for granted.
+/// The batch's keys. Packets of one key share it, as those of one association do: kernels tell by its place that it is one.
 fn expand(batch: &[Plan], kernel: impl Fn(&Plan) -> Kernel) -> Vec<Rc<Key>> {
     let mut keys = BTreeMap::new();
     let key = |plan: &Plan| {

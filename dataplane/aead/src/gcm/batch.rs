@@ -148,11 +148,12 @@ unsafe fn start<V: Lanes, W: Whole>(slot: *mut Group<'_, W, V>, count: usize) {
             more |= blocks(lane);
         }
         let one_key = other_keys == 0;
-        let alike = V::LANES == 4 && count == 4 && (other_rounds | other_sizes as usize) == 0;
+        let full = V::LANES == 4 && count == 4;
+        let alike = full && (other_rounds | other_sizes as usize) == 0;
         let short = if alike && vectors(0) < SHORT as u64 { vectors(0) as usize + 1 } else { 0 };
         let block = more == 0
             && match short {
-                0 => V::LANES == 4 && count == 4 && one_key && (0..4).all(|lane| vectors(lane) != 0),
+                0 => full && one_key && (0..4).all(|lane| vectors(lane) != 0),
                 vectors => vectors > 1,
             };
         let short = short.saturating_sub(usize::from(block));
