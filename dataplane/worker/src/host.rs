@@ -3,7 +3,7 @@
 use std::iter;
 
 use port::Port;
-use tables::{Attachment, GatewayIndex, PortIndex, Route, Snapshot, Unresolved};
+use tables::{Attachment, Direction, GatewayIndex, PortIndex, Route, Snapshot, Unresolved};
 use wire::icmp::Report;
 use wire::{EtherType, Link, MacAddress, Packet, ip};
 
@@ -47,7 +47,7 @@ pub(crate) fn send<P: Port, W: Stopwatch>(
         && let Some(HostPacket { gateway, packet }) = shared.from_host.pop().or_else(|| shared.from_control.pop())
     {
         taken += 1;
-        let mut turn = Turn::new((snapshot, shared), memory, 1, watch);
+        let mut turn = Turn::new((snapshot, shared), (memory, Direction::ToPeer), 1, watch);
         let all = ports.iter_mut().enumerate();
         let mut all: Transmitters<'_, P> =
             all.map(|(position, port)| (PortIndex(position as u32), port.split().1)).collect();

@@ -16,6 +16,7 @@ mod host_queue;
 mod inbound;
 mod last;
 mod latency;
+mod mix;
 mod outbound;
 mod prefetch;
 mod reassembly;

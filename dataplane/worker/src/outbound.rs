@@ -18,12 +18,13 @@ use self::arrivals::Arrivals;
 pub(crate) use self::arrivals::Entrance;
 pub(crate) use self::seal::seal;
 use crate::frame::{carried, is_v6, vlan};
-use crate::last::Last;
+use crate::mix::{Mix, Order, Outlook};
 use crate::stage::Stopwatch;
-use crate::turn::{Origin, Refused, Turn, are_scattered};
+use crate::turn::{Origin, Refused, Turn};
 use crate::{DropReason, segment};
 
 /// A packet whose way is known.
+#[derive(Clone, Copy)]
 pub(crate) struct Routed<'a> {
     inner: &'a [u8],
     outbound: &'a Outbound,
@@ -51,6 +52,7 @@ pub(crate) type Led<'f> = (&'f mut [u8], Option<TunnelIndex>);
 
 /// Finds the way of each frame, `first` before the others, and takes what has one into the batch, until the frames are at an end,
 /// or the batch or `room`, where the pieces of packets stand that are too long, has no space for the next one: that one is returned.
+/// Of packets of few associations that came mixed, returns the order, too, in which they had better be sealed.
 pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     batch: &mut Batch<'a>,
     first: Option<Led<'f>>,
@@ -58,29 +60,20 @@ pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
     room: &'a mut [u8],
     entrance: Entrance<'s>,
     turn: &mut Turn<'s, W>,
-) -> Option<Led<'f>> {
+) -> (Option<Led<'f>>, Option<Order>) {
     let arrivals = Arrivals::new(turn.snapshot, entrance);
-    let mut routing = Routing { batch, room, arrivals, before: Last::new(), runs: 0 };
-    if let Some(led) = first
-        && let Err(Full(led)) = routing.take(led, turn)
+    let mut routing =
+        Routing { batch, room, arrivals, foreseen: !turn.outlook.mixed, before: None, mix: Mix::default() };
+    let left = routing.take_all(first, frames, turn);
+    let Routing { batch, arrivals, mix, .. } = routing;
+    // At the end of the frames the batch is empty, and says nothing of the next one.
+    if !batch.is_empty()
+        && let Entrance::Vpc(_) = entrance
     {
-        return Some(led);
+        let ahead = arrivals.wide || mix.is_scattered(turn.snapshot.tunnels.slots());
+        *turn.outlook = Outlook { ahead, mixed: mix.is_mixed() };
     }
-    for led in frames {
-        if let Err(led) = routing.take_straight(led, turn)
-            && let Err(Full(led)) = routing.take(led, turn)
-        {
-            return Some(led);
-        }
-        if routing.batch.is_full() {
-            break;
-        }
-    }
-    if let Entrance::Vpc(_) = entrance {
-        let scattered = are_scattered(routing.runs, turn.snapshot.tunnels.slots());
-        *turn.ahead |= routing.arrivals.wide || scattered;
-    }
-    None
+    (left, mix.order(batch.iter().map(|routed| routed.outbound.slot)))
 }
 
 /// Nothing was done with this frame, for there is no space for all of its pieces.
@@ -91,13 +84,40 @@ struct Routing<'b, 'a, 's> {
     batch: &'b mut Batch<'a>,
     room: &'a mut [u8],
     arrivals: Arrivals<'s>,
+    /// Whether the processor foresees into which tunnel the next packet goes: mostly that of the one before, or another.
+    foreseen: bool,
     /// What the packet before went into.
-    before: Last<TunnelIndex, &'s Outbound>,
-    /// How often that changed.
-    runs: usize,
+    before: Option<(TunnelIndex, &'s Outbound)>,
+    mix: Mix,
 }
 
 impl<'a, 's: 'a> Routing<'_, 'a, 's> {
+    /// Takes frames until the batch or the room is full, or none is left; returns the one that there was no space for.
+    #[inline(always)]
+    fn take_all<'f: 'a, W: Stopwatch>(
+        &mut self,
+        first: Option<Led<'f>>,
+        frames: &mut impl Iterator<Item = Led<'f>>,
+        turn: &mut Turn<'s, W>,
+    ) -> Option<Led<'f>> {
+        if let Some(led) = first
+            && let Err(Full(led)) = self.take(led, turn)
+        {
+            return Some(led);
+        }
+        for led in frames {
+            if let Err(led) = self.take_straight(led, turn)
+                && let Err(Full(led)) = self.take(led, turn)
+            {
+                return Some(led);
+            }
+            if self.batch.is_full() {
+                break;
+            }
+        }
+        None
+    }
+
     /// Takes a frame, whatever it has in it.
     #[inline(never)]
     fn take<'f: 'a, W: Stopwatch>(&mut self, led: Led<'f>, turn: &mut Turn<'s, W>) -> Result<(), Full<'f>> {
@@ -208,17 +228,21 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     /// A tunnel's association.
     #[inline(always)]
     fn outbound<W: Stopwatch>(&mut self, tunnel: TunnelIndex, turn: &Turn<'s, W>) -> Option<&'s Outbound> {
-        let runs = &mut self.runs;
-        let find = || {
-            let outbound = turn.snapshot.outbound(tunnel, turn.worker).ok_or(())?;
-            *runs += 1;
-            if turn.scattered {
-                outbound.sa.prefetch();
-                turn.tally.prefetch(outbound.slot);
-            }
-            Ok::<_, ()>(outbound)
-        };
-        self.before.find(tunnel, find).ok()
+        // Where it is foreseen, the packet need not wait for a look-up.
+        if self.foreseen
+            && let Some((before, outbound)) = self.before
+            && before == tunnel
+        {
+            return Some(outbound);
+        }
+        let outbound = turn.snapshot.outbound(tunnel, turn.worker)?;
+        self.mix.add(outbound.slot, self.before.is_none_or(|(before, _)| before != tunnel));
+        self.before = Some((tunnel, outbound));
+        if turn.scattered {
+            outbound.sa.prefetch();
+            turn.tally.prefetch(outbound.slot);
+        }
+        Some(outbound)
     }
 
     /// Takes the pieces of a packet into the batch (RFC 4301 §7.3: fragmented before it is sealed, so that each piece is sealed

@@ -23,16 +23,10 @@ pub(crate) fn ways<'f>(
     vlans: &Vlans,
     snapshot: &Snapshot,
 ) {
-    let mut last = Last::new();
+    let mut arrivals = Arrivals { vlans, snapshot, last: Last::new() };
     let mut packets: ArrayVec<Ahead<'_>, BATCH> = ArrayVec::new();
     for (frame, known) in frames.zip(known) {
-        // What is wrong with a packet is found when it is its turn.
-        let Some((number, destination)) = read::<false>(frame).or_else(|| read::<true>(frame)) else { continue };
-        let gateway = last.find(number, || {
-            let attachment = vlans.attachment(number).and_then(|index| snapshot.attachments.get(index.position()));
-            attachment.and_then(|attachment| snapshot.gateways.get(attachment.gateway.position())).ok_or(())
-        });
-        let Ok(gateway) = gateway else { continue };
+        let Some((gateway, destination)) = arrivals.read(frame) else { continue };
         gateway.routes.prefetch(destination);
         packets.push(Ahead { frame, known, gateway, destination, route: None });
     }
@@ -47,14 +41,57 @@ pub(crate) fn ways<'f>(
     }
     let mut near = None;
     for Ahead { frame, known, gateway, route, .. } in &mut packets {
-        let Some(Route::Tunnels(group)) = route.and_then(|route| gateway.routes.route(route)) else { continue };
-        **known = group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)));
+        **known = route.and_then(|route| tunnel(gateway, route, frame));
         if let Some(tunnel) = **known
             && near != Some(tunnel)
         {
             snapshot.tunnels.prefetch(tunnel.position());
             near = Some(tunnel);
         }
+    }
+}
+
+/// The same where all that is read is near, and which tunnel is next cannot be foreseen: a look-up by itself is so short that the
+/// processor begins with the ones after it before it has come to the end.
+#[inline(never)]
+pub(crate) fn near_ways<'f>(
+    known: &mut Known,
+    frames: impl Iterator<Item = &'f mut [u8]>,
+    vlans: &Vlans,
+    snapshot: &Snapshot,
+) {
+    let mut arrivals = Arrivals { vlans, snapshot, last: Last::new() };
+    for (frame, known) in frames.zip(known) {
+        let Some((gateway, destination)) = arrivals.read(frame) else { continue };
+        *known = gateway.routes.find(destination).and_then(|route| tunnel(gateway, route, frame));
+    }
+}
+
+/// The tunnel that a route leads a packet into.
+#[inline(always)]
+fn tunnel(gateway: &Gateway, route: RouteIndex, frame: &[u8]) -> Option<TunnelIndex> {
+    let Some(Route::Tunnels(group)) = gateway.routes.route(route) else { return None };
+    group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
+}
+
+/// Whose frames are that come in.
+struct Arrivals<'a> {
+    vlans: &'a Vlans,
+    snapshot: &'a Snapshot,
+    last: Last<u16, &'a Gateway>,
+}
+
+impl<'a> Arrivals<'a> {
+    /// The gateway of a frame, and the destination of its packet. What is wrong with one is found when it is its turn.
+    #[inline(always)]
+    fn read(&mut self, frame: &[u8]) -> Option<(&'a Gateway, Address)> {
+        let Self { vlans, snapshot, last } = self;
+        let (number, destination) = read::<false>(frame).or_else(|| read::<true>(frame))?;
+        let gateway = last.find(number, || {
+            let attachment = vlans.attachment(number).and_then(|index| snapshot.attachments.get(index.position()));
+            attachment.and_then(|attachment| snapshot.gateways.get(attachment.gateway.position())).ok_or(())
+        });
+        Some((gateway.ok()?, destination))
     }
 }
 

@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use tables::{
-    AttachmentIndex, GatewayIndex, PortIndex, RateLimit, SaSlot, Seen, Snapshot, TunnelIndex, TunnelLimits, Unresolved,
+    AttachmentIndex, Direction, GatewayIndex, PortIndex, RateLimit, SaSlot, Seen, Snapshot, TunnelIndex, TunnelLimits,
+    Unresolved,
 };
 use wire::LinkHeader;
 use wire::icmp::Report;
 
 use crate::hand_over::HandOver;
 use crate::handle::{Bytes, HostPacket, Shared};
+use crate::mix::Outlook;
 use crate::recent::Recent;
 use crate::stage::{Stage, Stopwatch};
 use crate::tally::Tally;
@@ -20,16 +22,6 @@ use crate::{DropReason, capture};
 /// Bytes of a packet that a sender is told about: what an ICMPv6 error quotes, and more than one of ICMP.
 const MOST_QUOTED: usize = 1280;
 
-/// Changes of the association in a batch that say that many are in use.
-const MANY_RUNS: usize = 16;
-/// Associations that are too many to stay cached, with their keys.
-const MANY_ASSOCIATIONS: usize = 512;
-
-/// Whether a batch in which the association changes so often, of so many, is [`Turn::scattered`].
-pub(crate) fn are_scattered(runs: usize, associations: usize) -> bool {
-    runs > MANY_RUNS && associations > MANY_ASSOCIATIONS
-}
-
 /// What the stages of one batch share.
 pub(crate) struct Turn<'a, W> {
     pub(crate) snapshot: &'a Snapshot,
@@ -37,8 +29,8 @@ pub(crate) struct Turn<'a, W> {
     pub(crate) tally: Tally<'a>,
     /// The time, once somebody has asked for it: one batch is one moment.
     clock: Cell<Option<Instant>>,
-    /// Whether the ways of the next packets from VPCs are to be looked up ahead: those of the last ones were not near.
-    pub(crate) ahead: &'a mut bool,
+    /// What is expected of the next batch of this direction; until it is said, of this one.
+    pub(crate) outlook: &'a mut Outlook,
     /// Whether this batch's packets are most likely of so many associations that little of these is cached. Each stage then asks for
     /// what the next one reads: what is asked for in one go is waited for, and beside other work it comes in the meantime.
     pub(crate) scattered: bool,
@@ -52,7 +44,8 @@ pub(crate) struct Turn<'a, W> {
 
 /// What a worker keeps from batch to batch.
 pub(crate) struct Memory {
-    ahead: bool,
+    /// By direction.
+    outlooks: [Outlook; 2],
     pub(crate) ways: Recent<OutOf>,
     pub(crate) hand_over: HandOver,
     worker: usize,
@@ -61,7 +54,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// Of the worker with this place among all of them.
     pub(crate) fn new(worker: usize) -> Self {
-        Self { ahead: false, ways: Recent::new(), hand_over: HandOver::none(), worker }
+        Self { outlooks: Default::default(), ways: Recent::new(), hand_over: HandOver::none(), worker }
     }
 
     #[inline(always)]
@@ -81,14 +74,15 @@ impl<'a, W: Stopwatch> Turn<'a, W> {
     /// The turn of a batch of so many packets, which were just received.
     pub(crate) fn new(
         (snapshot, shared): (&'a Snapshot, &'a Shared),
-        memory: &'a mut Memory,
+        (memory, direction): (&'a mut Memory, Direction),
         received: usize,
         watch: &'a mut W,
     ) -> Self {
         watch.ended(Stage::Receive);
-        let Memory { ahead, ways, hand_over, worker } = memory;
+        let Memory { outlooks, ways, hand_over, worker } = memory;
+        let outlook = &mut outlooks[direction as usize];
         let (tally, clock) = (Tally::new(&shared.counters, received), Cell::new(None));
-        Self { snapshot, shared, tally, clock, ahead, scattered: false, ways, hand_over, worker: *worker, watch }
+        Self { snapshot, shared, tally, clock, outlook, scattered: false, ways, hand_over, worker: *worker, watch }
     }
 
     #[inline]

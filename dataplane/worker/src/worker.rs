@@ -1,7 +1,6 @@
 //! The loop itself.
 
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -219,11 +218,13 @@ fn from_vpc<P: Port, W: Stopwatch>(
     if count == 0 {
         return 0;
     }
-    let mut turn = Turn::new(tables, memory, count, watch);
+    let mut turn = Turn::new(tables, (memory, Direction::ToPeer), count, watch);
     let mut known = [None; BATCH];
-    turn.scattered = mem::take(turn.ahead);
+    turn.scattered = turn.outlook.ahead;
     if turn.scattered {
         prefetch::ways(&mut known, rx.frames(), vlans, turn.snapshot);
+    } else if turn.outlook.mixed {
+        prefetch::near_ways(&mut known, rx.frames(), vlans, turn.snapshot);
     }
     let frames = rx.frames().zip(&known).map(|(frame, known)| (frame, *known));
     send::<P, W>(frames, Entrance::Vpc(vlans), &mut others, room, &mut turn);
@@ -243,14 +244,19 @@ pub(crate) fn send<'a, 's, P: Port, W: Stopwatch>(
 ) {
     let mut left = None;
     loop {
-        let mut batch = outbound::Batch::new();
-        left = outbound::route(&mut batch, left, &mut frames, room, entrance, turn);
-        turn.ended(Stage::Classify);
+        let (mut batch, mut in_order) = (outbound::Batch::new(), outbound::Batch::new());
+        let order;
+        (left, order) = outbound::route(&mut batch, left, &mut frames, room, entrance, turn);
         if batch.is_empty() && left.is_none() {
             return;
         }
+        if let Some(order) = order {
+            in_order.extend(order.places().map(|place| batch[place]));
+        }
+        let batch = if in_order.is_empty() { &batch } else { &in_order };
+        turn.ended(Stage::Classify);
         for (port, tx) in others.iter_mut() {
-            outbound::seal(&batch, *port, *tx, turn);
+            outbound::seal(batch, *port, *tx, turn);
         }
     }
 }
@@ -268,7 +274,7 @@ fn from_wan<P: Port, W: Stopwatch>(
     if count == 0 {
         return 0;
     }
-    let mut turn = Turn::new(tables, memory, count, watch);
+    let mut turn = Turn::new(tables, (memory, Direction::FromPeer), count, watch);
     let take = |packet: &Packet<'_>, now, tally: &mut Tally<'_>| reassembly.take(packet, now, tally);
     let mut batch = inbound::Batch::default();
     inbound::classify(&mut batch, rx.frames(), &mut turn, take);

@@ -13,9 +13,10 @@ use wire::{Link, Malformed, Packet, Protocol, ip};
 use crate::DropReason;
 use crate::frame::carried;
 use crate::handle::{Bytes, IkeDatagram};
+use crate::mix::Mix;
 use crate::stage::Stopwatch;
 use crate::tally::Tally;
-use crate::turn::{Turn, are_scattered};
+use crate::turn::Turn;
 
 /// An association in its place.
 #[derive(Clone, Copy)]
@@ -33,8 +34,9 @@ pub(super) struct Esp<'a> {
     pub(super) outer: &'a [u8],
     /// The outer packet's.
     pub(super) traffic_class: u8,
-    /// Its place in the batch.
+    /// Its place among those that came.
     pub(super) place: u8,
+    spi: u32,
 }
 
 impl Esp<'_> {
@@ -51,11 +53,17 @@ impl Esp<'_> {
     }
 }
 
-/// ESP packets as they came, in runs of one association.
+/// ESP packets in runs of one association: as they came, or put in order.
 #[derive(Default)]
 pub(crate) struct Batch<'a> {
-    packets: ArrayVec<Esp<'a>, BATCH>,
-    runs: ArrayVec<Run<'a>, BATCH>,
+    /// As they came.
+    came: ArrayVec<Esp<'a>, BATCH>,
+    /// The same in order, if that is another one.
+    in_order: ArrayVec<Esp<'a>, BATCH>,
+    runs: Runs<'a>,
+    mix: Mix,
+    /// The index of the last one that came.
+    last: Option<u32>,
 }
 
 /// Packets in a row with one index.
@@ -75,26 +83,71 @@ impl<'a> Run<'a> {
     }
 }
 
-impl<'a> Batch<'a> {
-    /// Adds a packet. Whether a run begins with it.
-    #[inline(always)]
-    fn push(&mut self, spi: u32, esp: Esp<'a>) -> bool {
-        let start = self.packets.len();
-        self.packets.push(Esp { place: start as u8, ..esp });
-        if let Some(run) = self.runs.last_mut()
-            && run.spi == spi
-        {
+/// All packets are in one of them, one run after the other.
+type Runs<'a> = ArrayVec<Run<'a>, BATCH>;
+
+/// Adds the next packet to the last run, or begins one with it. Whether it did.
+#[inline(always)]
+fn extend(runs: &mut Runs<'_>, spi: u32) -> bool {
+    let start = match runs.last_mut() {
+        Some(run) if run.spi == spi => {
             run.end += 1;
             return false;
         }
-        self.runs.push(Run { spi, start, end: start + 1, association: None });
-        true
+        Some(run) => run.end,
+        None => 0,
+    };
+    runs.push(Run { spi, start, end: start + 1, association: None });
+    true
+}
+
+impl<'a> Batch<'a> {
+    /// Adds a packet. Whether a run begins with it, which is not asked where it cannot be foreseen: runs are then made in
+    /// [`Batch::put_in_order`].
+    #[inline(always)]
+    fn push(&mut self, spi: u32, esp: Esp<'a>, foreseen: bool) -> bool {
+        self.came.push(Esp { place: self.came.len() as u8, spi, ..esp });
+        if foreseen {
+            let begins = extend(&mut self.runs, spi);
+            if begins {
+                self.mix.add(SaSlot::of(spi), true);
+            }
+            return begins;
+        }
+        self.mix.add(SaSlot::of(spi), self.last != Some(spi));
+        self.last = Some(spi);
+        false
+    }
+
+    /// Puts packets of few associations that came mixed in order; whether these are such. From then on all are in runs.
+    #[inline(always)]
+    fn put_in_order(&mut self, foreseen: bool) -> bool {
+        let order = self.mix.order(self.came.iter().map(|esp| SaSlot::of(esp.spi)));
+        let mixed = order.is_some();
+        if let Some(order) = order {
+            self.in_order.extend(order.places().map(|place| self.came[place]));
+        } else if foreseen {
+            return false;
+        }
+        self.runs.clear();
+        let packets = if mixed { &self.in_order } else { &self.came };
+        packets.iter().for_each(|esp| {
+            extend(&mut self.runs, esp.spi);
+        });
+        mixed
+    }
+
+    /// The packets of one of its runs.
+    #[inline(always)]
+    fn of_run(&self, run: &Run<'_>) -> &[Esp<'a>] {
+        let packets = if self.in_order.is_empty() { &self.came } else { &self.in_order };
+        packets.get(run.start..run.end).unwrap_or_default()
     }
 
     /// Packets in a row of one association that are expected to leave through a port.
     #[inline(always)]
     pub(super) fn runs(&self, port: PortIndex) -> impl Iterator<Item = (Association<'a>, &[Esp<'a>])> {
-        self.runs.iter().filter_map(move |run| Some((run.through(port)?, self.packets.get(run.start..run.end)?)))
+        self.runs.iter().filter_map(move |run| Some((run.through(port)?, self.of_run(run))))
     }
 
     /// How many packets these are.
@@ -130,7 +183,8 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
             Err(reason) => turn.tally.drop(reason),
         }
     }
-    turn.scattered = are_scattered(batch.runs.len(), turn.snapshot.inbound.slots());
+    turn.scattered = batch.mix.is_scattered(turn.snapshot.inbound.slots());
+    turn.outlook.mixed = batch.put_in_order(!turn.outlook.mixed);
     for run in &mut batch.runs {
         match association(run.spi, turn) {
             Ok(association) => run.association = Some(association),
@@ -138,10 +192,10 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
         }
     }
     if turn.scattered {
-        for Run { start, end, association, .. } in &batch.runs {
-            let Some(Association { inbound, slot }) = association else { continue };
-            turn.tally.prefetch(*slot);
-            batch.packets[*start..*end].iter().for_each(|esp| inbound.sa.prefetch_window(esp.bytes));
+        for run in &batch.runs {
+            let Some(Association { inbound, slot }) = run.association else { continue };
+            turn.tally.prefetch(slot);
+            batch.of_run(run).iter().for_each(|esp| inbound.sa.prefetch_window(esp.bytes));
         }
     }
 }
@@ -155,7 +209,7 @@ fn take<'a, 's, W: Stopwatch>(
 ) {
     match content {
         Ok(Content::Esp(esp)) => match wire::esp::header(esp.bytes) {
-            Some((spi, _)) if batch.push(spi, esp) => turn.snapshot.prefetch_inbound(spi),
+            Some((spi, _)) if batch.push(spi, esp, !turn.outlook.mixed) => turn.snapshot.prefetch_inbound(spi),
             Some(_) => {}
             None => turn.tally.drop(DropReason::MalformedEsp),
         },
@@ -186,7 +240,13 @@ fn content(outer: Result<Packet<'_>, Malformed>) -> Result<Content<'_>, DropReas
     let traffic_class = outer.traffic_class;
     match outer.protocol {
         Protocol::ESP => {
-            return Ok(Content::Esp(Esp { bytes: outer.payload(), outer: outer.bytes, traffic_class, place: 0 }));
+            return Ok(Content::Esp(Esp {
+                bytes: outer.payload(),
+                outer: outer.bytes,
+                traffic_class,
+                place: 0,
+                spi: 0,
+            }));
         }
         Protocol::UDP => {}
         _ => return Err(DropReason::NotForGateway),
@@ -199,7 +259,7 @@ fn content(outer: Result<Packet<'_>, Malformed>) -> Result<Content<'_>, DropReas
                 // A packet may be longer than the datagram in it.
                 let length = outer.header_length + wire::udp::HEADER + bytes.len();
                 let outer = outer.bytes.get(..length).unwrap_or_default();
-                return Ok(Content::Esp(Esp { bytes, outer, traffic_class, place: 0 }));
+                return Ok(Content::Esp(Esp { bytes, outer, traffic_class, place: 0, spi: 0 }));
             }
             Encapsulated::Keepalive => return Err(DropReason::NatKeepalive),
             Encapsulated::Ike(message) => message,

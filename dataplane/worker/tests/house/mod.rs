@@ -1,5 +1,6 @@
 //! A small house over memory ports for tests: one border gateway, two attachments, tunnels to one peer.
 
+use std::iter;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::ops::Range;
@@ -29,6 +30,14 @@ pub const fn spi_of(number: u32) -> u32 {
     SPI + (number << 8)
 }
 pub const KEY: [u8; 16] = [7; 16];
+/// The index of the tunnel with this number, both ways: that of the first is [`SPI`].
+const fn spi_of_tunnel(number: u8) -> u32 {
+    SPI + if number == 0 { 0 } else { 3 + number as u32 }
+}
+/// Where the associations of the tunnel with this number are counted, outbound and inbound.
+pub fn slots_of_tunnel(number: u8) -> [SaSlot; 2] {
+    [SaSlot::of(if number == 0 { 6 } else { 11 + u32::from(number) }), SaSlot::of(spi_of_tunnel(number))]
+}
 
 /// What the associations are for.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +71,8 @@ pub struct Plan {
     pub divided: bool,
     /// How many associations with the same selectors there are.
     pub alike: u8,
+    /// How many tunnels are up, at most four. They differ in the networks behind them: 10.2.101.0/24 is behind the second, and so on.
+    pub tunnels: u8,
     /// The worker's place among four.
     pub place: usize,
     pub wan_mtu: u16,
@@ -91,6 +102,7 @@ impl Default for Plan {
             symmetric: None,
             divided: false,
             alike: 1,
+            tunnels: 1,
             place: 0,
             wan_mtu: 1500,
             segments: None,
@@ -107,6 +119,8 @@ pub struct House {
     pub worker: Worker<MemoryPort>,
     pub handle: Handle,
     pub outbound: Arc<OutboundSa>,
+    /// The outbound associations of all tunnels.
+    pub tunnels: Vec<Arc<OutboundSa>>,
     pub _publisher: Publisher<Snapshot>,
 }
 
@@ -124,8 +138,10 @@ impl House {
         let header = OuterHeader::new(link(next_hop).bytes(), own, peer, plan.encapsulation, plan.rules).unwrap();
         let (spi, salt, suite) = (Spi::new(SPI).unwrap(), [1, 2, 3, 4], Suite::Aes128Gcm16);
         let outbound = sealing(&plan, spi);
-        let inbound =
-            InboundSa::new(esp::Inbound { spi, suite, key: &KEY, salt, extended: plan.extended, replay_window: 64 });
+        let opening = |spi| {
+            let extended = plan.extended;
+            Arc::new(InboundSa::new(esp::Inbound { spi, suite, key: &KEY, salt, extended, replay_window: 64 }).unwrap())
+        };
         let side = |ranges: &[(&str, &str)]| {
             let selector = |&(first, last): &(&str, &str)| {
                 TrafficSelector::new(address(first), address(last), None, 0..=u16::MAX).unwrap()
@@ -141,15 +157,8 @@ impl House {
             Negotiated::All => ([&ALL[..]; 2]).into(),
         };
         let selectors = Selectors::new(side(own), side(peers));
-        let mut inbound = Inbound::new(
-            Arc::new(inbound.unwrap()),
-            TunnelIndex(0),
-            GatewayIndex(0),
-            PortIndex(VPC as u32),
-            selectors.clone(),
-        );
-        (inbound.traffic, inbound.reverse_path) = (plan.traffic, plan.reverse_path);
-        inbound.segments = plan.segments_in;
+        let inbound =
+            Inbound::new(opening(spi), TunnelIndex(0), GatewayIndex(0), PortIndex(VPC as u32), selectors.clone());
         let longest = outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16;
         let mut up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
@@ -190,6 +199,7 @@ impl House {
             *first = all.remove(0);
             all.into()
         });
+        let others = 1..plan.tunnels;
         let prefixes = [
             ("10.1.0.0/16", 0),
             ("10.3.0.0/16", 1),
@@ -210,8 +220,14 @@ impl House {
                 Route::Blackhole,
                 Route::Reject,
                 Route::Host,
-            ],
-            prefixes.map(|(prefix, route)| (prefix.parse().unwrap(), RouteIndex(route))),
+            ]
+            .into_iter()
+            .chain(others.clone().map(|number| Route::Tunnels(TunnelIndex(number.into()).into()))),
+            prefixes.map(|(prefix, route)| (prefix.parse().unwrap(), RouteIndex(route))).into_iter().chain(
+                others.clone().map(|number| {
+                    (format!("10.2.{}.0/24", 100 + number).parse().unwrap(), RouteIndex(5 + u32::from(number)))
+                }),
+            ),
         );
         let attachment = |port: usize, prefix: &str, hosts: &[&str]| {
             let routes = [
@@ -225,14 +241,36 @@ impl House {
             made.sources = Some(sources.map(|prefix| prefix.parse().unwrap()).into_iter().collect());
             made
         };
+        let mut tunnels = vec![Arc::clone(&outbound)];
+        tunnels.extend(others.clone().map(|number| sealing(&plan, Spi::new(spi_of_tunnel(number)).unwrap())));
+        let inbounds = (0_u8..).zip(&tunnels).map(|(number, sa)| {
+            let [_, slot] = slots_of_tunnel(number);
+            let mut inbound = Inbound::new(
+                if number == 0 { Arc::clone(&inbound.sa) } else { opening(sa.spi()) },
+                TunnelIndex(number.into()),
+                inbound.gateway,
+                inbound.expected,
+                inbound.selectors.clone(),
+            );
+            (inbound.traffic, inbound.reverse_path, inbound.segments) =
+                (plan.traffic, plan.reverse_path, plan.segments_in);
+            (slot.position(), inbound)
+        });
+        let ups = up.iter().flat_map(|first| {
+            let others = (0_u8..).zip(&tunnels).skip(1).map(|(number, sa)| {
+                let [slot, _] = slots_of_tunnel(number);
+                (usize::from(number), Outbound { sa: Arc::clone(sa), slot, ..first.clone() })
+            });
+            iter::once((0, first.clone())).chain(others)
+        });
         let snapshot = Snapshot {
             ports: Arc::new([
                 PortRole::Wan,
                 PortRole::Vpc(Vlans::untagged(AttachmentIndex(0))),
                 PortRole::Vpc(Vlans::untagged(AttachmentIndex(1))),
             ]),
-            inbound: [(SaSlot::of(SPI).position(), inbound)].into_iter().collect(),
-            tunnels: up.map(|outbound| (0, outbound)).into_iter().collect(),
+            inbound: inbounds.collect(),
+            tunnels: ups.collect(),
             further: further.map(|others| (0, others)).into_iter().collect(),
             limits: [(0, Arc::new(TunnelLimits::new(plan.limit, Instant::now())))].into_iter().collect(),
             gateways: [(0, Gateway { routes, symmetric: plan.symmetric == Some(true) })].into_iter().collect(),
@@ -246,7 +284,7 @@ impl House {
         let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
         let options = Options { batch: 64, sleep: plan.sleep, slots: 16 };
         let (worker, handle) = worker(ports, readers.swap_remove(plan.place), options).unwrap();
-        Self { worker, handle, outbound, _publisher: publisher }
+        Self { worker, handle, outbound, tunnels, _publisher: publisher }
     }
 
     /// Puts frames on a port, lets the worker work them off, and returns what came out of each port.
