@@ -303,6 +303,13 @@ fn admit<'a, const IV: usize>(
 }
 
 impl Opened {
+    /// Whether an IP packet was carried.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_ip(&self) -> bool {
+        matches!(self.next_header, Protocol::IPV4 | Protocol::IPV6)
+    }
+
     /// Of the text that came out of a packet. RFC 4303 §2.4 to §2.6: padding, its length and the next header stand at the end.
     ///
     /// # Errors

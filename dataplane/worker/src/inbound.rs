@@ -2,6 +2,7 @@
 
 mod classify;
 mod deliver;
+mod meter;
 mod straight;
 
 use esp::{LeftOut, Opened, Opening, Refusal, Room, Stale};
@@ -12,6 +13,7 @@ use wire::Link;
 use self::classify::Association;
 pub(crate) use self::classify::{Batch, classify};
 use self::deliver::{Place, deliver_others};
+use self::meter::meter;
 use self::straight::deliver_straight;
 use crate::stage::{Stage, Stopwatch};
 use crate::turn::Turn;
@@ -58,12 +60,13 @@ pub(crate) fn open<W: Stopwatch>(
         });
         capture::Opened::new(capture, packets)
     });
+    let admitted = if batch.is_limited() { meter(batch, opened, &accepted, port, tx, turn) } else { 0 };
     let (mut lengths, mut dropped) = ([0; BATCH], [None; BATCH]);
     let places = tx.frames().zip(&mut lengths).zip(&mut dropped).map(Place::of);
-    let others = deliver_straight(batch, opened, &accepted, port, places, turn);
+    let others = deliver_straight(batch, (opened, admitted), &accepted, port, places, turn);
     if others != 0 {
         let places = tx.frames().zip(&mut lengths).zip(&mut dropped).map(Place::of);
-        deliver_others(batch, (opened, others), port, places, turn, elsewhere);
+        deliver_others(batch, (opened, admitted, others), port, places, turn, elsewhere);
     }
     if let Some(opened) = captured {
         opened.finish(&dropped);

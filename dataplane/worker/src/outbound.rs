@@ -1,13 +1,13 @@
 //! From a VPC to a peer: classify, route, choose the tunnel, number, seal.
 
 mod arrivals;
+mod meter;
 mod seal;
 mod straight;
 
 use std::mem;
 
 use arrayvec::ArrayVec;
-use esp::OuterHeader;
 use port::BATCH;
 use tables::{Outbound, Route, TunnelIndex, Unresolved};
 use wire::fragment::Split;
@@ -18,7 +18,7 @@ use self::arrivals::Arrivals;
 pub(crate) use self::arrivals::Entrance;
 pub(crate) use self::seal::seal;
 use crate::frame::{carried, is_v6, vlan};
-use crate::mix::{Mix, Order, Outlook};
+use crate::mix::{Mix, Outlook};
 use crate::stage::Stopwatch;
 use crate::turn::{Origin, Refused, Turn};
 use crate::{DropReason, segment};
@@ -28,7 +28,9 @@ use crate::{DropReason, segment};
 pub(crate) struct Routed<'a> {
     inner: &'a [u8],
     outbound: &'a Outbound,
-    header: &'a OuterHeader,
+    tunnel: TunnelIndex,
+    /// Whether the tunnel's limit, if it has one, has admitted it already.
+    admitted: bool,
 }
 
 pub(crate) type Batch<'a> = ArrayVec<Routed<'a>, BATCH>;
@@ -37,7 +39,6 @@ pub(crate) type Batch<'a> = ArrayVec<Routed<'a>, BATCH>;
 struct Way<'a> {
     tunnel: TunnelIndex,
     outbound: &'a Outbound,
-    header: &'a OuterHeader,
     /// Where the packet starts in its frame, and its length.
     start: usize,
     length: usize,
@@ -50,30 +51,47 @@ struct Way<'a> {
 /// A frame, and the tunnel it is led into if that is known ahead.
 pub(crate) type Led<'f> = (&'f mut [u8], Option<TunnelIndex>);
 
-/// Finds the way of each frame, `first` before the others, and takes what has one into the batch, until the frames are at an end,
-/// or the batch or `room`, where the pieces of packets stand that are too long, has no space for the next one: that one is returned.
-/// Of packets of few associations that came mixed, returns the order, too, in which they had better be sealed.
-pub(crate) fn route<'a, 'f: 'a, 's: 'a, W: Stopwatch>(
-    batch: &mut Batch<'a>,
+/// A batch as it is to be sealed, and what is left for another one.
+pub(crate) struct Filled<'b, 'a, 'f> {
+    pub(crate) batch: &'b Batch<'a>,
+    /// The frame that there was no space for.
+    pub(crate) left: Option<Led<'f>>,
+    /// Whether the frames are at an end.
+    pub(crate) ended: bool,
+}
+
+/// Finds the way of each frame, `first` before the others, and takes what has one into the empty batch, until the frames are at an
+/// end, or the batch or `room`, where the pieces of packets stand that are too long, has no space for the next one. Into `in_order`,
+/// empty as well, are put packets of few associations that came mixed.
+pub(crate) fn route<'b, 'a, 'f: 'a, 's: 'a, W: Stopwatch>(
+    (batch, in_order): (&'b mut Batch<'a>, &'b mut Batch<'a>),
     first: Option<Led<'f>>,
     frames: &mut impl Iterator<Item = Led<'f>>,
     room: &'a mut [u8],
     entrance: Entrance<'s>,
     turn: &mut Turn<'s, W>,
-) -> (Option<Led<'f>>, Option<Order>) {
-    let arrivals = Arrivals::new(turn.snapshot, entrance);
-    let mut routing =
-        Routing { batch, room, arrivals, foreseen: !turn.outlook.mixed, before: None, mix: Mix::default() };
+) -> Filled<'b, 'a, 'f> {
+    let (arrivals, mix) = (Arrivals::new(turn.snapshot, entrance), Mix::default());
+    let foreseen = !turn.outlook.mixed;
+    let mut routing = Routing { batch, room, arrivals, foreseen, before: None, mix, limited: false };
     let left = routing.take_all(first, frames, turn);
-    let Routing { batch, arrivals, mix, .. } = routing;
-    // At the end of the frames the batch is empty, and says nothing of the next one.
+    let Routing { mut batch, arrivals, mix, limited, .. } = routing;
+    let ended = left.is_none() && !batch.is_full();
+    // An empty batch says nothing of the next one.
     if !batch.is_empty()
         && let Entrance::Vpc(_) = entrance
     {
         let ahead = arrivals.wide || mix.is_scattered(turn.snapshot.tunnels.slots());
         *turn.outlook = Outlook { ahead, mixed: mix.is_mixed() };
     }
-    (left, mix.order(batch.iter().map(|routed| routed.outbound.slot)))
+    if let Some(order) = mix.order(batch.iter().map(|routed| routed.outbound.slot)) {
+        order.places().for_each(|place| in_order.push(batch[place]));
+        batch = in_order;
+    }
+    if limited {
+        meter::meter(batch, turn);
+    }
+    Filled { batch, left, ended }
 }
 
 /// Nothing was done with this frame, for there is no space for all of its pieces.
@@ -89,6 +107,8 @@ struct Routing<'b, 'a, 's> {
     /// What the packet before went into.
     before: Option<(TunnelIndex, &'s Outbound)>,
     mix: Mix,
+    /// Whether a packet's tunnel is limited.
+    limited: bool,
 }
 
 impl<'a, 's: 'a> Routing<'_, 'a, 's> {
@@ -143,16 +163,12 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
                 return Ok(());
             }
         };
-        let Way { tunnel, outbound, start, length, fits, .. } = way;
+        let Way { start, length, fits, .. } = way;
         if !fits {
             return match self.fragment(&frame[start..start + length], &way, turn) {
                 true => Ok(()),
                 false => Err(Full((frame, known))),
             };
-        }
-        if outbound.limited && !turn.admits(tunnel, |limits| &limits.outbound, length) {
-            turn.drop_unsealed(outbound.slot, DropReason::RateLimited, &frame[start..start + length]);
-            return Ok(());
         }
         self.push::<V6>(frame, way);
         Ok(())
@@ -161,14 +177,15 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     /// Takes a packet into the batch that goes on as it is.
     #[inline(always)]
     fn push<const V6: bool>(&mut self, frame: &'a mut [u8], way: Way<'s>) {
-        let Way { outbound, header, start, length, segment, .. } = way;
+        let Way { tunnel, outbound, start, length, segment, .. } = way;
         let inner = &mut frame[start..start + length];
         if self.arrivals.origin != Origin::Host {
             // The way is known of those alone that have hops left.
             ip::decrement_hops_of::<V6>(inner);
         }
         segment::hold::<V6>(inner, segment, outbound.segments);
-        self.batch.push(Routed { inner, outbound, header });
+        self.limited |= outbound.limited;
+        self.batch.push(Routed { inner, outbound, tunnel, admitted: false });
     }
 
     /// `None` for a packet that went to the gateway's own host.
@@ -214,15 +231,12 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
             // RFC 4301 §8.2: what the sender can send, and not what the tunnel makes of it.
             return Err(DropReason::TooLong.of(outbound.slot).told(Report::TooBig { mtu: outbound.longest }));
         }
-        let header = match &outbound.header {
-            Ok(header) => header,
-            Err(address) => {
-                turn.ask_for(Unresolved { port: outbound.port, address: *address });
-                return Err(DropReason::NeighbourUnresolved.of(outbound.slot));
-            }
-        };
+        if let Err(address) = outbound.header {
+            turn.ask_for(Unresolved { port: outbound.port, address });
+            return Err(DropReason::NeighbourUnresolved.of(outbound.slot));
+        }
         let segment = segment::start(&inner, outbound.segments);
-        Ok(Some(Way { tunnel, outbound, header, start: link.length, length: inner.bytes.len(), segment, fits }))
+        Ok(Some(Way { tunnel, outbound, start: link.length, length: inner.bytes.len(), segment, fits }))
     }
 
     /// A tunnel's association.
@@ -249,7 +263,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     /// and opened by itself). Whether there was space for all of them; else nothing was done.
     #[cold]
     fn fragment<W: Stopwatch>(&mut self, inner: &[u8], way: &Way<'s>, turn: &mut Turn<'s, W>) -> bool {
-        let Way { outbound, header, .. } = *way;
+        let Way { tunnel, outbound, .. } = *way;
         let slot = outbound.slot;
         let split = Packet::parse(inner).ok().and_then(|packet| Split::new(&packet, outbound.longest.into()));
         let Some(split) = split else {
@@ -265,7 +279,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
         if count > self.batch.remaining_capacity() || bytes > self.room.len() {
             return false;
         }
-        if outbound.limited && !turn.admits(way.tunnel, |limits| &limits.outbound, inner.len()) {
+        if outbound.limited && !turn.admits(tunnel, |limits| &limits.outbound, inner.len()) {
             turn.drop_unsealed(slot, DropReason::RateLimited, inner);
             return true;
         }
@@ -277,7 +291,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
             if self.arrivals.origin != Origin::Host {
                 ip::decrement_hops(to);
             }
-            self.batch.push(Routed { inner: to, outbound, header });
+            self.batch.push(Routed { inner: to, outbound, tunnel, admitted: true });
         }
         turn.tally.split(count);
         true

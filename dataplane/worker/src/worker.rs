@@ -244,20 +244,16 @@ pub(crate) fn send<'a, 's, P: Port, W: Stopwatch>(
 ) {
     let mut left = None;
     loop {
-        let (mut batch, mut in_order) = (outbound::Batch::new(), outbound::Batch::new());
-        let order;
-        (left, order) = outbound::route(&mut batch, left, &mut frames, room, entrance, turn);
-        if batch.is_empty() && left.is_none() {
-            return;
-        }
-        if let Some(order) = order {
-            in_order.extend(order.places().map(|place| batch[place]));
-        }
-        let batch = if in_order.is_empty() { &batch } else { &in_order };
+        let (mut came, mut in_order) = (outbound::Batch::new(), outbound::Batch::new());
+        let filled = outbound::route((&mut came, &mut in_order), left, &mut frames, room, entrance, turn);
         turn.ended(Stage::Classify);
         for (port, tx) in others.iter_mut() {
-            outbound::seal(batch, *port, *tx, turn);
+            outbound::seal(filled.batch, *port, *tx, turn);
         }
+        if filled.ended {
+            return;
+        }
+        left = filled.left;
     }
 }
 

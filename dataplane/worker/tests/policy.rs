@@ -20,6 +20,34 @@ fn a_limited_tunnel_carries_what_its_bucket_holds_each_way() {
     assert_eq!((vpc.len(), house.drops()), (5, vec![(DropReason::RateLimited, 30)]));
 }
 
+/// A run is asked for at once where all of it is admitted; what passes is what passes when each packet is asked for by itself.
+#[test]
+fn of_a_limited_tunnels_packets_those_pass_that_the_bucket_holds() {
+    let sizes = [700, 1400, 60, 1300, 500, 1400, 1400, 1440, 900, 1200, 64, 1400, 80];
+    let mut left = 2 * 4096;
+    let passing = sizes.map(|size| {
+        let passes = size <= left;
+        left -= if passes { size } else { 0 };
+        passes
+    });
+    assert_eq!(passing.iter().filter(|passes| !**passes).count(), 3);
+    let passing = || sizes.into_iter().zip(passing).filter(|(_, passes)| *passes).map(|(size, _)| size);
+
+    let limited = || House::new(Plan { traffic: Traffic::Limited, ..Plan::default() });
+    let mut house = limited();
+    let [wan, ..] = house.pass(VPC, &sizes.map(|size| frame(&clear(size))));
+    let sealed_lengths = passing().map(|size| outer(None) + house.outbound.sealed_length(size));
+    assert!(wan.iter().map(Vec::len).eq(sealed_lengths));
+    assert_eq!(house.drops(), [(DropReason::RateLimited, 3)]);
+
+    let mut house = limited();
+    let esp = |(number, size)| frame(&sealed(&house.outbound, number, &returning(size, [10, 1, 0, 2]), 4, false));
+    let esp: Vec<_> = (1..).zip(sizes).map(esp).collect();
+    let [_, vpc, _] = house.pass(WAN, &esp);
+    assert!(vpc.iter().map(Vec::len).eq(passing().map(|size| 14 + size)));
+    assert_eq!(house.drops(), [(DropReason::RateLimited, 3)]);
+}
+
 /// It is dropped once it is authentic, so that the association is alive and its window moves.
 #[test]
 fn what_a_paused_tunnel_brings_is_authenticated_first() {

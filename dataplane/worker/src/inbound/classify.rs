@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use port::BATCH;
-use tables::{Inbound, PortIndex, SaSlot};
+use tables::{Inbound, PortIndex, SaSlot, Traffic};
 use wire::esp::Encapsulated;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
 use wire::{Link, Malformed, Packet, Protocol, ip};
@@ -64,6 +64,8 @@ pub(crate) struct Batch<'a> {
     mix: Mix,
     /// The index of the last one that came.
     last: Option<u32>,
+    /// Whether the tunnel of one of them is limited.
+    limited: bool,
 }
 
 /// Packets in a row with one index.
@@ -125,7 +127,7 @@ impl<'a> Batch<'a> {
         let order = self.mix.order(self.came.iter().map(|esp| SaSlot::of(esp.spi)));
         let mixed = order.is_some();
         if let Some(order) = order {
-            self.in_order.extend(order.places().map(|place| self.came[place]));
+            order.places().for_each(|place| self.in_order.push(self.came[place]));
         } else if foreseen {
             return false;
         }
@@ -148,6 +150,11 @@ impl<'a> Batch<'a> {
     #[inline(always)]
     pub(super) fn runs(&self, port: PortIndex) -> impl Iterator<Item = (Association<'a>, &[Esp<'a>])> {
         self.runs.iter().filter_map(move |run| Some((run.through(port)?, self.of_run(run))))
+    }
+
+    /// Whether the tunnel of one of them is limited.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limited
     }
 
     /// How many packets these are.
@@ -187,7 +194,10 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     turn.outlook.mixed = batch.put_in_order(!turn.outlook.mixed);
     for run in &mut batch.runs {
         match association(run.spi, turn) {
-            Ok(association) => run.association = Some(association),
+            Ok(association) => {
+                batch.limited |= association.inbound.traffic == Traffic::Limited;
+                run.association = Some(association);
+            }
             Err(reason) => (run.start..run.end).for_each(|_| turn.tally.drop(reason)),
         }
     }

@@ -30,11 +30,11 @@ impl<'p> Place<'p> {
 }
 
 /// Gives IP packets their verdicts that do not go straight on through `port`, in whose frames they stand: of those that were opened
-/// these others. There is a place for each that was opened.
+/// these others; limits have admitted some of them. There is a place for each that was opened.
 #[inline(never)]
 pub(super) fn deliver_others<'p, W: Stopwatch>(
     batch: &Batch<'_>,
-    (opened, others): (u64, u64),
+    (opened, admitted, others): (u64, u64, u64),
     port: PortIndex,
     mut places: impl Iterator<Item = Place<'p>>,
     turn: &mut Turn<'_, W>,
@@ -51,7 +51,7 @@ pub(super) fn deliver_others<'p, W: Stopwatch>(
             // What is refused here was dropped before, and is not among these.
             let Ok(opened) = Opened::of(esp.text(frame, inbound.sa.overhead())) else { continue };
             turn.tally.protect(slot, 1, opened.length as u64);
-            match deliver(association, esp, opened, frame, &mut last, turn) {
+            match deliver(association, (esp, esp.is_among(admitted)), opened, frame, &mut last, turn) {
                 Ok((Delivery::To(leaving), framed)) if leaving == port => {
                     *length = framed as u16;
                     turn.tally.transmit(1);
@@ -88,23 +88,23 @@ enum Delivery {
 #[inline(never)]
 fn deliver<W: Stopwatch>(
     association: Association<'_>,
-    esp: &Esp<'_>,
+    (esp, admitted): (&Esp<'_>, bool),
     opened: Opened,
     frame: &mut [u8],
     last: &mut Last<(GatewayIndex, Address), ()>,
     turn: &mut Turn<'_, W>,
 ) -> Result<(Delivery, usize), Refused> {
     if opened.next_header == Protocol::IPV6 {
-        deliver_as::<true, W>(association, esp, opened.length, frame, last, turn)
+        deliver_as::<true, W>(association, (esp, admitted), opened.length, frame, last, turn)
     } else {
-        deliver_as::<false, W>(association, esp, opened.length, frame, last, turn)
+        deliver_as::<false, W>(association, (esp, admitted), opened.length, frame, last, turn)
     }
 }
 
 #[inline(always)]
 fn deliver_as<const V6: bool, W: Stopwatch>(
     association: Association<'_>,
-    esp: &Esp<'_>,
+    (esp, admitted): (&Esp<'_>, bool),
     length: usize,
     frame: &mut [u8],
     last: &mut Last<(GatewayIndex, Address), ()>,
@@ -113,7 +113,7 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
     let (Association { inbound, slot }, traffic_class) = (association, esp.traffic_class);
     match inbound.traffic {
         Traffic::Free => {}
-        Traffic::Limited if turn.admits(inbound.tunnel, |limits| &limits.inbound, length) => {}
+        Traffic::Limited if admitted || turn.admits(inbound.tunnel, |limits| &limits.inbound, length) => {}
         Traffic::Limited => return Err(DropReason::RateLimited.of(slot)),
         Traffic::Paused => return Err(DropReason::TunnelPaused.of(slot)),
     }

@@ -15,12 +15,13 @@ use crate::stage::Stopwatch;
 use crate::turn::{OutOf, Turn};
 
 /// Completes the frames of opened packets that go straight on, and says how long these are: to a neighbour behind `port` that is
-/// remembered, and nothing is in their way. What is no IP packet is dropped. Returns a bit for each other one, with which nothing was
-/// done: it goes the general way, from the beginning. This one is short, for it is what a packet costs.
+/// remembered, and nothing is in their way; where their tunnel has a limit, it has admitted them. What is no IP packet is dropped.
+/// Returns a bit for each other one, with which nothing was done: it goes the general way, from the beginning. This one is short, for it
+/// is what a packet costs.
 #[inline(never)]
 pub(super) fn deliver_straight<'p, W: Stopwatch>(
     batch: &Batch<'_>,
-    opened: u64,
+    (opened, admitted): (u64, u64),
     accepted: &[Result<(), Refusal>],
     port: PortIndex,
     places: impl Iterator<Item = Place<'p>>,
@@ -32,6 +33,7 @@ pub(super) fn deliver_straight<'p, W: Stopwatch>(
     for (Association { inbound, slot }, packets) in batch.runs(port) {
         let overhead = inbound.sa.overhead();
         let (mut count, mut bytes) = (0, 0);
+        let free = inbound.traffic == Traffic::Free;
         for esp in packets {
             if !esp.is_among(opened) {
                 continue;
@@ -48,6 +50,7 @@ pub(super) fn deliver_straight<'p, W: Stopwatch>(
             // RFC 6040 §4.2: only with this bit the outer header's marks can change anything.
             let marked = esp.traffic_class & 1 != 0;
             let framed = match opened.next_header {
+                Protocol::IPV4 | Protocol::IPV6 if !free && !esp.is_among(admitted) => None,
                 Protocol::IPV4 if !marked => straight.deliver::<false>(inbound, opened.length, frame, &mut last),
                 Protocol::IPV6 if !marked => straight.deliver::<true>(inbound, opened.length, frame, &mut last),
                 Protocol::IPV4 | Protocol::IPV6 => None,
@@ -96,7 +99,7 @@ impl Straight<'_> {
     ) -> Option<usize> {
         let content = frame.get(Link::UNTAGGED..)?.get(..length)?;
         let inner = Packet::parse_of::<V6>(content).ok()?;
-        if inbound.traffic != Traffic::Free || inner.hops <= 1 || !inbound.selectors.allow_inbound(&inner) {
+        if inner.hops <= 1 || !inbound.selectors.allow_inbound(&inner) {
             return None;
         }
         if inbound.reverse_path {

@@ -23,7 +23,9 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
     let mut frames = tx.frames();
     let runs = batch.chunk_by(|one, next| std::ptr::eq(one.outbound, next.outbound));
     for run in runs.filter(|run| run[0].outbound.port == port) {
-        let Routed { outbound, header, .. } = run[0];
+        let Routed { outbound, .. } = run[0];
+        // No packet is routed to where it is not known what goes in front of it.
+        let Ok(header) = &outbound.header else { continue };
         let sa = &*outbound.sa;
         if turn.scattered {
             sa.prefetch_key();

@@ -65,12 +65,11 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
             None => self.tunnel(inner.destination, inner.bytes)?,
         };
         let outbound = self.outbound(tunnel, turn)?;
-        let header = outbound.header.as_ref().ok()?;
         let length = inner.bytes.len();
         let fits = length <= usize::from(outbound.longest);
-        let free = fits && !outbound.limited && outbound.selectors.allow_outbound(&inner);
+        let free = fits && outbound.header.is_ok() && outbound.selectors.allow_outbound(&inner);
         let segment = segment::start(&inner, outbound.segments);
-        free.then_some(Way { tunnel, outbound, header, start, length, segment, fits })
+        free.then_some(Way { tunnel, outbound, start, length, segment, fits })
     }
 }
 

@@ -121,7 +121,8 @@ pub struct House {
     pub outbound: Arc<OutboundSa>,
     /// The outbound associations of all tunnels.
     pub tunnels: Vec<Arc<OutboundSa>>,
-    pub _publisher: Publisher<Snapshot>,
+    publisher: Publisher<Snapshot>,
+    snapshot: Snapshot,
 }
 
 pub fn address(text: &str) -> IpAddr {
@@ -280,11 +281,11 @@ impl House {
             ]),
             capture: plan.capture,
         };
-        let (publisher, mut readers) = publication(snapshot, 4);
+        let (publisher, mut readers) = publication(snapshot.clone(), 4);
         let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
         let options = Options { batch: 64, sleep: plan.sleep, slots: 16 };
         let (worker, handle) = worker(ports, readers.swap_remove(plan.place), options).unwrap();
-        Self { worker, handle, outbound, tunnels, _publisher: publisher }
+        Self { worker, handle, outbound, tunnels, publisher, snapshot }
     }
 
     /// Puts frames on a port, lets the worker work them off, and returns what came out of each port.
@@ -298,6 +299,18 @@ impl House {
             }
         }
         self.check_sums();
+        out
+    }
+
+    /// The same in the general way. A packet takes it that comes alone, for its source is not the one of the packet before, and after a
+    /// publication, which makes all remembered ways void.
+    pub fn pass_generally(&mut self, port: usize, frames: &[Vec<u8>]) -> [Vec<Vec<u8>>; 3] {
+        let mut out = [Vec::new(), Vec::new(), Vec::new()];
+        for frame in frames {
+            self.publisher.publish(self.snapshot.clone());
+            out.iter_mut().zip(self.pass(port, std::slice::from_ref(frame))).for_each(|(out, new)| out.extend(new));
+            self.publisher.reclaim();
+        }
         out
     }
 
