@@ -21,7 +21,7 @@ use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
 use crate::output::Output;
-use crate::pipeline::case::{Case, Inner, Mix};
+use crate::pipeline::case::{Case, Inner, Kind, Mix};
 use crate::pipeline::world::World;
 use changes::{Beside, Changes};
 use figure::Figure;
@@ -69,6 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         suite: Suite::Aes128Gcm16,
         operation: Operation::Seal,
         inner: Inner::V4,
+        kind: Kind::Plain,
         size: usize::from(arguments.size),
         sas: arguments.sas / 2,
         routes: arguments.sas / 2,

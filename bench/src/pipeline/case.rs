@@ -16,6 +16,7 @@ pub struct Case {
     pub suite: Suite,
     pub operation: Operation,
     pub inner: Inner,
+    pub kind: Kind,
     /// Bytes of the inner packets.
     pub size: usize,
     /// Security associations, each of a tunnel of its own.
@@ -75,6 +76,40 @@ impl Inner {
 /// Behind 2001:db8::/32 (RFC 3849).
 fn likeness(address: Ipv4Addr) -> Ipv6Addr {
     Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(address.to_bits()) << 64 | 1)
+}
+
+/// What is special about tunnels or the VPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Nothing: ESP in IPv4, a route into each tunnel.
+    Plain,
+    /// ESP in UDP, as behind a NAT.
+    Udp,
+    /// ESP in IPv6.
+    Ipv6,
+    /// Tunnels have a limit, which nothing reaches.
+    Limited,
+    /// Each route leads into two tunnels, by flow.
+    Paired,
+    /// What comes out of a tunnel may not have a source on our own side.
+    ReversePath,
+    /// The VPC's frames bear the tag of a VLAN.
+    Tagged,
+}
+
+impl Kind {
+    /// The name in figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Udp => "udp",
+            Self::Ipv6 => "ipv6",
+            Self::Limited => "limited",
+            Self::Paired => "paired",
+            Self::ReversePath => "reverse-path",
+            Self::Tagged => "tagged",
+        }
+    }
 }
 
 /// How packets are spread.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use worker::Stage;
 
-use super::case::{Case, Inner};
+use super::case::{Case, Inner, Kind};
 use super::laps::Laps;
 use crate::environment::Environment;
 use crate::median::{median, rounded};
@@ -21,6 +21,7 @@ pub struct Figure {
     suite: String,
     op: String,
     inner: &'static str,
+    kind: &'static str,
     size: usize,
     sas: u32,
     routes: u32,
@@ -54,6 +55,7 @@ impl Figure {
             suite: case.suite.to_string(),
             op: case.operation.to_string(),
             inner: case.inner.name(),
+            kind: case.kind.name(),
             size: case.size,
             sas: case.sas,
             routes: case.routes,
@@ -71,8 +73,8 @@ impl Figure {
 impl Row for Figure {
     fn heading() -> String {
         format!(
-            "{:<12} {:<5} {:<5} {:>5} {:>7} {:>8} {:<8} {:>10} {:>8} {:>8}  ratios, stages",
-            "suite", "op", "inner", "bytes", "SAs", "routes", "mix", "cycles/pkt", "Mpps", "Gbit/s"
+            "{:<12} {:<5} {:<5} {:<12} {:>5} {:>7} {:>8} {:<8} {:>10} {:>8} {:>8}  ratios, stages",
+            "suite", "op", "inner", "kind", "bytes", "SAs", "routes", "mix", "cycles/pkt", "Mpps", "Gbit/s"
         )
     }
 
@@ -82,10 +84,11 @@ impl Row for Figure {
             .iter()
             .filter_map(|stage| self.stages.get(stage.name()).map(|cycles| format!("{} {cycles:.1}", stage.name())));
         format!(
-            "{:<12} {:<5} {:<5} {:>5} {:>7} {:>8} {:<8} {:>10.1} {:>8.3} {:>8.3}  {}",
+            "{:<12} {:<5} {:<5} {:<12} {:>5} {:>7} {:>8} {:<8} {:>10.1} {:>8.3} {:>8.3}  {}",
             self.suite,
             self.op,
             self.inner,
+            self.kind,
             self.size,
             self.sas,
             self.routes,
@@ -104,7 +107,7 @@ fn vpp(case: &Case) -> Option<f64> {
     use ::aead::Suite::{Aes128Gcm16, Aes256Gcm16};
 
     use crate::operation::Operation::{Open, Seal};
-    if case.inner != Inner::V4 {
+    if case.inner != Inner::V4 || case.kind != Kind::Plain {
         return None;
     }
     let row: [f64; 5] = match (case.suite, case.operation) {

@@ -18,7 +18,7 @@ use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
 use crate::output::Output;
-use case::{Case, Inner, Mix};
+use case::{Case, Inner, Kind, Mix};
 use figure::Figure;
 use world::World;
 
@@ -40,6 +40,9 @@ pub struct Arguments {
     /// The version of the inner packets.
     #[arg(long, default_value = "ipv4")]
     inner: Inner,
+    /// What is special about the tunnels or the VPC.
+    #[arg(long, value_delimiter = ',', default_value = "plain")]
+    kind: Vec<Kind>,
     /// Bytes of the inner packets.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(28..=9000), default_value = "64,256,512,1024,1400")]
     sizes: Vec<u16>,
@@ -98,14 +101,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The cases that take turns: one after the other is varied, against the first of each.
 fn cases(arguments: &Arguments, suite: Suite, operation: Operation, size: u16) -> Vec<Case> {
-    let &Arguments { inner, ref sas, ref routes, ref mix, batch, .. } = arguments;
-    let size = usize::from(size);
+    let &Arguments { inner, ref kind, ref sas, ref routes, ref mix, batch, .. } = arguments;
+    let (size, batch) = (usize::from(size), usize::from(batch));
     let mut cases = Vec::new();
     for &mix in mix {
-        for &sas in sas {
-            for &routes in routes {
-                let batch = usize::from(batch);
-                cases.push(Case { suite, operation, inner, size, sas, routes: routes.max(sas), mix, batch });
+        for &kind in kind {
+            for &sas in sas {
+                for &routes in routes {
+                    let routes = routes.max(sas);
+                    cases.push(Case { suite, operation, inner, kind, size, sas, routes, mix, batch });
+                }
             }
         }
     }

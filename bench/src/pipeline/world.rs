@@ -4,23 +4,25 @@ use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use esp::{HeaderRules, InboundSa, OutboundSa, OuterHeader, Sealing};
+use esp::{Encapsulation, HeaderRules, InboundSa, OutboundSa, OuterHeader, Sealing};
 use ipnet::Ipv4Net;
 use port::{MemoryOptions, MemoryPort};
 use quanta::Clock;
 use tables::{
     Attachment, AttachmentIndex, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole, Publisher, Route,
-    RouteIndex, RouteTable, SaSlot, Selectors, SlotTable, Snapshot, TrafficSelector, TunnelGroup, TunnelIndex, Vlans,
-    publication,
+    RouteIndex, RouteTable, SaSlot, Selectors, SlotTable, Snapshot, Traffic, TrafficSelector, TunnelGroup, TunnelIndex,
+    TunnelLimits, Vlans, publication,
 };
-use wire::{EtherType, Link, LinkHeader, MacAddress, Spi};
+use wire::udp::NAT_TRAVERSAL_PORT;
+use wire::{EtherType, LinkHeader, MacAddress, Spi, Tag};
 use worker::{Handle, Options, Sleep, Worker, worker};
 
-use super::case::Case;
+use super::case::{Case, Inner, Kind};
 use super::laps::{Laps, Watch};
-use super::traffic::{self, Traffic};
+use super::traffic;
 use crate::operation::Operation;
 
 /// The port towards the peers.
@@ -38,7 +40,7 @@ pub struct World {
     case: Case,
     worker: Worker<MemoryPort>,
     handle: Handle,
-    traffic: Traffic,
+    traffic: traffic::Traffic,
     /// The peers' outbound associations, when what they seal is to be opened.
     peers: Vec<OutboundSa>,
     /// In front of what the peers seal.
@@ -63,7 +65,7 @@ impl World {
 
     /// A world whose tables are to change.
     pub fn with_control(case: &Case) -> Result<(Self, Control)> {
-        let traffic = Traffic::new(case);
+        let traffic = traffic::Traffic::new(case);
         let (mut peers, mut inbound, mut tunnels) = (Vec::new(), Vec::new(), Vec::new());
         let selectors = selectors();
         for number in 0..case.sas {
@@ -75,7 +77,11 @@ impl World {
                 }
             }
         }
-        let into = (0..case.sas).map(|number| Route::Tunnels(TunnelGroup::from(TunnelIndex(number))));
+        let into = (0..case.sas).map(|number| {
+            let next = (number + u32::from(case.kind == Kind::Paired)) % case.sas;
+            let group = [number, next].map(|number| (TunnelIndex(number), NonZeroU8::MIN));
+            Route::Tunnels(TunnelGroup::new(if next == number { &group[..1] } else { &group }))
+        });
         let prefixes = (0..).zip(traffic.prefixes());
         let prefixes = prefixes.map(|(number, prefix)| (case.inner.prefix(*prefix), RouteIndex(1 + number % case.sas)));
         let vpc = case.inner.prefix("10.1.0.0/16".parse()?);
@@ -83,15 +89,19 @@ impl World {
             iter::once(Route::Attachment(AttachmentIndex(0))).chain(into),
             iter::once((vpc, RouteIndex(0))).chain(prefixes),
         );
-        let hosts: Vec<_> =
-            (0..HOST_COUNT).map(|last| case.inner.address(host(last))).map(|host| (host, link(host))).collect();
+        let hosts: Vec<_> = (0..HOST_COUNT)
+            .map(|last| case.inner.address(host(last)))
+            .map(|host| (host, link(host, tag(case))))
+            .collect();
         let attachment = Attachment::new(GatewayIndex(0), PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
+        let vlan = tag(case).map_or(Vlans::UNTAGGED, Tag::vlan);
+        let unreached = Arc::new(TunnelLimits::new(1_000_000, Instant::now()));
         let snapshot = Snapshot {
-            ports: Arc::new([PortRole::Wan, PortRole::Vpc(Vlans::untagged(AttachmentIndex(0)))]),
+            ports: Arc::new([PortRole::Wan, PortRole::Vpc(Vlans::new([(vlan, AttachmentIndex(0))]))]),
             inbound: inbound.into_iter().collect(),
             tunnels: tunnels.into_iter().collect(),
             further: SlotTable::default(),
-            limits: SlotTable::default(),
+            limits: (0..case.sas as usize).map(|number| (number, Arc::clone(&unreached))).collect(),
             gateways: [(0, routes.into())].into_iter().collect(),
             attachments: Arc::new([attachment]),
             capture: None,
@@ -102,7 +112,7 @@ impl World {
         let reader = readers.pop().expect("one reader was asked for");
         let options = Options { batch: case.batch, sleep: Sleep::Never, slots: case.sas };
         let (worker, handle) = worker(ports, reader, options)?;
-        let (inner, header) = (vec![0x5a; case.size], header(PEER, OWN));
+        let (inner, header) = (vec![0x5a; case.size], header(case, PEER, OWN));
         let world = Self { case: *case, worker, handle, traffic, peers, header, clock: Clock::new(), number: 0, inner };
         Ok((world, Control { publisher, snapshot }))
     }
@@ -162,11 +172,12 @@ impl World {
         let destination = self.traffic.destination(association);
         self.number = self.number.wrapping_add(1);
         let (inner, size, number) = (self.case.inner, self.case.size, self.number);
-        let link = link(inner.address(host(2)));
+        let link = link(inner.address(host(2)), tag(&self.case));
         self.worker.ports()[VPC].inject_with(|frame| {
-            frame[..Link::UNTAGGED].copy_from_slice(link.bytes());
-            traffic::write(&mut frame[Link::UNTAGGED..], inner, number, size, (host(2), destination));
-            Link::UNTAGGED + size
+            let (front, packet) = frame.split_at_mut(link.bytes().len());
+            front.copy_from_slice(link.bytes());
+            traffic::write(packet, inner, number, size, (host(2), destination));
+            link.bytes().len() + size
         });
     }
 
@@ -205,8 +216,13 @@ fn host(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, last)
 }
 
-fn link(address: IpAddr) -> LinkHeader {
-    LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), None, EtherType::of(address))
+fn link(address: IpAddr, tag: Option<Tag>) -> LinkHeader {
+    LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), tag, EtherType::of(address))
+}
+
+/// The VLAN of the VPC, if its frames bear a tag.
+fn tag(case: &Case) -> Option<Tag> {
+    (case.kind == Kind::Tagged).then(|| Tag::new(100, 0)).flatten()
 }
 
 pub fn spi(number: u32) -> Spi {
@@ -217,9 +233,13 @@ pub fn key(case: &Case, number: u32) -> Vec<u8> {
     (0..case.suite.key_length() as u32).map(|byte| (number.wrapping_mul(0x9e37_79b9) >> (byte % 4 * 8)) as u8).collect()
 }
 
-fn header(source: Ipv4Addr, destination: Ipv4Addr) -> OuterHeader {
-    let link = link(destination.into());
-    OuterHeader::new(link.bytes(), source.into(), destination.into(), None, HeaderRules::default()).expect("one family")
+fn header(case: &Case, source: Ipv4Addr, destination: Ipv4Addr) -> OuterHeader {
+    let outer = if case.kind == Kind::Ipv6 { Inner::V6 } else { Inner::V4 };
+    let [source, destination] = [source, destination].map(|address| outer.address(address));
+    let ports = Encapsulation { source: NAT_TRAVERSAL_PORT, destination: NAT_TRAVERSAL_PORT };
+    let encapsulation = (case.kind == Kind::Udp).then_some(ports);
+    let link = link(destination, None);
+    OuterHeader::new(link.bytes(), source, destination, encapsulation, HeaderRules::default()).expect("one family")
 }
 
 fn sealing(case: &Case, number: u32) -> Result<OutboundSa> {
@@ -243,9 +263,9 @@ pub fn outbound(case: &Case, number: u32, selectors: &Selectors) -> Result<Outbo
         port: PortIndex(WAN as u32),
         longest: 9000,
         segments: [8960, 8940],
-        limited: false,
+        limited: case.kind == Kind::Limited,
         alike: NonZeroU8::MIN,
-        header: Ok(header(OWN, PEER)),
+        header: Ok(header(case, OWN, PEER)),
     })
 }
 
@@ -262,6 +282,8 @@ pub fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inboun
     let sa = Arc::new(receiving(case, number)?);
     let mut inbound = Inbound::new(sa, TunnelIndex(number), GatewayIndex(0), PortIndex(VPC as u32), selectors.clone());
     inbound.segments = [8960, 8940];
+    inbound.traffic = if case.kind == Kind::Limited { Traffic::Limited } else { Traffic::Free };
+    inbound.reverse_path = case.kind == Kind::ReversePath;
     Ok(inbound)
 }
 
