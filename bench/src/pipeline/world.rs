@@ -283,6 +283,7 @@ pub fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inboun
     let mut inbound = Inbound::new(sa, TunnelIndex(number), GatewayIndex(0), PortIndex(VPC as u32), selectors.clone());
     inbound.segments = [8960, 8940];
     inbound.traffic = if case.kind == Kind::Limited { Traffic::Limited } else { Traffic::Free };
+    inbound.tagged = case.kind == Kind::Tagged;
     inbound.reverse_path = case.kind == Kind::ReversePath;
     Ok(inbound)
 }

@@ -81,6 +81,7 @@ impl Picture<'_> {
                 expected.unwrap_or(PortIndex(u32::MAX)),
                 child.selectors.clone(),
             );
+            inbound.tagged = first.is_some_and(|attachment| attachment.vlan.is_some());
             inbound.traffic = match (tunnel.paused, tunnel.bandwidth) {
                 (true, _) => Traffic::Paused,
                 (false, Some(_)) => Traffic::Limited,

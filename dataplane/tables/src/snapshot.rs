@@ -5,7 +5,7 @@ use std::num::{NonZeroU8, NonZeroUsize};
 use std::sync::Arc;
 
 use esp::{InboundSa, OutboundSa, OuterHeader};
-use wire::{Address, Packet};
+use wire::{Address, Link, Packet};
 
 use crate::{
     Attachment, Capture, GatewayIndex, PortIndex, PortRole, Route, RouteTable, SaSlot, Selectors, SlotTable,
@@ -81,6 +81,8 @@ pub struct Inbound {
     pub gateway: GatewayIndex,
     /// Where its packets most likely go: they are opened straight into that port's frames.
     pub expected: PortIndex,
+    /// Whether the frames there most likely bear a VLAN's tag.
+    pub tagged: bool,
     /// The greatest TCP segments that fit the way back, by IPv4 and by IPv6, to which SYN segments are held; 0 for none.
     pub segments: [u16; 2],
     /// What it may carry.
@@ -130,8 +132,15 @@ impl Inbound {
         expected: PortIndex,
         selectors: Selectors,
     ) -> Self {
-        let (spi, segments) = (sa.spi().value(), [0; 2]);
-        Self { spi, tunnel, gateway, expected, segments, traffic: Traffic::Free, reverse_path: false, sa, selectors }
+        let (spi, tagged, segments, traffic, reverse_path) = (sa.spi().value(), false, [0; 2], Traffic::Free, false);
+        Self { spi, tunnel, gateway, expected, tagged, segments, traffic, reverse_path, sa, selectors }
+    }
+
+    /// Where in a frame its packets are opened to: behind the link header that most likely goes in front of them.
+    #[must_use]
+    #[inline(always)]
+    pub fn content_start(&self) -> usize {
+        if self.tagged { Link::TAGGED } else { Link::UNTAGGED }
     }
 }
 

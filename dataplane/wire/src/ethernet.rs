@@ -154,6 +154,13 @@ impl LinkHeader {
         if usize::from(self.length) == Link::UNTAGGED { self.bytes.first_chunk() } else { None }
     }
 
+    /// The header's bytes if it has a tag.
+    #[must_use]
+    #[inline(always)]
+    pub fn tagged(&self) -> Option<&[u8; Link::TAGGED]> {
+        if usize::from(self.length) == Link::TAGGED { Some(&self.bytes) } else { None }
+    }
+
     /// The header's bytes: [`Link::UNTAGGED`] or [`Link::TAGGED`].
     #[must_use]
     #[inline]

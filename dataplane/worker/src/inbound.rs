@@ -5,6 +5,8 @@ mod deliver;
 mod meter;
 mod straight;
 
+use std::cell::Cell;
+
 use esp::{LeftOut, Opened, Opening, Refusal, Room, Stale};
 use port::{BATCH, Transmit};
 use tables::PortIndex;
@@ -35,11 +37,13 @@ pub(crate) fn open<W: Stopwatch>(
     let reserved = tx.reserve(wanted);
     let mut opening = Opening::default();
     let bytes = tx.capacity() - Link::TAGGED;
-    let mut room = Room { frames: tx.frames().map(|frame| &mut frame[Link::UNTAGGED..]), count: reserved, bytes };
+    let start = Cell::new(0);
+    let mut room = Room { frames: tx.frames().map(|frame| &mut frame[start.get()..]), count: reserved, bytes };
     // A bit for each packet of the batch that is opened here, if it is one of this port's.
     let mut opened = u64::MAX;
     for (Association { inbound, slot }, packets) in batch.runs(port) {
         let packets = packets.iter().map(|esp| (esp, esp.bytes));
+        start.set(inbound.content_start());
         opening.push_run(&inbound.sa, packets, &mut room, &mut |esp, why| {
             opened &= !(1 << esp.place);
             turn.drop_unopened(slot, left_out(why), esp.outer);
@@ -54,7 +58,7 @@ pub(crate) fn open<W: Stopwatch>(
     let captured = turn.snapshot.capture.as_deref().map(|capture| {
         let packets = batch.packets(port).filter(|(_, esp)| esp.is_among(opened)).zip(&accepted);
         let packets = packets.zip(tx.frames()).map(|(((association, esp), accepted), frame)| {
-            let text = esp.text(frame, association.inbound.sa.overhead());
+            let text = esp.text(frame, association.opening());
             let opened = accepted.and_then(|()| Opened::of(text));
             (association.slot, esp.outer, opened.map(|opened| &text[..opened.length]).map_err(refused))
         });

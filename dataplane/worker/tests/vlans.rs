@@ -19,6 +19,8 @@ use wire::{EtherType, LinkHeader, MacAddress, Spi, Tag};
 const OURS: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 /// The VLAN of each tenant; the third has the frames without a tag.
 const VLANS: [u16; 3] = [100, 200, 0];
+/// Whose frames have a tag.
+const TAGGED: [bool; 3] = [true, true, false];
 const HOST: [u8; 4] = [10, 1, 0, 2];
 const PEER: [u8; 4] = [10, 2, 0, 2];
 
@@ -47,13 +49,16 @@ fn selectors() -> Selectors {
     Selectors::new(all(), all())
 }
 
-fn inbound(tenant: usize) -> (usize, Inbound) {
+/// What the tenant's tunnel brings is expected to leave with a tag, or without.
+fn inbound(tenant: usize, tagged: bool) -> (usize, Inbound) {
     let suite = Suite::Aes128Gcm16;
     let (key, salt) = (&key(tenant), [0; 4]);
     let sa = InboundSa::new(esp::Inbound { spi: spi(tenant), suite, key, salt, extended: true, replay_window: 4096 });
     let number = tenant as u32;
     let (tunnel, gateway) = (TunnelIndex(number), GatewayIndex(number));
-    (tenant, Inbound::new(Arc::new(sa.unwrap()), tunnel, gateway, PortIndex(1), selectors()))
+    let mut made = Inbound::new(Arc::new(sa.unwrap()), tunnel, gateway, PortIndex(1), selectors());
+    made.tagged = tagged;
+    (tenant, made)
 }
 
 fn outbound(tenant: usize) -> (usize, Outbound) {
@@ -94,10 +99,10 @@ fn gateway(tenant: u32, more: u16) -> (usize, Gateway) {
 
 impl Trunk {
     fn new(learns: bool) -> Self {
-        Self::with(learns, 0)
+        Self::with(learns, 0, TAGGED)
     }
 
-    fn with(learns: bool, prefixes: u16) -> Self {
+    fn with(learns: bool, prefixes: u16, tagged: [bool; 3]) -> Self {
         let attachment = |tenant: usize| {
             let tag = Tag::new(VLANS[tenant], 0).filter(|tag| tag.vlan() != 0);
             let host = (IpAddr::from(HOST), LinkHeader::new(mac(tenant), OURS, tag, EtherType::IPV4));
@@ -110,7 +115,7 @@ impl Trunk {
         let vlans = Vlans::new(VLANS.into_iter().zip((0..).map(AttachmentIndex)));
         let snapshot = Snapshot {
             ports: Arc::new([PortRole::Wan, PortRole::Vpc(vlans)]),
-            inbound: (0..3).map(inbound).collect(),
+            inbound: (0..3).map(|tenant| inbound(tenant, tagged[tenant])).collect(),
             tunnels: (0..3).map(outbound).collect(),
             further: SlotTable::default(),
             limits: SlotTable::default(),
@@ -166,10 +171,11 @@ fn sorted(mut spis: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    /// In whatever order their packets come: each is sealed for its own tenant's tunnel and comes back in its own VLAN.
+    /// In whatever order their packets come, and whatever link headers are expected: each is sealed for its own tenant's tunnel and comes
+    /// back in its own VLAN.
     #[test]
-    fn tenants_of_one_interface_never_mix(order in prop::collection::vec(0..3_usize, 1..64)) {
-        let mut trunk = Trunk::new(false);
+    fn tenants_of_one_interface_never_mix(order in prop::collection::vec(0..3_usize, 1..64), tagged in any::<[bool; 3]>()) {
+        let mut trunk = Trunk::with(false, 0, tagged);
         let frames: Vec<_> = (0..).zip(&order)
             .map(|(number, tenant)| frame(*tenant, &tag(VLANS[*tenant]), &packet(HOST, PEER, number)))
             .collect();
@@ -225,7 +231,7 @@ impl Trunk {
 #[test]
 fn what_is_looked_up_ahead_is_each_packets_own() {
     for prefixes in [0, 600] {
-        let mut trunk = Trunk::with(false, prefixes);
+        let mut trunk = Trunk::with(false, prefixes, TAGGED);
         let (mut unrouted, mut destinations) = (0, 0..u16::MAX);
         for _ in 0..40 {
             let mut expected = Vec::new();

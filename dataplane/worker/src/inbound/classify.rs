@@ -8,7 +8,7 @@ use port::BATCH;
 use tables::{Inbound, PortIndex, SaSlot, Traffic};
 use wire::esp::Encapsulated;
 use wire::udp::{Datagram, IKE_PORT, NAT_TRAVERSAL_PORT};
-use wire::{Link, Malformed, Packet, Protocol, ip};
+use wire::{Malformed, Packet, Protocol, ip};
 
 use crate::DropReason;
 use crate::frame::carried;
@@ -23,6 +23,14 @@ use crate::turn::Turn;
 pub(super) struct Association<'a> {
     pub(super) inbound: &'a Inbound,
     pub(super) slot: SaSlot,
+}
+
+impl Association<'_> {
+    /// What [`Esp::text`] goes by.
+    #[inline(always)]
+    pub(super) fn opening(&self) -> (usize, usize) {
+        (self.inbound.content_start(), self.inbound.sa.overhead())
+    }
 }
 
 /// An ESP packet where it lies.
@@ -46,10 +54,11 @@ impl Esp<'_> {
         bits >> self.place & 1 != 0
     }
 
-    /// What was opened of it, into this frame, where so many of its bytes are no ciphertext: there are as many, or it was not opened.
+    /// What was opened of it, from `start` in this frame on, where so many of its bytes are no ciphertext: there are as many, or it was
+    /// not opened.
     #[inline(always)]
-    pub(super) fn text<'f>(&self, frame: &'f [u8], overhead: usize) -> &'f [u8] {
-        frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..self.bytes.len() - overhead)).unwrap_or_default()
+    pub(super) fn text<'f>(&self, frame: &'f [u8], (start, overhead): (usize, usize)) -> &'f [u8] {
+        frame.get(start..).and_then(|rest| rest.get(..self.bytes.len() - overhead)).unwrap_or_default()
     }
 }
 

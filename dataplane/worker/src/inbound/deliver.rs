@@ -4,7 +4,7 @@ use esp::Opened;
 use tables::{GatewayIndex, PortIndex, Route, Snapshot, Traffic, Unresolved};
 use wire::ecn::{self, Ecn};
 use wire::icmp::Report;
-use wire::{Address, Link, LinkHeader, Packet, Protocol, ip};
+use wire::{Address, LinkHeader, Packet, Protocol, ip};
 
 use super::classify::{Association, Batch, Esp};
 use crate::last::Last;
@@ -49,7 +49,7 @@ pub(super) fn deliver_others<'p, W: Stopwatch>(
                 continue;
             }
             // What is refused here was dropped before, and is not among these.
-            let Ok(opened) = Opened::of(esp.text(frame, inbound.sa.overhead())) else { continue };
+            let Ok(opened) = Opened::of(esp.text(frame, association.opening())) else { continue };
             turn.tally.protect(slot, 1, opened.length as u64);
             match deliver(association, (esp, esp.is_among(admitted)), opened, frame, &mut last, turn) {
                 Ok((Delivery::To(leaving), framed)) if leaving == port => {
@@ -68,7 +68,7 @@ pub(super) fn deliver_others<'p, W: Stopwatch>(
                 Ok((Delivery::Passed, _)) => turn.tally.pass(),
                 Err(refused) => {
                     *dropped = Some(refused.reason);
-                    let packet = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..opened.length));
+                    let packet = frame.get(inbound.content_start()..).and_then(|rest| rest.get(..opened.length));
                     turn.refuse(refused, inbound.gateway, Origin::Tunnel(inbound.tunnel), packet.unwrap_or_default());
                 }
             }
@@ -117,7 +117,8 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
         Traffic::Limited => return Err(DropReason::RateLimited.of(slot)),
         Traffic::Paused => return Err(DropReason::TunnelPaused.of(slot)),
     }
-    let content = frame.get(Link::UNTAGGED..).and_then(|rest| rest.get(..length)).unwrap_or_default();
+    let start = inbound.content_start();
+    let content = frame.get(start..).and_then(|rest| rest.get(..length)).unwrap_or_default();
     // RFC 4303 §3.4.4.1: next header and version are of one mind.
     let inner = Packet::parse_of::<V6>(content).map_err(|_| DropReason::MalformedInner.of(slot))?;
     if !inbound.selectors.allow_inbound(&inner) {
@@ -151,7 +152,7 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
     if hops <= 1 {
         return Err(DropReason::HopsExceeded.of(slot).told(Report::HopsExceeded));
     }
-    let (_, packet) = frame.split_at_mut(Link::UNTAGGED);
+    let (_, packet) = frame.split_at_mut(start);
     let packet = &mut packet[..length];
     // RFC 6040 §4.2: only these two of the four change anything.
     if traffic_class & 1 != 0 {
@@ -161,19 +162,24 @@ fn deliver_as<const V6: bool, W: Stopwatch>(
     }
     ip::decrement_hops_of::<V6>(packet);
     segment::hold::<V6>(packet, segment, inbound.segments);
-    Ok((Delivery::To(way.port), put_behind(&way.link, frame, length)))
+    Ok((Delivery::To(way.port), put_behind(&way.link, frame, (start, length))))
 }
 
-/// Puts a link header in front of the packet of so many bytes that was opened behind an untagged one, and returns the frame's length.
+/// Puts a link header in front of the packet of so many bytes that was opened to `start`, and returns the frame's length. Where another
+/// header was expected, the packet is moved.
 #[inline(always)]
-pub(super) fn put_behind(link: &LinkHeader, frame: &mut [u8], length: usize) -> usize {
+pub(super) fn put_behind(link: &LinkHeader, frame: &mut [u8], (start, length): (usize, usize)) -> usize {
+    let front = link.bytes().len();
+    if front != start {
+        frame.copy_within(start..start + length, front);
+    }
+    // By sizes that are known, for which no function is called.
     if let Some(link) = link.untagged() {
         *frame.first_chunk_mut().expect("room for a link header") = *link;
-        return Link::UNTAGGED + length;
+    } else if let Some(link) = link.tagged() {
+        *frame.first_chunk_mut().expect("room for a link header") = *link;
     }
-    frame.copy_within(Link::UNTAGGED..Link::UNTAGGED + length, Link::TAGGED);
-    frame[..Link::TAGGED].copy_from_slice(link.bytes());
-    Link::TAGGED + length
+    front + length
 }
 
 /// A packet out of a tunnel may come from where the gateway's routes do not lead to our own side.

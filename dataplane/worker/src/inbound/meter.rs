@@ -4,7 +4,7 @@ use esp::{Opened, Refusal};
 use port::Transmit;
 use tables::{PortIndex, Traffic};
 
-use super::classify::{Association, Batch};
+use super::classify::Batch;
 use crate::stage::Stopwatch;
 use crate::turn::Turn;
 
@@ -21,11 +21,12 @@ pub(super) fn meter<W: Stopwatch>(
 ) -> u64 {
     let mut admitted = 0;
     let mut places = accepted.iter().zip(tx.frames());
-    for (Association { inbound, .. }, packets) in batch.runs(port) {
+    for (association, packets) in batch.runs(port) {
+        let inbound = association.inbound;
         let (mut run, mut due) = (0, 0);
         for esp in packets.iter().filter(|esp| esp.is_among(opened)) {
             let Some((accepted, frame)) = places.next() else { break };
-            if let Ok(opened) = accepted.and_then(|()| Opened::of(esp.text(frame, inbound.sa.overhead())))
+            if let Ok(opened) = accepted.and_then(|()| Opened::of(esp.text(frame, association.opening())))
                 && opened.is_ip()
             {
                 run |= 1 << esp.place;

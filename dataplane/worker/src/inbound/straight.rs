@@ -2,7 +2,7 @@
 
 use esp::{Opened, Refusal};
 use tables::{GatewayIndex, Inbound, PortIndex, Snapshot, Traffic};
-use wire::{Address, Link, Packet, Protocol, ip};
+use wire::{Address, Packet, Protocol, ip};
 
 use super::classify::{Association, Batch};
 use super::deliver::{Place, may_come, put_behind};
@@ -30,8 +30,8 @@ pub(super) fn deliver_straight<'p, W: Stopwatch>(
     let straight = Straight { port, ways: turn.ways, snapshot: turn.snapshot };
     let (mut others, mut last) = (0, Last::new());
     let mut places = accepted.iter().zip(places);
-    for (Association { inbound, slot }, packets) in batch.runs(port) {
-        let overhead = inbound.sa.overhead();
+    for (association, packets) in batch.runs(port) {
+        let (Association { inbound, slot }, opening) = (association, association.opening());
         let (mut count, mut bytes) = (0, 0);
         let free = inbound.traffic == Traffic::Free;
         for esp in packets {
@@ -39,7 +39,7 @@ pub(super) fn deliver_straight<'p, W: Stopwatch>(
                 continue;
             }
             let Some((accepted, Place { frame, length, dropped })) = places.next() else { break };
-            let text = esp.text(frame, overhead);
+            let text = esp.text(frame, opening);
             let opened = match accepted.and_then(|()| Opened::of(text)) {
                 Ok(opened) => opened,
                 Err(refusal) => {
@@ -97,7 +97,8 @@ impl Straight<'_> {
         frame: &mut [u8],
         last: &mut Last<(GatewayIndex, Address), ()>,
     ) -> Option<usize> {
-        let content = frame.get(Link::UNTAGGED..)?.get(..length)?;
+        let start = inbound.content_start();
+        let content = frame.get(start..)?.get(..length)?;
         let inner = Packet::parse_of::<V6>(content).ok()?;
         if inner.hops <= 1 || !inbound.selectors.allow_inbound(&inner) {
             return None;
@@ -111,9 +112,9 @@ impl Straight<'_> {
             return None;
         }
         let (length, segment) = (inner.bytes.len(), segment::start(&inner, inbound.segments));
-        let packet = &mut frame[Link::UNTAGGED..][..length];
+        let packet = &mut frame[start..][..length];
         ip::decrement_hops_of::<V6>(packet);
         segment::hold::<V6>(packet, segment, inbound.segments);
-        Some(put_behind(&way.link, frame, length))
+        Some(put_behind(&way.link, frame, (start, length)))
     }
 }
