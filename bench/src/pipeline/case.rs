@@ -91,8 +91,9 @@ pub enum Kind {
     Limited,
     /// Each route leads into two tunnels, by flow.
     Paired,
-    /// What comes out of a tunnel may not have a source on our own side.
-    ReversePath,
+    /// Sources are looked at, as they are by default: whether those of the VPC's many hosts lie there, and none that come out of tunnels
+    /// do.
+    Screened,
     /// The VPC's frames bear the tag of a VLAN.
     Tagged,
 }
@@ -106,7 +107,7 @@ impl Kind {
             Self::Ipv6 => "ipv6",
             Self::Limited => "limited",
             Self::Paired => "paired",
-            Self::ReversePath => "reverse-path",
+            Self::Screened => "screened",
             Self::Tagged => "tagged",
         }
     }

@@ -58,6 +58,11 @@ impl Traffic {
         Ipv4Addr::from(u32::from(prefix.network()) | host)
     }
 
+    /// The last byte of a host's address.
+    pub fn host(&mut self) -> u8 {
+        self.random.next_u32() as u8
+    }
+
     fn zipf_of(&mut self, count: u32) -> u32 {
         let zipf = Zipf::new(f64::from(count), 1.0).expect("at least one, and a positive exponent");
         zipf.sample(&mut self.random) as u32

@@ -93,7 +93,8 @@ impl World {
             .map(|last| case.inner.address(host(last)))
             .map(|host| (host, link(host, tag(case))))
             .collect();
-        let attachment = Attachment::new(GatewayIndex(0), PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
+        let mut attachment = Attachment::new(GatewayIndex(0), PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
+        attachment.sources = (case.kind == Kind::Screened).then(|| iter::once(vpc).collect());
         let vlan = tag(case).map_or(Vlans::UNTAGGED, Tag::vlan);
         let unreached = Arc::new(TunnelLimits::new(1_000_000, Instant::now()));
         let snapshot = Snapshot {
@@ -172,11 +173,13 @@ impl World {
         let destination = self.traffic.destination(association);
         self.number = self.number.wrapping_add(1);
         let (inner, size, number) = (self.case.inner, self.case.size, self.number);
+        let many = if self.case.kind == Kind::Screened { self.traffic.host() } else { 2 };
+        let source = host(many % HOST_COUNT);
         let link = link(inner.address(host(2)), tag(&self.case));
         self.worker.ports()[VPC].inject_with(|frame| {
             let (front, packet) = frame.split_at_mut(link.bytes().len());
             front.copy_from_slice(link.bytes());
-            traffic::write(packet, inner, number, size, (host(2), destination));
+            traffic::write(packet, inner, number, size, (source, destination));
             link.bytes().len() + size
         });
     }
@@ -284,7 +287,7 @@ pub fn opening(case: &Case, number: u32, selectors: &Selectors) -> Result<Inboun
     inbound.segments = [8960, 8940];
     inbound.traffic = if case.kind == Kind::Limited { Traffic::Limited } else { Traffic::Free };
     inbound.tagged = case.kind == Kind::Tagged;
-    inbound.reverse_path = case.kind == Kind::ReversePath;
+    inbound.reverse_path = case.kind == Kind::Screened;
     Ok(inbound)
 }
 

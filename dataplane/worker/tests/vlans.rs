@@ -293,6 +293,14 @@ fn neighbours_are_learnt_in_their_own_vlan_and_the_kernel_is_not_asked() {
         let attachment = AttachmentIndex(tenant as u32);
         assert_eq!(trunk.handle.seen(), Some(Seen { attachment, address: HOST.into(), mac: mac(tenant) }));
     }
+    // Each of those behind one another, too.
+    let hosts = [[10, 1, 0, 3], [10, 1, 0, 4], [10, 1, 0, 5]];
+    trunk.pass(1, &hosts.map(|host| frame(0, &tag(VLANS[0]), &packet(host, PEER, 0))));
+    for host in hosts {
+        let address = host.into();
+        assert_eq!(trunk.handle.seen(), Some(Seen { attachment: AttachmentIndex(0), address, mac: mac(0) }));
+    }
+    assert_eq!(trunk.handle.seen(), None);
     // A group is nobody's address (RFC 1812 §3.3.2), and who is not on the link is not a neighbour.
     let mut group = frame(0, &tag(100), &packet(HOST, PEER, 0));
     group[6] |= 1;

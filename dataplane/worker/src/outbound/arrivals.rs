@@ -48,10 +48,18 @@ impl<'a> Arrivals<'a> {
         arrivals
     }
 
-    /// Whether a packet is from the attachment of the one before, and there is nothing to see to in its source.
+    /// Whether a packet is from the attachment of the one before, and its source is one that it may have, and nothing is to be
+    /// learnt of it.
     #[inline(always)]
-    pub(super) fn goes_on(&self, vlan: u16, source: Address) -> bool {
-        vlan == self.vlan && (!self.screens || self.screened == Some(source)) && self.origin != Origin::Host
+    pub(super) fn goes_on(&self, vlan: u16, frame: &[u8], source: Address) -> bool {
+        vlan == self.vlan && self.origin != Origin::Host && (!self.screens || self.expects(frame, source))
+    }
+
+    #[inline(always)]
+    fn expects(&self, frame: &[u8], source: Address) -> bool {
+        let Some(attachment) = self.attachment else { return false };
+        attachment.sources.as_ref().is_none_or(|sources| sources.holds(source))
+            && (!attachment.learns || self.screened == Some(source) || unknown(attachment, frame, source).is_none())
     }
 
     /// Turns to the attachment of a frame's VLAN, and sees to its source.
@@ -101,15 +109,21 @@ impl<'a> Arrivals<'a> {
     }
 
     fn learn<W: Stopwatch>(&self, attachment: &Attachment, frame: &[u8], source: Address, turn: &Turn<'_, W>) {
-        let (Origin::Vpc(index), Some(mac)) = (self.origin, frame[6..].first_chunk()) else { return };
-        let new = match attachment.link(source) {
-            Some(Ok(known)) => known.bytes()[..6] != *mac,
-            Some(Err(_)) => true,
-            None => false,
-        };
-        let group = mac[0] & 1 != 0;
-        if new && !group {
-            turn.tell_seen(Seen { attachment: index, address: source.into(), mac: MacAddress(*mac) });
+        if let (Origin::Vpc(index), Some(mac)) = (self.origin, unknown(attachment, frame, source)) {
+            turn.tell_seen(Seen { attachment: index, address: source.into(), mac });
         }
     }
+}
+
+/// The sender of a frame, if it is a neighbour that is not known, or by another address.
+#[inline(never)]
+fn unknown(attachment: &Attachment, frame: &[u8], source: Address) -> Option<MacAddress> {
+    let mac = *frame.get(6..)?.first_chunk()?;
+    let new = match attachment.link(source) {
+        Some(Ok(known)) => known.bytes()[..6] != mac,
+        Some(Err(_)) => true,
+        None => false,
+    };
+    let group = mac[0] & 1 != 0;
+    (new && !group).then_some(MacAddress(mac))
 }

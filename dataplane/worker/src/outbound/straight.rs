@@ -57,7 +57,7 @@ impl<'a, 's: 'a> Routing<'_, 'a, 's> {
     ) -> Option<Way<'s>> {
         let (vlan, start) = frame::of::<V6>(frame)?;
         let inner = Packet::parse_of::<V6>(frame.get(start..)?).ok()?;
-        if inner.hops <= 1 || !self.arrivals.goes_on(vlan, inner.source) {
+        if inner.hops <= 1 || !self.arrivals.goes_on(vlan, frame, inner.source) {
             return None;
         }
         let tunnel = match known {

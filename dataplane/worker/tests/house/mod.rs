@@ -13,8 +13,8 @@ use esp::{Encapsulation, HeaderRules, InboundSa, OutboundSa, OuterHeader};
 use port::{MemoryOptions, MemoryPort};
 use tables::{
     Attachment, AttachmentIndex, Capture, Gateway, GatewayIndex, Inbound, NextHop, Outbound, PortIndex, PortRole,
-    Publisher, Route, RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, Traffic, TrafficSelector, TunnelGroup,
-    TunnelIndex, TunnelLimits, Vlans, publication,
+    PrefixSet, Publisher, Route, RouteIndex, RouteTable, SaSlot, Selectors, Snapshot, Traffic, TrafficSelector,
+    TunnelGroup, TunnelIndex, TunnelLimits, Vlans, publication,
 };
 use wire::{EtherType, LinkHeader, MacAddress, Spi};
 
@@ -123,6 +123,8 @@ pub struct House {
     pub tunnels: Vec<Arc<OutboundSa>>,
     publisher: Publisher<Snapshot>,
     snapshot: Snapshot,
+    /// In which the VPCs' neighbours are to be learnt.
+    learning: Snapshot,
 }
 
 pub fn address(text: &str) -> IpAddr {
@@ -230,6 +232,12 @@ impl House {
                 }),
             ),
         );
+        let sources = || -> PrefixSet {
+            ["10.1.0.0/16", "10.3.0.0/16", "2001:db8:1::/48"]
+                .map(|prefix| prefix.parse().unwrap())
+                .into_iter()
+                .collect()
+        };
         let attachment = |port: usize, prefix: &str, hosts: &[&str]| {
             let routes = [
                 (prefix.parse().unwrap(), NextHop::OnLink),
@@ -238,8 +246,14 @@ impl House {
             let hosts = hosts.iter().filter(|_| plan.resolved).map(|host| address(host));
             let neighbours: Vec<_> = hosts.map(|host| (host, link(host))).collect();
             let mut made = Attachment::new(GatewayIndex(0), PortIndex(port as u32), &routes, &neighbours);
-            let sources = ["10.1.0.0/16", "10.3.0.0/16", "2001:db8:1::/48"];
-            made.sources = Some(sources.map(|prefix| prefix.parse().unwrap()).into_iter().collect());
+            made.sources = Some(sources());
+            made
+        };
+        // Every packet's source is a neighbour that is not known.
+        let learning = |port: usize| {
+            let routes = ["0.0.0.0/0", "::/0"].map(|prefix| (prefix.parse().unwrap(), NextHop::OnLink));
+            let mut made = Attachment::new(GatewayIndex(0), PortIndex(port as u32), &routes, &[]);
+            (made.sources, made.learns) = (Some(sources()), true);
             made
         };
         let mut tunnels = vec![Arc::clone(&outbound)];
@@ -281,11 +295,12 @@ impl House {
             ]),
             capture: plan.capture,
         };
+        let learning = Snapshot { attachments: Arc::new([learning(VPC), learning(2)]), ..snapshot.clone() };
         let (publisher, mut readers) = publication(snapshot.clone(), 4);
         let ports = (0..3).map(|_| MemoryPort::new(plan.options)).collect();
         let options = Options { batch: 64, sleep: plan.sleep, slots: 16 };
         let (worker, handle) = worker(ports, readers.swap_remove(plan.place), options).unwrap();
-        Self { worker, handle, outbound, tunnels, publisher, snapshot }
+        Self { worker, handle, outbound, tunnels, publisher, snapshot, learning }
     }
 
     /// Puts frames on a port, lets the worker work them off, and returns what came out of each port.
@@ -302,12 +317,13 @@ impl House {
         out
     }
 
-    /// The same in the general way. A packet takes it that comes alone, for its source is not the one of the packet before, and after a
+    /// The same in the general way. From a VPC a packet takes it whose sender is to be learnt, and from the WAN one that comes after a
     /// publication, which makes all remembered ways void.
     pub fn pass_generally(&mut self, port: usize, frames: &[Vec<u8>]) -> [Vec<Vec<u8>>; 3] {
         let mut out = [Vec::new(), Vec::new(), Vec::new()];
+        let snapshot = if port == WAN { self.snapshot.clone() } else { self.learning.clone() };
         for frame in frames {
-            self.publisher.publish(self.snapshot.clone());
+            self.publisher.publish(snapshot.clone());
             out.iter_mut().zip(self.pass(port, std::slice::from_ref(frame))).for_each(|(out, new)| out.extend(new));
             self.publisher.reclaim();
         }
