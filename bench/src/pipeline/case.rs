@@ -96,6 +96,10 @@ pub enum Kind {
     Screened,
     /// The VPC's frames bear the tag of a VLAN.
     Tagged,
+    /// The VPC has five thousand hosts instead of 250.
+    Crowded,
+    /// The packets are TCP's.
+    Tcp,
 }
 
 impl Kind {
@@ -109,7 +113,16 @@ impl Kind {
             Self::Paired => "paired",
             Self::Screened => "screened",
             Self::Tagged => "tagged",
+            Self::Crowded => "crowded",
+            Self::Tcp => "tcp",
         }
+    }
+}
+
+impl Case {
+    /// The VPC's hosts.
+    pub fn hosts(&self) -> u32 {
+        if self.kind == Kind::Crowded { 5000 } else { 250 }
     }
 }
 

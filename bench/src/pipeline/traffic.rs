@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use wire::{checksum, udp};
+use wire::{Protocol, checksum, udp};
 
 use super::case::{Case, Inner, Mix};
 
@@ -58,9 +58,9 @@ impl Traffic {
         Ipv4Addr::from(u32::from(prefix.network()) | host)
     }
 
-    /// The last byte of a host's address.
-    pub fn host(&mut self) -> u8 {
-        self.random.next_u32() as u8
+    /// Some host of so many.
+    pub fn host(&mut self, hosts: u32) -> u32 {
+        self.random.random_range(0..hosts)
     }
 
     fn zipf_of(&mut self, count: u32) -> u32 {
@@ -69,12 +69,18 @@ impl Traffic {
     }
 }
 
-/// Writes the headers of the packet of `size` bytes with this number, which stands where IPv4 has its identification, and IPv6 in the
+/// Writes the headers of a packet of UDP, or of TCP as far as a gateway looks at it, of `size` bytes with this number, which stands where IPv4 has its identification, and IPv6 in the
 /// flow label.
-pub fn write(packet: &mut [u8], inner: Inner, number: u16, size: usize, ends: (Ipv4Addr, Ipv4Addr)) {
+pub fn write(
+    packet: &mut [u8],
+    (inner, protocol): (Inner, Protocol),
+    number: u16,
+    size: usize,
+    ends: (Ipv4Addr, Ipv4Addr),
+) {
     let addresses = match (inner.address(ends.0), inner.address(ends.1)) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let mut header = [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            let mut header = [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             header[2..4].copy_from_slice(&(size as u16).to_be_bytes());
             header[4..6].copy_from_slice(&number.to_be_bytes());
             header[12..16].copy_from_slice(&source.octets());
@@ -86,7 +92,7 @@ pub fn write(packet: &mut [u8], inner: Inner, number: u16, size: usize, ends: (I
         }
         (source, destination) => {
             let mut header = [0; 40];
-            (header[0], header[6], header[7]) = (0x60, 17, 64);
+            (header[0], header[6], header[7]) = (0x60, protocol.0, 64);
             header[2..4].copy_from_slice(&number.to_be_bytes());
             header[4..6].copy_from_slice(&(size as u16 - 40).to_be_bytes());
             for (to, address) in header[8..].chunks_mut(16).zip([source, destination]) {
@@ -100,6 +106,12 @@ pub fn write(packet: &mut [u8], inner: Inner, number: u16, size: usize, ends: (I
     };
     let datagram = udp::header(12345, 53, (size - addresses - udp::HEADER) as u16);
     packet[addresses..][..udp::HEADER].copy_from_slice(&datagram);
+    if protocol == Protocol::TCP
+        && let Some(flags) = packet.get_mut(addresses + 12..addresses + 14)
+    {
+        // Five words of header; an acknowledgement, within a connection.
+        flags.copy_from_slice(&[0x50, 0x10]);
+    }
 }
 
 /// Different prefixes, of lengths as in the tables of the Internet: mostly 24, some shorter, outside of the VPC's.

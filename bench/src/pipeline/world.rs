@@ -17,7 +17,7 @@ use tables::{
     TunnelLimits, Vlans, publication,
 };
 use wire::udp::NAT_TRAVERSAL_PORT;
-use wire::{EtherType, LinkHeader, MacAddress, Spi, Tag};
+use wire::{EtherType, LinkHeader, MacAddress, Protocol, Spi, Tag};
 use worker::{Handle, Options, Sleep, Worker, worker};
 
 use super::case::{Case, Inner, Kind};
@@ -31,9 +31,8 @@ pub const WAN: usize = 0;
 pub const VPC: usize = 1;
 const OWN: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
-/// The VPC's hosts, by their last byte.
-const HOSTS: [u8; 3] = [10, 1, 0];
-const HOST_COUNT: u8 = 250;
+/// The VPC's first host.
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 0);
 
 /// One case's worker, ready to be measured.
 pub struct World {
@@ -89,8 +88,8 @@ impl World {
             iter::once(Route::Attachment(AttachmentIndex(0))).chain(into),
             iter::once((vpc, RouteIndex(0))).chain(prefixes),
         );
-        let hosts: Vec<_> = (0..HOST_COUNT)
-            .map(|last| case.inner.address(host(last)))
+        let hosts: Vec<_> = (0..case.hosts())
+            .map(|number| case.inner.address(host(number)))
             .map(|host| (host, link(host, tag(case))))
             .collect();
         let mut attachment = Attachment::new(GatewayIndex(0), PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
@@ -173,13 +172,13 @@ impl World {
         let destination = self.traffic.destination(association);
         self.number = self.number.wrapping_add(1);
         let (inner, size, number) = (self.case.inner, self.case.size, self.number);
-        let many = if self.case.kind == Kind::Screened { self.traffic.host() } else { 2 };
-        let source = host(many % HOST_COUNT);
-        let link = link(inner.address(host(2)), tag(&self.case));
+        let many = self.case.kind == Kind::Screened;
+        let source = host(if many { self.traffic.host(self.case.hosts()) } else { 2 });
+        let (link, protocol) = (link(inner.address(host(2)), tag(&self.case)), protocol(&self.case));
         self.worker.ports()[VPC].inject_with(|frame| {
             let (front, packet) = frame.split_at_mut(link.bytes().len());
             front.copy_from_slice(link.bytes());
-            traffic::write(packet, inner, number, size, (source, destination));
+            traffic::write(packet, (inner, protocol), number, size, (source, destination));
             link.bytes().len() + size
         });
     }
@@ -189,9 +188,9 @@ impl World {
     pub fn sealed(&mut self, association: u32, change: impl FnOnce(&mut [u8], usize) -> usize) {
         let Self { case, worker, traffic, peers, header, inner, number, .. } = self;
         let source = traffic.destination(association);
-        let last = (u32::from(source) % u32::from(HOST_COUNT)) as u8;
+        let to = if case.kind == Kind::Crowded { traffic.host(case.hosts()) } else { u32::from(source) % case.hosts() };
         *number = number.wrapping_add(1);
-        traffic::write(inner, case.inner, *number, case.size, (source, host(last)));
+        traffic::write(inner, (case.inner, protocol(case)), *number, case.size, (source, host(to)));
         let peer = &peers[association as usize];
         worker.ports()[WAN].inject_with(|frame| {
             let number = peer.take_sequence(1).expect("far from the end");
@@ -214,13 +213,16 @@ impl World {
     }
 }
 
-fn host(last: u8) -> Ipv4Addr {
-    let [a, b, c] = HOSTS;
-    Ipv4Addr::new(a, b, c, last)
+fn host(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(FIRST) + number)
 }
 
 fn link(address: IpAddr, tag: Option<Tag>) -> LinkHeader {
     LinkHeader::new(MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]), tag, EtherType::of(address))
+}
+
+fn protocol(case: &Case) -> Protocol {
+    if case.kind == Kind::Tcp { Protocol::TCP } else { Protocol::UDP }
 }
 
 /// The VLAN of the VPC, if its frames bear a tag.
