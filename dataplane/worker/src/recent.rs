@@ -1,12 +1,11 @@
 //! Ways found lately.
 
-use std::array;
-
 use tables::GatewayIndex;
 use wire::Address;
 
-/// A power of two. An entry of a few bytes is half a cache line: many stay in the first-level cache beside what a batch takes.
-const ENTRIES: usize = 1024;
+/// A power of two. Near destinations have entries of their own, so that of some thousand hosts in a VPC nearly all are remembered; what
+/// is not used takes no room in a cache.
+const ENTRIES: usize = 8192;
 
 /// Remembers what was found for a destination in a snapshot, so that the packets of a flow, and of the flows to one
 /// destination, are looked up once and not one by one. Each destination has one place, which it shares with others: who
@@ -16,7 +15,8 @@ pub(crate) struct Recent<T> {
     version: u32,
 }
 
-#[repr(align(32))]
+/// A cache line.
+#[repr(align(64))]
 struct Entry<T> {
     key: Key,
     value: Option<T>,
@@ -43,7 +43,10 @@ impl<T> Recent<T> {
     /// Nothing yet.
     pub(crate) fn new() -> Self {
         let key = Key { high: 0, low: 0, table: 0 };
-        Self { entries: Box::new(array::from_fn(|_| Entry { key, value: None })), version: 0 }
+        // In place, for on a stack they would be too many.
+        let entries: Box<[_]> = (0..ENTRIES).map(|_| Entry { key, value: None }).collect();
+        let Ok(entries) = entries.try_into() else { unreachable!("as many as were made") };
+        Self { entries, version: 0 }
     }
 
     /// From now on what is found is found in the snapshot of this version.
