@@ -100,6 +100,8 @@ pub enum Kind {
     Crowded,
     /// The packets are TCP's.
     Tcp,
+    /// Of twelve packets seven have 64 bytes and four 576, if they may be so long, and one is as long as it may be.
+    Imix,
 }
 
 impl Kind {
@@ -115,11 +117,31 @@ impl Kind {
             Self::Tagged => "tagged",
             Self::Crowded => "crowded",
             Self::Tcp => "tcp",
+            Self::Imix => "imix",
         }
     }
 }
 
+/// How many packets of twelve have which sizes.
+const IMIX: [(u32, usize); 3] = [(7, 64), (4, 576), (1, usize::MAX)];
+
 impl Case {
+    /// Bytes of the inner packet with this number of twelve, counted from 0.
+    pub fn size_of(&self, number: u32) -> usize {
+        let mut left = IMIX.iter().filter(|_| self.kind == Kind::Imix);
+        let mut before = 0;
+        let found = left.find(|(count, _)| {
+            before += count;
+            number < before
+        });
+        found.map_or(self.size, |(_, size)| self.size.min(*size))
+    }
+
+    /// Bytes of inner packets, on average.
+    pub fn mean_size(&self) -> usize {
+        (0..12).map(|number| self.size_of(number)).sum::<usize>() / 12
+    }
+
     /// The VPC's hosts.
     pub fn hosts(&self) -> u32 {
         if self.kind == Kind::Crowded { 5000 } else { 250 }

@@ -62,7 +62,7 @@ impl Figure {
             mix: case.mix.name(),
             batch: case.batch,
             workers: 1,
-            rates: Rates::of(cycles, case.size, environment.cycles_per_nanosecond()),
+            rates: Rates::of(cycles, case.mean_size(), environment.cycles_per_nanosecond()),
             rounds: rounds.len(),
             stages: if with_stages { Stage::ALL.into_iter().map(stage).collect() } else { BTreeMap::new() },
             ratio: vpp(case).map(|vpp| ("vpp-26.06", rounded(cycles / vpp))).into_iter().collect(),

@@ -58,9 +58,9 @@ impl Traffic {
         Ipv4Addr::from(u32::from(prefix.network()) | host)
     }
 
-    /// Some host of so many.
-    pub fn host(&mut self, hosts: u32) -> u32 {
-        self.random.random_range(0..hosts)
+    /// One of so many.
+    pub fn one_of(&mut self, count: u32) -> u32 {
+        self.random.random_range(0..count)
     }
 
     fn zipf_of(&mut self, count: u32) -> u32 {

@@ -171,9 +171,10 @@ impl World {
     pub fn clear(&mut self, association: u32) {
         let destination = self.traffic.destination(association);
         self.number = self.number.wrapping_add(1);
-        let (inner, size, number) = (self.case.inner, self.case.size, self.number);
+        let (inner, number) = (self.case.inner, self.number);
+        let size = self.case.size_of(self.traffic.one_of(12));
         let many = self.case.kind == Kind::Screened;
-        let source = host(if many { self.traffic.host(self.case.hosts()) } else { 2 });
+        let source = host(if many { self.traffic.one_of(self.case.hosts()) } else { 2 });
         let (link, protocol) = (link(inner.address(host(2)), tag(&self.case)), protocol(&self.case));
         self.worker.ports()[VPC].inject_with(|frame| {
             let (front, packet) = frame.split_at_mut(link.bytes().len());
@@ -188,9 +189,12 @@ impl World {
     pub fn sealed(&mut self, association: u32, change: impl FnOnce(&mut [u8], usize) -> usize) {
         let Self { case, worker, traffic, peers, header, inner, number, .. } = self;
         let source = traffic.destination(association);
-        let to = if case.kind == Kind::Crowded { traffic.host(case.hosts()) } else { u32::from(source) % case.hosts() };
+        let to =
+            if case.kind == Kind::Crowded { traffic.one_of(case.hosts()) } else { u32::from(source) % case.hosts() };
         *number = number.wrapping_add(1);
-        traffic::write(inner, (case.inner, protocol(case)), *number, case.size, (source, host(to)));
+        let size = case.size_of(traffic.one_of(12));
+        traffic::write(inner, (case.inner, protocol(case)), *number, size, (source, host(to)));
+        let inner = &inner[..size];
         let peer = &peers[association as usize];
         worker.ports()[WAN].inject_with(|frame| {
             let number = peer.take_sequence(1).expect("far from the end");

@@ -70,7 +70,7 @@ macro_rules! take_apart {
                     Schedule::Portable(..) => run!(Schedule::Portable, portable),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: what is chosen is in the piece, with a key for the kernel to which the first one's goes.
-                    Schedule::Gcm(..) => unsafe { gcm::run(first.kernel(), chosen, piece.as_mut_ptr()) },
+                    Schedule::Gcm(..) => unsafe { gcm::run(first.kernel(), chosen, piece) },
                     #[cfg(target_arch = "x86_64")]
                     Schedule::Cbc(..) => run!(Schedule::Cbc, cbc),
                     #[cfg(target_arch = "x86_64")]

@@ -28,6 +28,8 @@ pub(crate) trait Whole {
     fn tail(&self) -> &Tail;
     /// Where the caller looks for what opening found; null when sealing.
     fn verdict(&mut self) -> *mut bool;
+    /// Bytes of text and tail, unless lengths are not as they should be, with a tag of so many bytes.
+    fn length(&self, tag: usize) -> usize;
     /// Where its bytes are, with a tag of so many bytes.
     ///
     /// # Panics
@@ -61,6 +63,11 @@ impl Whole for Seal<'_> {
     #[inline(always)]
     fn verdict(&mut self) -> *mut bool {
         ptr::null_mut()
+    }
+
+    #[inline(always)]
+    fn length(&self, tag: usize) -> usize {
+        self.buffers.length(tag, tag)
     }
 
     #[inline(always)]
@@ -98,12 +105,26 @@ impl Whole for Open<'_> {
     }
 
     #[inline(always)]
+    fn length(&self, tag: usize) -> usize {
+        self.buffers.length(0, tag)
+    }
+
+    #[inline(always)]
     fn place(&mut self, tag: usize) -> Place {
         self.buffers.place(tag, 0)
     }
 }
 
 impl Buffers<'_> {
+    /// Bytes of a text with its tail, behind which there are so many others at the destination apart, and so many in place.
+    #[inline(always)]
+    fn length(&self, apart: usize, in_place: usize) -> usize {
+        match self {
+            Self::Apart { destination, .. } => destination.len().saturating_sub(apart),
+            Self::InPlace(buffer) => buffer.len().saturating_sub(in_place),
+        }
+    }
+
     /// Where the bytes are of a text behind which there are so many others at the source, and so many at the destination.
     ///
     /// # Panics

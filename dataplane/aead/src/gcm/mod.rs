@@ -12,9 +12,12 @@ mod lanes;
 mod lanes_128;
 mod lanes_256;
 mod lanes_512;
+mod sizes;
 mod stream;
 
 pub use key::{BEFORE_SHORT, Key};
+
+use arrayvec::ArrayVec;
 
 use crate::Kernel;
 use crate::packet::Whole;
@@ -26,31 +29,39 @@ use lanes_512::Quad;
 ///
 /// # Safety
 /// At these positions are packets whose keys are of this module and this kernel.
-pub(crate) unsafe fn run<W: Whole>(kernel: Kernel, chosen: u64, packets: *mut W) {
+pub(crate) unsafe fn run<W: Whole>(kernel: Kernel, chosen: u64, packets: &mut [W]) {
+    let of_one_size: ArrayVec<_, _>;
+    let sets = if sizes::differ(packets) {
+        of_one_size = sizes::sets(chosen, packets);
+        &*of_one_size
+    } else {
+        &[chosen]
+    };
+    let (count, packets) = (chosen.count_ones() as usize, packets.as_mut_ptr());
     // SAFETY: keys for a kernel are only made where the processor has its instructions; the caller's.
     unsafe {
         match kernel {
-            Kernel::Vaes512 => run_512(chosen, packets),
-            Kernel::Vaes256 => run_256(chosen, packets),
-            Kernel::Portable | Kernel::AesNi => run_128(chosen, packets),
+            Kernel::Vaes512 => run_512(sets, count, packets),
+            Kernel::Vaes256 => run_256(sets, count, packets),
+            Kernel::Portable | Kernel::AesNi => run_128(sets, count, packets),
         }
     }
 }
 
 #[target_feature(enable = "sse4.1,ssse3,aes,pclmulqdq")]
-unsafe fn run_128<W: Whole>(chosen: u64, packets: *mut W) {
+unsafe fn run_128<W: Whole>(sets: &[u64], count: usize, packets: *mut W) {
     // SAFETY: the instructions are enabled; the caller's.
-    unsafe { batch::run::<Block, W, 8>(chosen, packets) }
+    unsafe { batch::run::<Block, W, 8>(sets, count, packets) }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
-unsafe fn run_256<W: Whole>(chosen: u64, packets: *mut W) {
+unsafe fn run_256<W: Whole>(sets: &[u64], count: usize, packets: *mut W) {
     // SAFETY: the instructions are enabled; the caller's.
-    unsafe { batch::run::<Pair, W, 8>(chosen, packets) }
+    unsafe { batch::run::<Pair, W, 8>(sets, count, packets) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
-unsafe fn run_512<W: Whole>(chosen: u64, packets: *mut W) {
+unsafe fn run_512<W: Whole>(sets: &[u64], count: usize, packets: *mut W) {
     // SAFETY: the instructions are enabled; the caller's.
-    unsafe { batch::run::<Quad, W, 5>(chosen, packets) }
+    unsafe { batch::run::<Quad, W, 5>(sets, count, packets) }
 }

@@ -1,0 +1,69 @@
+//! Packets of one size, which are worked on one after the other: short texts of one size share vectors, and of long ones the processor
+//! foresees how they end.
+
+use arrayvec::ArrayVec;
+
+use crate::TAG;
+use crate::packet::Whole;
+
+/// Sizes that are told apart, by vectors of 64 bytes; all longer texts are of one more.
+const SIZES: usize = 64;
+/// Fewer packets are worked on as they stand.
+const FEW: usize = 8;
+
+/// Whether the packets are worth to be told apart.
+#[inline(always)]
+pub fn differ<W: Whole>(packets: &[W]) -> bool {
+    let first = packets.first().map_or(0, |packet| packet.length(TAG));
+    packets.len() >= FEW && packets.iter().fold(0, |differ, packet| differ | packet.length(TAG) ^ first) != 0
+}
+
+/// Sets of those positions that are chosen, one for each size.
+#[inline(never)]
+pub fn sets<W: Whole>(chosen: u64, packets: &[W]) -> ArrayVec<u64, SIZES> {
+    let mut of_sizes = [0_u64; SIZES];
+    for (position, packet) in packets.iter().enumerate() {
+        let size = size(packet);
+        of_sizes[size] |= chosen & 1 << position;
+    }
+    of_sizes.into_iter().filter(|set| *set != 0).collect()
+}
+
+/// Vectors of a text but one, for the last one is never empty.
+#[inline(always)]
+fn size(packet: &impl Whole) -> usize {
+    (packet.length(TAG).saturating_sub(1) / 64).min(SIZES - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AssociatedData, Buffers, Key, Nonce, Seal, Suite, Tail};
+
+    #[test]
+    fn a_set_is_of_one_size_and_each_packet_in_one_set() {
+        let key = Key::new(Suite::Aes128Gcm16, &[0; 16]).unwrap();
+        // Of 1, 64, 65 bytes and more with their tails, and none.
+        let lengths = [0, 1, 64, 65, 1400, 64, 60_000, 9000, 128, 1, 1409, 5000];
+        let texts = lengths.map(|length| vec![0; length]);
+        let mut sealed = lengths.map(|length| vec![0; length + TAG]);
+        let packets: Vec<_> = (texts.iter().zip(&mut sealed))
+            .map(|(source, destination)| Seal {
+                key: &key,
+                nonce: Nonce::counter([0; 12]),
+                associated_data: AssociatedData::of(1, 1, false),
+                buffers: Buffers::Apart { source, destination },
+                tail: Tail::EMPTY,
+            })
+            .collect();
+        assert!(differ(&packets));
+        assert!(!differ(&packets[2..3]) && !differ(&packets[..0]));
+        // All but the one of 128 bytes.
+        let chosen = !(1 << 8) & ((1 << packets.len()) - 1);
+        let sets: Vec<Vec<usize>> = sets(chosen, &packets)
+            .into_iter()
+            .map(|set| (0..packets.len()).filter(|position| set >> position & 1 != 0).collect())
+            .collect();
+        assert_eq!(sets, [vec![0, 1, 2, 5, 9], vec![3], vec![4], vec![10], vec![6, 7, 11]]);
+    }
+}
