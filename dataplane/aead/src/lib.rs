@@ -26,7 +26,7 @@ pub use buffers::{AssociatedData, Buffers, Nonce, Tail};
 pub use kernel::{Kernel, KernelError};
 use key::Schedule;
 pub use key::{Key, KeyLengthError};
-use packet::Packet;
+use packet::{Packet, Whole};
 pub use prefetch::prefetch;
 pub use suite::{AesKey, Integrity, Suite};
 
@@ -52,7 +52,8 @@ macro_rules! take_apart {
             let mut left = u64::MAX >> (PIECE - piece.len());
             while left != 0 {
                 let first = piece[left.trailing_zeros() as usize].key;
-                let chosen = left & same_kernel(first, piece.iter().map(|packet| packet.key));
+                let (same, sizes_differ) = look_through(first, piece);
+                let chosen = left & same;
                 left &= !chosen;
                 macro_rules! run {
                     ($schedule:path, $kernel:ident) => {{
@@ -70,7 +71,7 @@ macro_rules! take_apart {
                     Schedule::Portable(..) => run!(Schedule::Portable, portable),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: what is chosen is in the piece, with a key for the kernel to which the first one's goes.
-                    Schedule::Gcm(..) => unsafe { gcm::run(first.kernel(), chosen, piece) },
+                    Schedule::Gcm(..) => unsafe { gcm::run(first.kernel(), chosen, sizes_differ, piece) },
                     #[cfg(target_arch = "x86_64")]
                     Schedule::Cbc(..) => run!(Schedule::Cbc, cbc),
                     #[cfg(target_arch = "x86_64")]
@@ -81,13 +82,17 @@ macro_rules! take_apart {
     };
 }
 
-/// A bit for each key that goes to the kernel to which `first` goes.
+/// A bit for each packet whose key goes to the kernel to which `first` goes; and whether the packets differ in size.
 #[inline]
-fn same_kernel<'a>(first: &Key, keys: impl Iterator<Item = &'a Key>) -> u64 {
-    keys.zip(0..).fold(0, |same, (key, position)| {
-        let is_same = std::ptr::eq(key, first) || key.goes_with(first);
-        same | u64::from(is_same) << position
-    })
+fn look_through<W: Whole>(first: &Key, packets: &[W]) -> (u64, bool) {
+    let length = packets.first().map_or(0, |packet| packet.length(TAG));
+    let (mut same, mut differ) = (0, 0);
+    for (position, packet) in packets.iter().enumerate() {
+        let is_same = std::ptr::eq(packet.key(), first) || packet.key().goes_with(first);
+        same |= u64::from(is_same) << position;
+        differ |= packet.length(TAG) ^ length;
+    }
+    (same, differ != 0)
 }
 
 /// A packet to be sealed.

@@ -25,13 +25,13 @@ use lanes_128::Block;
 use lanes_256::Pair;
 use lanes_512::Quad;
 
-/// Seals or opens the packets at the positions that are chosen.
+/// Seals or opens the packets at the positions that are chosen, and may differ in size.
 ///
 /// # Safety
 /// At these positions are packets whose keys are of this module and this kernel.
-pub(crate) unsafe fn run<W: Whole>(kernel: Kernel, chosen: u64, packets: &mut [W]) {
+pub(crate) unsafe fn run<W: Whole>(kernel: Kernel, chosen: u64, differ: bool, packets: &mut [W]) {
     let of_one_size: ArrayVec<_, _>;
-    let sets = if sizes::differ(packets) {
+    let sets = if differ && packets.len() >= sizes::FEW {
         of_one_size = sizes::sets(chosen, packets);
         &*of_one_size
     } else {

@@ -9,14 +9,7 @@ use crate::packet::Whole;
 /// Sizes that are told apart, by vectors of 64 bytes; all longer texts are of one more.
 const SIZES: usize = 64;
 /// Fewer packets are worked on as they stand.
-const FEW: usize = 8;
-
-/// Whether the packets are worth to be told apart.
-#[inline(always)]
-pub fn differ<W: Whole>(packets: &[W]) -> bool {
-    let first = packets.first().map_or(0, |packet| packet.length(TAG));
-    packets.len() >= FEW && packets.iter().fold(0, |differ, packet| differ | packet.length(TAG) ^ first) != 0
-}
+pub const FEW: usize = 8;
 
 /// Sets of those positions that are chosen, one for each size.
 #[inline(never)]
@@ -56,8 +49,6 @@ mod tests {
                 tail: Tail::EMPTY,
             })
             .collect();
-        assert!(differ(&packets));
-        assert!(!differ(&packets[2..3]) && !differ(&packets[..0]));
         // All but the one of 128 bytes.
         let chosen = !(1 << 8) & ((1 << packets.len()) - 1);
         let sets: Vec<Vec<usize>> = sets(chosen, &packets)
