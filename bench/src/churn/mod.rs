@@ -21,7 +21,7 @@ use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
 use crate::output::Output;
-use crate::pipeline::case::{Case, Inner, Kind, Mix};
+use crate::pipeline::case::Case;
 use crate::pipeline::world::World;
 use changes::{Beside, Changes};
 use figure::Figure;
@@ -65,17 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.rounds > 0, "--rounds 0: nothing would be measured");
     ensure!(arguments.seconds > 0.0, "--seconds {}: allowed is more than 0", arguments.seconds);
     ensure!(arguments.core != arguments.control_core, "--core and --control-core are both {}", arguments.core);
-    let case = Case {
-        suite: Suite::Aes128Gcm16,
-        operation: Operation::Seal,
-        inner: Inner::V4,
-        kind: Kind::Plain,
-        size: usize::from(arguments.size),
-        sas: arguments.sas / 2,
-        routes: arguments.sas / 2,
-        mix: Mix::Uniform,
-        batch: usize::from(arguments.batch),
-    };
+    let (size, batch) = (usize::from(arguments.size), usize::from(arguments.batch));
+    let plain = Case::plain(Suite::Aes128Gcm16, Operation::Seal, size, batch);
+    let case = Case { sas: arguments.sas / 2, routes: arguments.sas / 2, ..plain };
     eprintln!("{} associations: building", arguments.sas);
     let (mut world, control) = World::with_control(&case)?;
     let mut changes = Changes::new(case, control)?;

@@ -16,7 +16,7 @@ use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
 use crate::output::Output;
-use crate::pipeline::case::{Case, Inner, Kind, Mix};
+use crate::pipeline::case::Case;
 use crate::pipeline::world::{VPC, World};
 use class::{Class, Forger};
 use figure::Figure;
@@ -56,18 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for &suite in &arguments.suites {
         for &size in &arguments.sizes {
             eprintln!("{suite} {size} bytes: {} rounds", arguments.rounds);
-            let (operation, mix, size) = (Operation::Open, Mix::Uniform, usize::from(size));
-            let case = Case {
-                suite,
-                operation,
-                inner: Inner::V4,
-                kind: Kind::Plain,
-                size,
-                sas: 1,
-                routes: 10,
-                mix,
-                batch: BATCH,
-            };
+            let case = Case::plain(suite, Operation::Open, usize::from(size), BATCH);
             for figure in measure(&case, arguments.rounds)? {
                 output.print(&figure);
             }

@@ -18,7 +18,7 @@ use crate::core;
 use crate::environment::Environment;
 use crate::operation::Operation;
 use crate::output::Output;
-use crate::pipeline::case::{Case, Inner, Kind, Mix};
+use crate::pipeline::case::Case;
 use crate::pipeline::laps::Laps;
 use crate::pipeline::world::{World, receiving};
 use figure::{Figure, Rounds, figures};
@@ -69,17 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             for &size in &arguments.sizes {
                 eprintln!("{suite} {operation} {size} bytes: {} rounds", arguments.rounds);
                 let (size, batch) = (usize::from(size), usize::from(arguments.batch));
-                let case = Case {
-                    suite,
-                    operation,
-                    inner: Inner::V4,
-                    kind: Kind::Plain,
-                    size,
-                    sas: 1,
-                    routes: 10,
-                    mix: Mix::Uniform,
-                    batch,
-                };
+                let case = Case::plain(suite, operation, size, batch);
                 for figure in figures(&case, &measure(&case, arguments.rounds, other)?, &environment) {
                     output.print(&figure);
                 }

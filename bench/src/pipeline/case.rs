@@ -126,6 +126,12 @@ impl Kind {
 const IMIX: [(u32, usize); 3] = [(7, 64), (4, 576), (1, usize::MAX)];
 
 impl Case {
+    /// One tunnel into which ten routes lead, and nothing special.
+    pub fn plain(suite: Suite, operation: Operation, size: usize, batch: usize) -> Self {
+        let (inner, kind, mix) = (Inner::V4, Kind::Plain, Mix::Uniform);
+        Self { suite, operation, inner, kind, size, sas: 1, routes: 10, mix, batch }
+    }
+
     /// Bytes of the inner packet with this number of twelve, counted from 0.
     pub fn size_of(&self, number: u32) -> usize {
         let mut left = IMIX.iter().filter(|_| self.kind == Kind::Imix);
