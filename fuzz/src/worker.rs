@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use aead::Suite;
 use esp::{Encapsulation, Inbound, InboundSa, Opening};
 use port::MemoryOptions;
-use tables::GatewayIndex;
+use tables::{GatewayIndex, Traffic};
 use wire::fragment::Split;
 use wire::udp::Datagram;
 use wire::{Link, Packet, Protocol, Spi};
@@ -56,6 +56,8 @@ impl Trial {
             wan_mtu: if how & 2 != 0 { 1500 } else { 600 },
             resolved: how & 4 == 0,
             tunnel_up: how & 8 == 0,
+            // At the slowest limit two full frames pass, and then hardly anything.
+            traffic: if how & 16 != 0 { Traffic::Limited } else { Traffic::Free },
             options: MemoryOptions { frame_size: 2048, rx_frames: FRAMES, tx_frames: FRAMES },
             ..Plan::default()
         };
