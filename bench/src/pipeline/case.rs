@@ -122,9 +122,6 @@ impl Kind {
     }
 }
 
-/// How many packets of twelve have which sizes.
-const IMIX: [(u32, usize); 3] = [(7, 64), (4, 576), (1, usize::MAX)];
-
 impl Case {
     /// One tunnel into which ten routes lead, and nothing special.
     pub fn plain(suite: Suite, operation: Operation, size: usize, batch: usize) -> Self {
@@ -134,13 +131,11 @@ impl Case {
 
     /// Bytes of the inner packet with this number of twelve, counted from 0.
     pub fn size_of(&self, number: u32) -> usize {
-        let mut left = IMIX.iter().filter(|_| self.kind == Kind::Imix);
-        let mut before = 0;
-        let found = left.find(|(count, _)| {
-            before += count;
-            number < before
-        });
-        found.map_or(self.size, |(_, size)| self.size.min(*size))
+        match number {
+            0..7 if self.kind == Kind::Imix => self.size.min(64),
+            7..11 if self.kind == Kind::Imix => self.size.min(576),
+            _ => self.size,
+        }
     }
 
     /// Bytes of inner packets, on average.

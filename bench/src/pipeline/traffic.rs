@@ -69,8 +69,8 @@ impl Traffic {
     }
 }
 
-/// Writes the headers of a packet of UDP, or of TCP as far as a gateway looks at it, of `size` bytes with this number, which stands where IPv4 has its identification, and IPv6 in the
-/// flow label.
+/// Writes the headers of a packet of UDP, or of TCP as far as a gateway looks at it, of `size` bytes with this number, which stands where
+/// IPv4 has its identification, and IPv6 in the flow label.
 pub fn write(
     packet: &mut [u8],
     (inner, protocol): (Inner, Protocol),

@@ -95,13 +95,14 @@ impl World {
         let mut attachment = Attachment::new(GatewayIndex(0), PortIndex(VPC as u32), &[(vpc, NextHop::OnLink)], &hosts);
         attachment.sources = (case.kind == Kind::Screened).then(|| iter::once(vpc).collect());
         let vlan = tag(case).map_or(Vlans::UNTAGGED, Tag::vlan);
+        let limited = if case.kind == Kind::Limited { case.sas } else { 0 };
         let unreached = Arc::new(TunnelLimits::new(1_000_000, Instant::now()));
         let snapshot = Snapshot {
             ports: Arc::new([PortRole::Wan, PortRole::Vpc(Vlans::new([(vlan, AttachmentIndex(0))]))]),
             inbound: inbound.into_iter().collect(),
             tunnels: tunnels.into_iter().collect(),
             further: SlotTable::default(),
-            limits: (0..case.sas as usize).map(|number| (number, Arc::clone(&unreached))).collect(),
+            limits: (0..limited as usize).map(|number| (number, Arc::clone(&unreached))).collect(),
             gateways: [(0, routes.into())].into_iter().collect(),
             attachments: Arc::new([attachment]),
             capture: None,

@@ -93,6 +93,13 @@ impl Attachment {
         made
     }
 
+    /// Whether a packet from there may have this source.
+    #[must_use]
+    #[inline(always)]
+    pub fn may_send_from(&self, source: Address) -> bool {
+        self.sources.as_ref().is_none_or(|sources| sources.holds(source))
+    }
+
     fn insert(&mut self, ways: impl Iterator<Item = (IpNet, Adjacency)>) {
         let adjacencies = &mut self.adjacencies;
         self.prefixes.apply(ways.map(|(prefix, adjacency)| {

@@ -14,8 +14,7 @@ use wire::fragment::Split;
 use wire::icmp::Report;
 use wire::{Link, Packet, ip};
 
-use self::arrivals::Arrivals;
-pub(crate) use self::arrivals::Entrance;
+pub(crate) use self::arrivals::{Arrivals, Entrance};
 pub(crate) use self::seal::seal;
 use crate::frame::{carried, is_v6, vlan};
 use crate::mix::{Mix, Outlook};

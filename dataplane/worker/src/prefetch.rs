@@ -6,7 +6,7 @@ use tables::{Gateway, Route, RouteIndex, Snapshot, TunnelIndex, Vlans};
 use wire::{Address, ip};
 
 use crate::frame::{self, packet};
-use crate::last::Last;
+use crate::outbound::{Arrivals, Entrance};
 
 /// The tunnels that the packets of a batch are led into, in their order, as far as they are known ahead.
 pub(crate) type Known = [Option<TunnelIndex>; BATCH];
@@ -23,10 +23,10 @@ pub(crate) fn ways<'f>(
     vlans: &Vlans,
     snapshot: &Snapshot,
 ) {
-    let mut arrivals = Arrivals { vlans, snapshot, last: Last::new() };
+    let mut arrivals = Arrivals::new(snapshot, Entrance::Vpc(vlans));
     let mut packets: ArrayVec<Ahead<'_>, BATCH> = ArrayVec::new();
     for (frame, known) in frames.zip(known) {
-        let Some((gateway, destination)) = arrivals.read(frame) else { continue };
+        let Some((gateway, destination)) = read(&mut arrivals, frame) else { continue };
         gateway.routes.prefetch(destination);
         packets.push(Ahead { frame, known, gateway, destination, route: None });
     }
@@ -60,9 +60,9 @@ pub(crate) fn near_ways<'f>(
     vlans: &Vlans,
     snapshot: &Snapshot,
 ) {
-    let mut arrivals = Arrivals { vlans, snapshot, last: Last::new() };
+    let mut arrivals = Arrivals::new(snapshot, Entrance::Vpc(vlans));
     for (frame, known) in frames.zip(known) {
-        let Some((gateway, destination)) = arrivals.read(frame) else { continue };
+        let Some((gateway, destination)) = read(&mut arrivals, frame) else { continue };
         *known = gateway.routes.find(destination).and_then(|route| tunnel(gateway, route, frame));
     }
 }
@@ -74,30 +74,16 @@ fn tunnel(gateway: &Gateway, route: RouteIndex, frame: &[u8]) -> Option<TunnelIn
     group.tunnel(|| packet(frame).map_or(0, |(_, inner)| gateway.flow_hash(&inner)))
 }
 
-/// Whose frames are that come in.
-struct Arrivals<'a> {
-    vlans: &'a Vlans,
-    snapshot: &'a Snapshot,
-    last: Last<u16, &'a Gateway>,
-}
-
-impl<'a> Arrivals<'a> {
-    /// The gateway of a frame, and the destination of its packet. What is wrong with one is found when it is its turn.
-    #[inline(always)]
-    fn read(&mut self, frame: &[u8]) -> Option<(&'a Gateway, Address)> {
-        let Self { vlans, snapshot, last } = self;
-        let (number, destination) = read::<false>(frame).or_else(|| read::<true>(frame))?;
-        let gateway = last.find(number, || {
-            let attachment = vlans.attachment(number).and_then(|index| snapshot.attachments.get(index.position()));
-            attachment.and_then(|attachment| snapshot.gateways.get(attachment.gateway.position())).ok_or(())
-        });
-        Some((gateway.ok()?, destination))
-    }
+/// The gateway of a frame, and the destination of its packet. What is wrong with one is found when it is its turn.
+#[inline(always)]
+fn read<'a>(arrivals: &mut Arrivals<'a>, frame: &[u8]) -> Option<(&'a Gateway, Address)> {
+    let (vlan, destination) = read_of::<false>(frame).or_else(|| read_of::<true>(frame))?;
+    Some((arrivals.turn_to(vlan)?, destination))
 }
 
 /// The VLAN of a frame and the destination of its packet of this version.
 #[inline(always)]
-fn read<const V6: bool>(frame: &[u8]) -> Option<(u16, Address)> {
+fn read_of<const V6: bool>(frame: &[u8]) -> Option<(u16, Address)> {
     let (vlan, start) = frame::of::<V6>(frame)?;
     Some((vlan, ip::destination_of::<V6>(frame.get(start..)?)?))
 }

@@ -71,17 +71,19 @@ struct Group<'a, W, V> {
     block: bool,
 }
 
-/// Seals or opens so many packets, those at the positions of the first set before those of the next one, `N` vectors in a chunk of text.
+/// Seals or opens the packets at the positions in the sets, those of the first set before those of the next one, `N` vectors in a
+/// chunk of text.
 ///
 /// # Safety
 /// The instructions of `V`; at these positions are packets with keys of this module, and each is in one set.
 #[inline(always)]
-pub unsafe fn run<V: Lanes, W: Whole, const N: usize>(sets: &[u64], count: usize, packets: *mut W) {
+pub unsafe fn run<V: Lanes, W: Whole, const N: usize>(sets: &[u64], packets: *mut W) {
+    let count: u32 = sets.iter().map(|set| set.count_ones()).sum();
     let (mut chosen, mut sets) = (0, sets.iter());
     let mut slots = [const { MaybeUninit::<Group<'_, W, V>>::uninit() }; STEPS];
     let [first, second, third] = &mut slots;
     let (mut first, mut second, mut third) = (first.as_mut_ptr(), second.as_mut_ptr(), third.as_mut_ptr());
-    let groups = count.div_ceil(V::LANES);
+    let groups = (count as usize).div_ceil(V::LANES);
     // SAFETY: the caller's.
     let mut unhashed = unsafe { Unhashed::nothing() };
     for turn in 0..groups + STEPS - 1 {

@@ -25,7 +25,7 @@ use lanes_128::Block;
 use lanes_256::Pair;
 use lanes_512::Quad;
 
-/// Seals or opens the packets at the positions that are chosen, and may differ in size.
+/// Seals or opens the packets at the positions that are chosen, by size where they differ in it.
 ///
 /// # Safety
 /// At these positions are packets whose keys are of this module and this kernel.
@@ -37,31 +37,31 @@ pub(crate) unsafe fn run<W: Whole>(kernel: Kernel, chosen: u64, differ: bool, pa
     } else {
         &[chosen]
     };
-    let (count, packets) = (chosen.count_ones() as usize, packets.as_mut_ptr());
+    let packets = packets.as_mut_ptr();
     // SAFETY: keys for a kernel are only made where the processor has its instructions; the caller's.
     unsafe {
         match kernel {
-            Kernel::Vaes512 => run_512(sets, count, packets),
-            Kernel::Vaes256 => run_256(sets, count, packets),
-            Kernel::Portable | Kernel::AesNi => run_128(sets, count, packets),
+            Kernel::Vaes512 => run_512(sets, packets),
+            Kernel::Vaes256 => run_256(sets, packets),
+            Kernel::Portable | Kernel::AesNi => run_128(sets, packets),
         }
     }
 }
 
 #[target_feature(enable = "sse4.1,ssse3,aes,pclmulqdq")]
-unsafe fn run_128<W: Whole>(sets: &[u64], count: usize, packets: *mut W) {
+unsafe fn run_128<W: Whole>(sets: &[u64], packets: *mut W) {
     // SAFETY: the instructions are enabled; the caller's.
-    unsafe { batch::run::<Block, W, 8>(sets, count, packets) }
+    unsafe { batch::run::<Block, W, 8>(sets, packets) }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
-unsafe fn run_256<W: Whole>(sets: &[u64], count: usize, packets: *mut W) {
+unsafe fn run_256<W: Whole>(sets: &[u64], packets: *mut W) {
     // SAFETY: the instructions are enabled; the caller's.
-    unsafe { batch::run::<Pair, W, 8>(sets, count, packets) }
+    unsafe { batch::run::<Pair, W, 8>(sets, packets) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
-unsafe fn run_512<W: Whole>(sets: &[u64], count: usize, packets: *mut W) {
+unsafe fn run_512<W: Whole>(sets: &[u64], packets: *mut W) {
     // SAFETY: the instructions are enabled; the caller's.
-    unsafe { batch::run::<Quad, W, 5>(sets, count, packets) }
+    unsafe { batch::run::<Quad, W, 5>(sets, packets) }
 }

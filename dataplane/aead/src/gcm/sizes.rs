@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn a_set_is_of_one_size_and_each_packet_in_one_set() {
         let key = Key::new(Suite::Aes128Gcm16, &[0; 16]).unwrap();
-        // Of 1, 64, 65 bytes and more with their tails, and none.
+        // None, and those around the ends of vectors and beyond all sizes.
         let lengths = [0, 1, 64, 65, 1400, 64, 60_000, 9000, 128, 1, 1409, 5000];
         let texts = lengths.map(|length| vec![0; length]);
         let mut sealed = lengths.map(|length| vec![0; length + TAG]);

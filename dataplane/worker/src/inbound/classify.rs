@@ -71,8 +71,6 @@ pub(crate) struct Batch<'a> {
     in_order: ArrayVec<Esp<'a>, BATCH>,
     runs: Runs<'a>,
     mix: Mix,
-    /// The index of the last one that came.
-    last: Option<u32>,
     /// Whether the tunnel of one of them is limited.
     limited: bool,
 }
@@ -117,6 +115,7 @@ impl<'a> Batch<'a> {
     /// [`Batch::put_in_order`].
     #[inline(always)]
     fn push(&mut self, spi: u32, esp: Esp<'a>, foreseen: bool) -> bool {
+        let changed = !foreseen && self.came.last().is_none_or(|last| last.spi != spi);
         self.came.push(Esp { place: self.came.len() as u8, spi, ..esp });
         if foreseen {
             let begins = extend(&mut self.runs, spi);
@@ -125,8 +124,7 @@ impl<'a> Batch<'a> {
             }
             return begins;
         }
-        self.mix.add(SaSlot::of(spi), self.last != Some(spi));
-        self.last = Some(spi);
+        self.mix.add(SaSlot::of(spi), changed);
         false
     }
 

@@ -20,7 +20,7 @@ pub(crate) enum Entrance<'a> {
 }
 
 /// Where the frames of a batch come in, one after the other.
-pub(super) struct Arrivals<'a> {
+pub(crate) struct Arrivals<'a> {
     snapshot: &'a Snapshot,
     entrance: Entrance<'a>,
     pub(super) gateway: GatewayIndex,
@@ -39,7 +39,7 @@ pub(super) struct Arrivals<'a> {
 }
 
 impl<'a> Arrivals<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, entrance: Entrance<'a>) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot, entrance: Entrance<'a>) -> Self {
         let (origin, gateway, wide) = (Origin::Host, GatewayIndex(u32::MAX), false);
         let (table, vlan, attachment, screens, screened) = (None, Vlans::UNTAGGED, None, false, None);
         let mut arrivals =
@@ -55,10 +55,11 @@ impl<'a> Arrivals<'a> {
         vlan == self.vlan && self.origin != Origin::Host && (!self.screens || self.expects(frame, source))
     }
 
+    /// Whether [`Arrivals::screen`] would find nothing.
     #[inline(always)]
     fn expects(&self, frame: &[u8], source: Address) -> bool {
         let Some(attachment) = self.attachment else { return false };
-        attachment.sources.as_ref().is_none_or(|sources| sources.holds(source))
+        attachment.may_send_from(source)
             && (!attachment.learns || self.screened == Some(source) || unknown(attachment, frame, source).is_none())
     }
 
@@ -71,10 +72,17 @@ impl<'a> Arrivals<'a> {
         source: Address,
         turn: &Turn<'_, W>,
     ) -> Result<(), DropReason> {
+        self.turn_to(vlan);
+        if self.screens && self.screened != Some(source) { self.screen(frame, source, turn) } else { Ok(()) }
+    }
+
+    /// Turns to the attachment of a VLAN, and returns its gateway, if there is one.
+    #[inline(always)]
+    pub(crate) fn turn_to(&mut self, vlan: u16) -> Option<&'a Gateway> {
         if vlan != self.vlan {
             self.change(vlan);
         }
-        if self.screens && self.screened != Some(source) { self.screen(frame, source, turn) } else { Ok(()) }
+        self.table
     }
 
     #[inline(never)]
@@ -98,7 +106,7 @@ impl<'a> Arrivals<'a> {
     #[inline(never)]
     fn screen<W: Stopwatch>(&mut self, frame: &[u8], source: Address, turn: &Turn<'_, W>) -> Result<(), DropReason> {
         let attachment = self.attachment.ok_or(DropReason::UnknownVlan)?;
-        if attachment.sources.as_ref().is_some_and(|sources| !sources.holds(source)) {
+        if !attachment.may_send_from(source) {
             return Err(DropReason::SpoofedSource);
         }
         if attachment.learns {

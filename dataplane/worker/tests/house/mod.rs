@@ -160,13 +160,11 @@ impl House {
             Negotiated::All => ([&ALL[..]; 2]).into(),
         };
         let selectors = Selectors::new(side(own), side(peers));
-        let inbound =
-            Inbound::new(opening(spi), TunnelIndex(0), GatewayIndex(0), PortIndex(VPC as u32), selectors.clone());
         let longest = outbound.longest_inner(usize::from(plan.wan_mtu) + 14 - header.length()) as u16;
         let mut up = plan.tunnel_up.then(|| Outbound {
             sa: Arc::clone(&outbound),
             slot: SaSlot::of(6),
-            selectors,
+            selectors: selectors.clone(),
             port: PortIndex(WAN as u32),
             longest,
             segments: plan.segments.unwrap_or([longest - 40, longest - 60]),
@@ -260,13 +258,8 @@ impl House {
         tunnels.extend(others.clone().map(|number| sealing(&plan, Spi::new(spi_of_tunnel(number)).unwrap())));
         let inbounds = (0_u8..).zip(&tunnels).map(|(number, sa)| {
             let [_, slot] = slots_of_tunnel(number);
-            let mut inbound = Inbound::new(
-                if number == 0 { Arc::clone(&inbound.sa) } else { opening(sa.spi()) },
-                TunnelIndex(number.into()),
-                inbound.gateway,
-                inbound.expected,
-                inbound.selectors.clone(),
-            );
+            let (tunnel, expected) = (TunnelIndex(number.into()), PortIndex(VPC as u32));
+            let mut inbound = Inbound::new(opening(sa.spi()), tunnel, GatewayIndex(0), expected, selectors.clone());
             (inbound.traffic, inbound.reverse_path, inbound.segments) =
                 (plan.traffic, plan.reverse_path, plan.segments_in);
             (slot.position(), inbound)
