@@ -52,6 +52,15 @@ macro_rules! take_apart {
             let mut left = u64::MAX >> (PIECE - piece.len());
             while left != 0 {
                 let first = piece[left.trailing_zeros() as usize].key;
+                #[cfg(target_arch = "x86_64")]
+                if let Schedule::Gcm(..) = first.schedule {
+                    // SAFETY: what is left is in the piece, the first one's key for this kernel.
+                    let others = unsafe { gcm::run_alike(first.kernel(), left, piece) };
+                    if others != left {
+                        left = others;
+                        continue;
+                    }
+                }
                 let (same, sizes_differ) = look_through(first, piece);
                 let chosen = left & same;
                 left &= !chosen;

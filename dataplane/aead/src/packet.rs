@@ -30,11 +30,31 @@ pub(crate) trait Whole {
     fn verdict(&mut self) -> *mut bool;
     /// Bytes of text and tail, unless lengths are not as they should be, with a tag of so many bytes.
     fn length(&self, tag: usize) -> usize;
+    /// Where its bytes are, as the caller said it.
+    fn buffers(&self) -> &Buffers<'_>;
+    /// Where its bytes come from and go to.
+    fn addresses(&mut self) -> (*const u8, *mut u8);
     /// Where its bytes are, with a tag of so many bytes.
     ///
     /// # Panics
     /// Where they are not as many as [`Seal`] or [`Open`] says.
     fn place(&mut self, tag: usize) -> Place;
+
+    /// Whether it has the other one's key and lengths, and is in place or not as that one is. One question after the other: each
+    /// is a branch that is foreseen, where all answers put together would take the time of their arithmetic.
+    #[inline(always)]
+    fn is_like(&self, other: &Self) -> bool {
+        if !ptr::eq(self.key(), other.key()) {
+            return false;
+        }
+        if self.data().length != other.data().length {
+            return false;
+        }
+        if self.tail().length != other.tail().length {
+            return false;
+        }
+        self.buffers().are_like(other.buffers())
+    }
 }
 
 impl Whole for Seal<'_> {
@@ -68,6 +88,16 @@ impl Whole for Seal<'_> {
     #[inline(always)]
     fn length(&self, tag: usize) -> usize {
         self.buffers.length(tag, tag)
+    }
+
+    #[inline(always)]
+    fn buffers(&self) -> &Buffers<'_> {
+        &self.buffers
+    }
+
+    #[inline(always)]
+    fn addresses(&mut self) -> (*const u8, *mut u8) {
+        self.buffers.addresses()
     }
 
     #[inline(always)]
@@ -110,12 +140,49 @@ impl Whole for Open<'_> {
     }
 
     #[inline(always)]
+    fn buffers(&self) -> &Buffers<'_> {
+        &self.buffers
+    }
+
+    #[inline(always)]
+    fn addresses(&mut self) -> (*const u8, *mut u8) {
+        self.buffers.addresses()
+    }
+
+    #[inline(always)]
     fn place(&mut self, tag: usize) -> Place {
         self.buffers.place(tag, 0)
     }
 }
 
 impl Buffers<'_> {
+    /// Whether they are of the other ones' lengths, and in place or not as those are.
+    #[inline(always)]
+    fn are_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Apart { source, destination }, Self::Apart { source: other, destination: to }) => {
+                if source.len() != other.len() {
+                    return false;
+                }
+                destination.len() == to.len()
+            }
+            (Self::InPlace(buffer), Self::InPlace(other)) => buffer.len() == other.len(),
+            _ => false,
+        }
+    }
+
+    /// Where the bytes come from and go to.
+    #[inline(always)]
+    fn addresses(&mut self) -> (*const u8, *mut u8) {
+        match self {
+            Self::Apart { source, destination } => (source.as_ptr(), destination.as_mut_ptr()),
+            Self::InPlace(buffer) => {
+                let buffer = buffer.as_mut_ptr();
+                (buffer.cast_const(), buffer)
+            }
+        }
+    }
+
     /// Bytes of a text with its tail, behind which there are so many others at the destination apart, and so many in place.
     #[inline(always)]
     fn length(&self, apart: usize, in_place: usize) -> usize {

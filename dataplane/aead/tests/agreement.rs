@@ -282,6 +282,53 @@ fn kernels_agree_on_single_blocks() {
     }
 }
 
+/// Runs of packets that are alike but for their bytes, and packets among them that are not: another key, tail, place or
+/// associated data, another length. Some of them are damaged before they are opened.
+#[test]
+fn kernels_agree_on_packets_that_are_alike() {
+    let suites = [Suite::Aes128Gcm16, Suite::Aes192Gcm16, Suite::Aes256Gcm16];
+    // Of each number of vectors: whole ones, single blocks behind them, parts of blocks and of vectors; up to what is hashed in
+    // one sum and beyond.
+    let lengths = (0..=27).flat_map(|vectors| [0, 1, 4, 15, 16, 17, 40, 63].map(|beyond| 64 * vectors + beyond));
+    for (number, length) in lengths.enumerate() {
+        let tail = [0, 4, 2, 20, 17][number % 5].min(length);
+        let alike = |position: usize| Plan {
+            suite: suites[number % 3],
+            key: 11,
+            length: length - tail,
+            tail,
+            extended: number.is_multiple_of(2),
+            seal: Placement { in_place: number % 4 == 1, source: 14 + position % 3, destination: 50 - position % 5 },
+            open: Placement { in_place: number % 4 == 2, source: 50 - position % 5, destination: 14 + position % 3 },
+            kernel: position,
+            flip: (position % 11 == 7).then_some(([Part::Text, Part::Tag, Part::Data][position % 3], 5 * position)),
+            seed: (100 * length + position) as u64,
+        };
+        // All of one length, and all of another one.
+        let second = |position| Plan { length: length - tail + 64, ..alike(position) };
+        agree(&(0..8).map(alike).chain((8..17).map(second)).collect::<Vec<_>>());
+        let mut batch: Vec<Plan> = (0..70).map(alike).collect();
+        // Three runs of eight or more, short ones between them.
+        batch[12].extended ^= true;
+        batch[13].key = 12;
+        for plan in &mut batch[16..28] {
+            plan.key = 13;
+        }
+        batch[29].seal.in_place ^= true;
+        batch[30].open.in_place ^= true;
+        batch[34].length += 1;
+        // As many bytes, and others of them in the tail.
+        let moved = if tail == 0 { batch[38].length.min(3) } else { 0 };
+        batch[38].length -= moved;
+        batch[38].tail += moved;
+        if tail != 0 {
+            batch[38].length += 1;
+            batch[38].tail -= 1;
+        }
+        agree(&batch);
+    }
+}
+
 /// Each bit of the tag counts.
 #[test]
 fn every_tag_bit() {

@@ -205,3 +205,19 @@ fn nothing_outside_is_touched_at_any_place_of_a_batch() {
         }
     }
 }
+
+/// Packets of one length, many enough to be worked on as such.
+#[test]
+fn nothing_outside_is_touched_by_packets_that_are_alike() {
+    let guarded = || (0..8).map(|_| Guarded::new()).collect();
+    let mut pages = Pages { sources: guarded(), destinations: guarded() };
+    for suite in [Suite::Aes128Gcm16, Suite::Aes256Gcm16] {
+        for key in keys(suite, &noise(8, suite.key_length())) {
+            for end in [End::Last, End::First] {
+                for length in (0..=600).chain((601..1700).step_by(7)) {
+                    run(&mut pages, &key, &[length; 8], Standing { end, in_place: length % 4 < 2 });
+                }
+            }
+        }
+    }
+}

@@ -75,7 +75,7 @@ struct Group<'a, W, V> {
 /// chunk of text.
 ///
 /// # Safety
-/// The instructions of `V`; at these positions are packets with keys of this module, and each is in one set.
+/// The instructions of `V`; at these positions are packets with keys of this module, each is in one set, and no set is empty.
 #[inline(always)]
 pub unsafe fn run<V: Lanes, W: Whole, const N: usize>(sets: &[u64], packets: *mut W) {
     let count: u32 = sets.iter().map(|set| set.count_ones()).sum();
@@ -222,7 +222,7 @@ unsafe fn start_with<V: Lanes, W: Whole, const KEYS: usize>(group: &mut Group<'_
 /// # Safety
 /// It is of this module.
 #[inline(always)]
-unsafe fn gcm_key<'a>(packet: &impl Whole) -> &'a Key {
+pub unsafe fn gcm_key<'a>(packet: &impl Whole) -> &'a Key {
     match &packet.key().schedule {
         // SAFETY: the key outlives the batch.
         Schedule::Gcm(_, key) => unsafe { &*ptr::from_ref(key) },

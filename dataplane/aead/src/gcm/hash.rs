@@ -48,7 +48,7 @@ impl<V: Lanes> Sum<V> {
 
     /// `FOLDED` says whether the powers are among those that are kept with both halves added, too.
     #[inline(always)]
-    unsafe fn text_product<const FOLDED: bool>(text: V, power: *const u128) -> Self {
+    pub unsafe fn text_product<const FOLDED: bool>(text: V, power: *const u128) -> Self {
         // SAFETY: `power` is one that is kept, and behind the first power there is as much as a vector reaches beyond it.
         unsafe {
             let powers = V::load_blocks(power);
@@ -109,7 +109,7 @@ impl<V: Lanes> Sum<V> {
 
     /// Has what was added so far computed here; see [`Lanes::pinned`].
     #[inline(always)]
-    unsafe fn pin(&mut self) {
+    pub unsafe fn pin(&mut self) {
         // SAFETY: the trait's contract.
         unsafe {
             self.low = self.low.pinned();

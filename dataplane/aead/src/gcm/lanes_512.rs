@@ -112,6 +112,15 @@ impl Lanes for Quad {
     }
 
     #[inline(always)]
+    unsafe fn first_of_each(self, count: usize) -> Self {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let mask = first_bytes(count) * 0x0001_0001_0001_0001;
+            Self(_mm512_maskz_mov_epi8(mask, self.0))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn lanes(self) -> [__m128i; 4] {
         // SAFETY: the trait's contract.
         unsafe {

@@ -8,18 +8,25 @@ use crate::packet::Whole;
 
 /// Sizes that are told apart, by vectors of 64 bytes; all longer texts are of one more.
 const SIZES: usize = 64;
+/// Sets of positions, none of them empty.
+pub type Sets = ArrayVec<u64, SIZES>;
 /// Fewer packets are worked on as they stand.
 pub const FEW: usize = 8;
 
 /// Sets of those positions that are chosen, one for each size.
 #[inline(never)]
-pub fn sets<W: Whole>(chosen: u64, packets: &[W]) -> ArrayVec<u64, SIZES> {
+pub fn sets<W: Whole>(chosen: u64, packets: &[W]) -> Sets {
     let mut of_sizes = [0_u64; SIZES];
     for (position, packet) in packets.iter().enumerate() {
         let size = size(packet);
         of_sizes[size] |= chosen & 1 << position;
     }
     of_sizes.into_iter().filter(|set| *set != 0).collect()
+}
+
+/// One set alone.
+pub fn one(set: u64) -> Sets {
+    std::iter::once(set).collect()
 }
 
 /// Vectors of a text but one, for the last one is never empty.

@@ -45,6 +45,8 @@ macro_rules! encrypt_beside {
     };
 }
 
+pub(super) use {each_of_nine, encrypt_beside};
+
 /// `KEYS` round keys, in every lane.
 #[derive(Clone, Copy)]
 pub struct RoundKeys<'a, V, const KEYS: usize>(&'a [u128; MOST_ROUND_KEYS], PhantomData<V>);

@@ -120,25 +120,51 @@ impl Frame {
     }
 }
 
-/// Text sealed under a key, one packet.
+/// How often a packet stands in a batch: alone, and as often as packets are that are worked on as alike, with one behind them.
+const TIMES: [usize; 2] = [1, 9];
+
+/// Text sealed under a key, in batches of one packet and of several of the same.
 pub fn sealed(key: &Key, nonce: Nonce, data: AssociatedData, text: &[u8], tail: Tail, place: Placement) -> Vec<u8> {
-    let mut frame = Frame::new(place, text, text.len() + tail.len() + key.suite().tag_length());
-    let buffers = frame.buffers();
-    bordergate_aead::seal(&mut [Seal { key, nonce, associated_data: data, buffers, tail }]);
-    frame.result().to_vec()
+    let [alone, several] = TIMES.map(|times| {
+        let new = || Frame::new(place, text, text.len() + tail.len() + key.suite().tag_length());
+        let mut frames: Vec<Frame> = std::iter::repeat_with(new).take(times).collect();
+        let packets =
+            frames.iter_mut().map(|frame| Seal { key, nonce, associated_data: data, buffers: frame.buffers(), tail });
+        bordergate_aead::seal(&mut packets.collect::<Vec<_>>());
+        frames.iter().map(|frame| frame.result().to_vec()).collect::<Vec<_>>()
+    });
+    assert!(several.iter().all(|packet| *packet == alone[0]), "sealed otherwise among others of its like");
+    alone.into_iter().next().unwrap()
 }
 
-/// What one packet opens to; `None` where it is not authentic.
+/// What one packet opens to, alone and among several of the same; `None` where it is not authentic.
 ///
 /// # Panics
 /// Where it is not authentic and something is left of it.
 pub fn opened(key: &Key, nonce: Nonce, data: AssociatedData, packet: &[u8], place: Placement) -> Option<Vec<u8>> {
     let length = packet.len() - key.suite().tag_length();
-    let mut frame = Frame::new(place, packet, length);
-    let mut batch = [Open { key, nonce, associated_data: data, buffers: frame.buffers(), authentic: false }];
-    bordergate_aead::open(&mut batch);
-    let authentic = batch[0].authentic;
-    let text = &frame.result()[..length];
-    assert!(authentic || text.iter().all(|byte| *byte == 0), "something is left of a packet that is not authentic");
-    authentic.then(|| text.to_vec())
+    let [alone, several] = TIMES.map(|times| {
+        let mut frames: Vec<Frame> = std::iter::repeat_with(|| Frame::new(place, packet, length)).take(times).collect();
+        let packets = frames.iter_mut().map(|frame| Open {
+            key,
+            nonce,
+            associated_data: data,
+            buffers: frame.buffers(),
+            authentic: false,
+        });
+        let mut batch: Vec<_> = packets.collect();
+        bordergate_aead::open(&mut batch);
+        let verdicts: Vec<bool> = batch.iter().map(|packet| packet.authentic).collect();
+        let texts = frames.iter().zip(verdicts).map(|(frame, authentic)| {
+            let text = &frame.result()[..length];
+            assert!(
+                authentic || text.iter().all(|byte| *byte == 0),
+                "something is left of a packet that is not authentic"
+            );
+            authentic.then(|| text.to_vec())
+        });
+        texts.collect::<Vec<_>>()
+    });
+    assert!(several.iter().all(|text| *text == alone[0]), "opened otherwise among others of its like");
+    alone.into_iter().next().unwrap()
 }

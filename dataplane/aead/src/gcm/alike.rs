@@ -1,0 +1,386 @@
+//! Packets that are alike: under one key, of one length, all from one place to another or all in place.
+//!
+//! Most batches are of such packets. What follows from their lengths is then found out once, no step asks which packet it is
+//! about, and the processor foresees every branch. Four packets go side by side: a lane for each in what is left of their
+//! hashes, in the tags, and in single blocks at the ends of their texts. Each group's last steps stand beside the first ones of
+//! the next.
+
+mod long;
+mod short;
+
+use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_setzero_si128, _mm_storeu_si128, _pdep_u64};
+
+use zerocopy::transmute;
+
+use super::batch::gcm_key;
+use super::counter;
+use super::hash::Sum;
+use super::key::{Key, POWERS};
+use super::lanes::{Lanes, MOST_END};
+use super::stream::RoundKeys;
+use crate::TAG;
+use crate::packet::{self, Whole};
+
+/// Packets side by side.
+const GROUP: usize = 4;
+/// Fewer packets are not worth the beginning and the end.
+pub const FEWEST: u32 = 8;
+
+/// What the packets have in common.
+struct Common<'a, W, V> {
+    /// One of them.
+    model: *const W,
+    key: &'a Key,
+    /// Bytes of a text at its source, and with its tail.
+    left: usize,
+    length: usize,
+    /// Vectors of a text; the last one may be filled in part.
+    vectors: usize,
+    /// Whether a single block, or a part of one, follows them: a vector for it would be a waste where four can share one.
+    block: bool,
+    /// The power of the hash key that goes with a text's first block.
+    power: *const u128,
+    /// The product of the block of lengths.
+    lengths: Sum<V>,
+}
+
+/// Packets side by side, a lane for each.
+struct Group<W, V> {
+    packets: [*mut W; GROUP],
+    /// Where their texts come from and go to.
+    places: [(*const u8, *mut u8); GROUP],
+    /// What the tags are under: the nonces' blocks, enciphered.
+    masks: V,
+    /// What single blocks are enciphered with, and then their ciphertext, zeros behind it.
+    blocks: V,
+}
+
+/// Seals or opens the packets of a set, run by run of those that are alike, as long as there are such runs. Gives back the
+/// others.
+///
+/// # Safety
+/// The instructions of `V`; at these positions are packets with keys of this module and of one kernel.
+#[inline(always)]
+pub unsafe fn run_runs<V: Lanes, W: Whole>(mut set: u64, packets: *mut W) -> u64 {
+    let (mut others, mut passed) = (0, 0);
+    // A run leaves fewer than a group of its packets to be passed over.
+    while set.count_ones() >= FEWEST && passed < GROUP {
+        // SAFETY: the caller's.
+        let left = unsafe { run::<V, W>(set, packets) };
+        if left == set {
+            others |= set & set.wrapping_neg();
+            set &= set - 1;
+            passed += 1;
+        } else {
+            (set, passed) = (left, 0);
+        }
+    }
+    others | set
+}
+
+/// Seals or opens the packets of a set that are like its first one, four by four up to the first one that is not, if there
+/// seem to be enough of them. Gives back the others.
+///
+/// # Safety
+/// The instructions of `V`; at these positions are packets, the first one's key is of this module and its kernel.
+#[inline(always)]
+pub unsafe fn run<V: Lanes, W: Whole>(set: u64, packets: *mut W) -> u64 {
+    // SAFETY: the caller's; what is like a packet has its key.
+    unsafe {
+        let at = |set: u64| packets.add(set.trailing_zeros() as usize);
+        let last_of_few = _pdep_u64(1 << (FEWEST - 1), set);
+        if last_of_few == 0 || !(*at(last_of_few)).is_like(&*at(set)) {
+            return set;
+        }
+        let model = at(set);
+        match gcm_key(&*model).rounds() {
+            10 => run_with::<V, W, 11>(set, packets, model),
+            12 => run_with::<V, W, 13>(set, packets, model),
+            _ => run_with::<V, W, 15>(set, packets, model),
+        }
+    }
+}
+
+/// The same with `KEYS` round keys.
+#[inline(always)]
+unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize>(set: u64, packets: *mut W, model: *mut W) -> u64 {
+    // SAFETY: the caller's; as many vectors as are said.
+    unsafe {
+        let common = Common::<W, V>::of(model);
+        match common.vectors {
+            1 => short::run::<V, W, KEYS, 1>(&common, set, packets),
+            2 => short::run::<V, W, KEYS, 2>(&common, set, packets),
+            3 => short::run::<V, W, KEYS, 3>(&common, set, packets),
+            _ if common.length == 0 || common.length.div_ceil(16) + 2 > POWERS => set,
+            vectors => match long::last(vectors) {
+                3 => long::run::<V, W, KEYS, 3>(&common, set, packets),
+                4 => long::run::<V, W, KEYS, 4>(&common, set, packets),
+                5 => long::run::<V, W, KEYS, 5>(&common, set, packets),
+                6 => long::run::<V, W, KEYS, 6>(&common, set, packets),
+                7 => long::run::<V, W, KEYS, 7>(&common, set, packets),
+                _ => long::run::<V, W, KEYS, 8>(&common, set, packets),
+            },
+        }
+    }
+}
+
+impl<W: Whole, V: Lanes> Common<'_, W, V> {
+    /// Of packets that are like this one.
+    ///
+    /// # Panics
+    /// Where its buffers are not as long as it says.
+    #[inline(always)]
+    unsafe fn of(model: *mut W) -> Self {
+        // SAFETY: the caller's of `run`.
+        unsafe {
+            let left = (*model).place(TAG).length;
+            let length = left + (*model).tail().length;
+            let key = gcm_key(&*model);
+            let (whole, rest) = (length / V::BYTES, length % V::BYTES);
+            let block = whole > 0 && (1..=16).contains(&rest);
+            // SP 800-38D §7.1: the lengths in bits, that of the text first, as what is hashed has its bytes reversed.
+            let bits: u128 = transmute!([length as u64, (*model).data().length as u64]);
+            let mut lengths = Sum::zero();
+            lengths.add_lanes(V::broadcast(&bits).bits_of_bytes(), [key.power(1); 4]);
+            Self {
+                model,
+                key,
+                left,
+                length,
+                vectors: whole + usize::from(rest != 0 && !block),
+                block,
+                // One for each block of text and one for that of the lengths.
+                power: key.power(length.div_ceil(16) + 1),
+                lengths,
+            }
+        }
+    }
+
+    /// Takes the next four packets out of the set, if they are like the others.
+    #[inline(always)]
+    unsafe fn take_in(&self, packets: *mut W, set: &mut u64, group: &mut Group<W, V>) -> bool {
+        let mut left = *set;
+        if left.count_ones() < GROUP as u32 {
+            return false;
+        }
+        for lane in 0..GROUP {
+            // SAFETY: the caller's of `run`.
+            unsafe {
+                let packet = packets.add(left.trailing_zeros() as usize);
+                left &= left - 1;
+                if !(*packet).is_like(&*self.model) {
+                    return false;
+                }
+                group.packets[lane] = packet;
+                group.places[lane] = (*packet).addresses();
+            }
+        }
+        *set = left;
+        true
+    }
+
+    /// Whether the vectors of a text are whole, all from its source.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.vectors * V::BYTES <= self.left
+    }
+
+    /// Whether a text ends with a whole vector.
+    #[inline(always)]
+    fn is_whole(&self) -> bool {
+        self.length.is_multiple_of(V::BYTES)
+    }
+
+    /// The last `M` vectors of a text, which begin at `source`.
+    #[inline(always)]
+    unsafe fn load_last<const M: usize>(&self, packet: *const W, source: *const u8) -> [V; M] {
+        if self.is_plain() {
+            // SAFETY: the caller's.
+            return unsafe { self.load_plain(source) };
+        }
+        let vectors = M + usize::from(self.block);
+        let end = vectors.min(V::END);
+        let whole = vectors - end;
+        let left = self.left - (self.vectors - M + whole) * V::BYTES;
+        // SAFETY: the packet's invariants.
+        unsafe {
+            let tail = W::SEAL.then_some((*packet).tail());
+            let ends = V::load_end(source.add(whole * V::BYTES), left, tail, end);
+            let mut texts = [V::zero(); M];
+            for (i, text) in texts.iter_mut().enumerate() {
+                *text = if i < whole { V::load(source.add(i * V::BYTES)) } else { ends[(i - whole) % MOST_END] };
+            }
+            texts
+        }
+    }
+
+    /// `M` whole vectors.
+    #[inline(always)]
+    unsafe fn load_plain<const M: usize>(&self, source: *const u8) -> [V; M] {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut texts = [V::zero(); M];
+            for (i, text) in texts.iter_mut().enumerate() {
+                *text = V::load(source.add(i * V::BYTES));
+            }
+            texts
+        }
+    }
+
+    /// Enciphers or deciphers the last `M` vectors of a text, which go to `destination`. What is returned is to be hashed.
+    #[inline(always)]
+    unsafe fn put_last<const M: usize, const WHOLE: bool>(
+        &self,
+        texts: [V; M],
+        stream: [V; M],
+        destination: *mut u8,
+    ) -> [V; M] {
+        let mut hashed = texts;
+        // SAFETY: the packet's invariants.
+        unsafe {
+            for i in 0..M {
+                let text = texts[i].xor(stream[i]);
+                let to = destination.add(i * V::BYTES);
+                if W::SEAL {
+                    hashed[i] = text;
+                }
+                let left = self.length % V::BYTES;
+                if !WHOLE && i + 1 == M && !self.block && !self.is_whole() {
+                    text.store_first(to, left);
+                    if W::SEAL {
+                        hashed[i] = text.first(left);
+                    }
+                } else {
+                    text.store(to);
+                }
+            }
+        }
+        hashed
+    }
+
+    /// Enciphers or deciphers the single blocks behind the vectors.
+    #[inline(always)]
+    unsafe fn put_blocks(&self, group: &mut Group<W, V>) {
+        let at = self.vectors * V::BYTES;
+        let rest = self.length - at;
+        // SAFETY: the packets' invariants: behind a text there is a tag, and in a tail as much as a block.
+        unsafe {
+            let mut sources = [_mm_setzero_si128(); GROUP];
+            for (lane, block) in sources.iter_mut().enumerate() {
+                let source = group.places[lane].0.wrapping_add(at);
+                let tail = (*group.packets[lane]).tail();
+                *block = if !W::SEAL {
+                    _mm_loadu_si128(source.cast())
+                } else if self.left == at {
+                    _mm_loadu_si128(tail.bytes.as_ptr().cast())
+                } else {
+                    // With the vector before it, into which a tail may reach, and no further.
+                    const { assert!(V::LANES != 4 || V::END == 2) };
+                    let before = at - V::BYTES;
+                    let [_, block, ..] = V::load_end(source.wrapping_sub(V::BYTES), self.left - before, Some(tail), 2);
+                    block.lanes()[0]
+                };
+            }
+            let sources = V::gather(sources);
+            let texts = sources.xor(group.blocks);
+            for (text, (_, destination)) in texts.lanes().into_iter().zip(group.places) {
+                let to = destination.add(at);
+                if W::SEAL {
+                    // The tag will stand where it reaches beyond the text.
+                    _mm_storeu_si128(to.cast(), text);
+                } else {
+                    V::of_block(text).store_first(to, rest);
+                }
+            }
+            group.blocks = (if W::SEAL { texts } else { sources }).first_of_each(rest);
+        }
+    }
+
+    /// The blocks from which the tags' masks come, and those with which single blocks are enciphered, the first round key added.
+    #[inline(always)]
+    unsafe fn masks<const KEYS: usize>(&self, keys: RoundKeys<'_, V, KEYS>, group: &Group<W, V>) -> [V; 2] {
+        // SAFETY: the caller's of `run`.
+        unsafe {
+            let nonces = group.packets.map(|packet| _mm_loadu_si128((*packet).nonce().as_ptr().cast()));
+            let masks = V::gather(nonces).xor(keys.at(0));
+            [masks, masks.xor(V::broadcast(counter::of_block(self.vectors * V::LANES)))]
+        }
+    }
+
+    /// The last step: hashes brought to their end, and tags written or checked. The sum is that of the texts' vectors, one in a
+    /// lane.
+    #[inline(always)]
+    unsafe fn finish(&self, group: &Group<W, V>, mut sum: Sum<V>) {
+        // SAFETY: the caller's of `run`; tags stand behind the texts.
+        unsafe {
+            sum.add_sum(self.lengths);
+            let data = group.packets.map(|packet| _mm_loadu_si128((*packet).data().block.as_ptr().cast()));
+            sum.add_lanes(V::gather(data).reversed(), [self.power.wrapping_sub(1); 4]);
+            if self.block {
+                sum.add_lanes(group.blocks.reversed(), [self.key.power(2); 4]);
+            }
+            let tags = sum.reduced().reversed().xor(group.masks);
+            let places = group.places.iter();
+            if W::SEAL {
+                for (tag, (_, destination)) in tags.lanes().into_iter().zip(places) {
+                    _mm_storeu_si128(destination.add(self.length).cast(), tag);
+                }
+            } else {
+                let sent: [__m128i; GROUP] =
+                    group.places.map(|(source, _)| _mm_loadu_si128(source.add(self.length).cast()));
+                // One comparison of whole tags: its time does not depend on where they differ.
+                let equal = tags.xor(V::gather(sent)).zero_lanes();
+                for (lane, (_, destination)) in places.enumerate() {
+                    let verdict = (*group.packets[lane]).verdict();
+                    packet::settle(verdict, *destination, self.length, equal & 1 << lane != 0);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gcm::run_alike;
+    use crate::{AssociatedData, Buffers, Kernel, Key, Nonce, Seal, Suite, Tail};
+
+    /// How many of so many packets are left, the others being alike; at these positions they have another length.
+    fn left(lengths: &[usize]) -> usize {
+        let key = Key::for_kernel(Kernel::Vaes512, Suite::Aes128Gcm16, &[0; 16]).unwrap();
+        if key.kernel() != Kernel::Vaes512 {
+            println!("SKIP: this processor has no VAES with AVX-512");
+            return usize::MAX;
+        }
+        let texts: Vec<_> = lengths.iter().map(|length| vec![0; *length]).collect();
+        let mut sealed: Vec<_> = lengths.iter().map(|length| vec![0; length + TAG]).collect();
+        let mut packets: Vec<_> = (texts.iter().zip(&mut sealed))
+            .map(|(source, destination)| Seal {
+                key: &key,
+                nonce: Nonce::counter([0; 12]),
+                associated_data: AssociatedData::of(1, 1, false),
+                buffers: Buffers::Apart { source, destination },
+                tail: Tail::EMPTY,
+            })
+            .collect();
+        let set = u64::MAX >> (64 - packets.len());
+        // SAFETY: there are as many packets, under a key for this kernel.
+        unsafe { run_alike(Kernel::Vaes512, set, &mut packets) }.count_ones() as usize
+    }
+
+    #[test]
+    fn runs_of_packets_that_are_alike_are_taken_by_fours() {
+        // Of any length that is summed at once; not one without a text.
+        for (length, expected) in [(1, 0), (64, 0), (68, 0), (400, 0), (1404, 0), (1632, 0), (1633, 8), (0, 8)] {
+            assert!([expected, usize::MAX].contains(&left(&[length; 8])), "{length}");
+        }
+        let mut lengths = [100; 27];
+        assert!([3, usize::MAX].contains(&left(&lengths)));
+        // Up to one that is not like the others.
+        lengths[18] = 101;
+        assert!([27 - 16, usize::MAX].contains(&left(&lengths)));
+        // Not where they are few.
+        lengths[7] = 99;
+        assert!([27, usize::MAX].contains(&left(&lengths)));
+    }
+}

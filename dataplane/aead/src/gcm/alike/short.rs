@@ -1,0 +1,125 @@
+//! Short texts: those of four packets go through the rounds together.
+
+use std::mem::MaybeUninit;
+
+use super::{Common, GROUP, Group};
+use crate::gcm::counter::Counter;
+use crate::gcm::hash::Sum;
+use crate::gcm::lanes::Lanes;
+use crate::gcm::stream::RoundKeys;
+use crate::packet::Whole;
+
+/// What [`super::run`] says, of texts of `K` vectors.
+///
+/// # Safety
+/// The caller's of [`super::run`].
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
+pub unsafe fn run<V: Lanes, W: Whole, const KEYS: usize, const K: usize>(
+    common: &Common<'_, W, V>,
+    set: u64,
+    packets: *mut W,
+) -> u64 {
+    // SAFETY: the caller's.
+    unsafe {
+        if common.block {
+            run_with::<V, W, KEYS, K, true>(common, set, packets)
+        } else {
+            run_with::<V, W, KEYS, K, false>(common, set, packets)
+        }
+    }
+}
+
+/// The same with single blocks behind the vectors, or without.
+#[inline(always)]
+unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool>(
+    common: &Common<'_, W, V>,
+    mut set: u64,
+    packets: *mut W,
+) -> u64 {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut groups = [const { MaybeUninit::<(Group<W, V>, [[V; K]; GROUP])>::uninit() }; 2];
+        let [present, before] = &mut groups;
+        let (mut present, mut before) = (present.as_mut_ptr(), before.as_mut_ptr());
+        let mut first = true;
+        loop {
+            // When opening, what was found is written into the packets, and what is read of others would wait for it.
+            if W::SEAL && !first {
+                finish(common, &*before);
+            }
+            let more = common.take_in(packets, &mut set, &mut (*present).0);
+            if !W::SEAL && !first {
+                finish(common, &*before);
+            }
+            if !more {
+                return set;
+            }
+            encrypt::<V, W, KEYS, K, BLOCK>(common, &mut (*present).0, &mut (*present).1);
+            (present, before, first) = (before, present, false);
+        }
+    }
+}
+
+/// The second step: hashes and tags.
+#[inline(always)]
+unsafe fn finish<V: Lanes, W: Whole, const K: usize>(
+    common: &Common<'_, W, V>,
+    (group, texts): &(Group<W, V>, [[V; K]; GROUP]),
+) {
+    // SAFETY: the caller's; the first step was taken.
+    unsafe {
+        let mut sums = [Sum::zero(); GROUP];
+        for (sum, texts) in sums.iter_mut().zip(texts) {
+            *sum = Sum::of_text::<K, true>(*texts, common.power);
+        }
+        common.finish(group, Sum::sum_lanes(sums));
+    }
+}
+
+/// The first step: masks and texts, what is to be hashed of these put into `hashed`.
+#[inline(always)]
+unsafe fn encrypt<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool>(
+    common: &Common<'_, W, V>,
+    group: &mut Group<W, V>,
+    hashed: &mut [[V; K]; GROUP],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let keys = RoundKeys::<V, KEYS>::new(common.key);
+        let [mut masks, mut blocks] = common.masks(keys, group);
+        let mut states = group.packets.map(|packet| Counter::new((*packet).nonce(), keys.at(0)).next::<K>());
+        for round in 1..KEYS - 1 {
+            let key = keys.at(round);
+            for state in states.as_flattened_mut() {
+                *state = state.round(key).pinned();
+            }
+            masks = masks.round(key).pinned();
+            if BLOCK {
+                blocks = blocks.round(key).pinned();
+            }
+        }
+        let key = keys.at(KEYS - 1);
+        group.masks = masks.last_round(key);
+        group.blocks = blocks.last_round(key);
+        for state in states.as_flattened_mut() {
+            *state = state.last_round(key);
+        }
+        // Asked once for all lanes.
+        if common.is_plain() && (BLOCK || common.is_whole()) {
+            for (lane, stream) in states.into_iter().enumerate() {
+                let (source, destination) = group.places[lane];
+                hashed[lane] = common.put_last::<K, true>(common.load_plain(source), stream, destination);
+            }
+        } else {
+            for (lane, stream) in states.into_iter().enumerate() {
+                let (source, destination) = group.places[lane];
+                let texts = common.load_last(group.packets[lane], source);
+                hashed[lane] = common.put_last::<K, false>(texts, stream, destination);
+            }
+        }
+        if BLOCK {
+            common.put_blocks(group);
+        }
+    }
+}
