@@ -9,6 +9,7 @@ mod long;
 mod short;
 
 use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_setzero_si128, _mm_storeu_si128, _pdep_u64};
+use std::ptr;
 
 use zerocopy::transmute;
 
@@ -53,6 +54,17 @@ struct Group<W, V> {
     masks: V,
     /// What single blocks are enciphered with, and then their ciphertext, zeros behind it.
     blocks: V,
+}
+
+impl<W, V: Lanes> Group<W, V> {
+    /// Of no packets yet.
+    #[inline(always)]
+    unsafe fn empty() -> Self {
+        // SAFETY: the trait's contract.
+        let zero = unsafe { V::zero() };
+        let places = [(ptr::null(), ptr::null_mut()); GROUP];
+        Self { packets: [ptr::null_mut(); GROUP], places, masks: zero, blocks: zero }
+    }
 }
 
 /// Seals or opens the packets of a set, run by run of those that are alike, as long as there are such runs. Gives back the
@@ -158,7 +170,7 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
 
     /// Takes the next four packets out of the set, if they are like the others.
     #[inline(always)]
-    unsafe fn take_in(&self, packets: *mut W, set: &mut u64, group: &mut Group<W, V>) -> bool {
+    unsafe fn take_in(&self, set: &mut u64, packets: *mut W, group: &mut Group<W, V>) -> bool {
         let mut left = *set;
         if left.count_ones() < GROUP as u32 {
             return false;
@@ -227,7 +239,8 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
         }
     }
 
-    /// Enciphers or deciphers the last `M` vectors of a text, which go to `destination`. What is returned is to be hashed.
+    /// Enciphers or deciphers the last `M` vectors of a text, which go to `destination`; `WHOLE` says that all are. What is returned
+    /// is to be hashed.
     #[inline(always)]
     unsafe fn put_last<const M: usize, const WHOLE: bool>(
         &self,
@@ -244,8 +257,8 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
                 if W::SEAL {
                     hashed[i] = text;
                 }
-                let left = self.length % V::BYTES;
                 if !WHOLE && i + 1 == M && !self.block && !self.is_whole() {
+                    let left = self.length % V::BYTES;
                     text.store_first(to, left);
                     if W::SEAL {
                         hashed[i] = text.first(left);

@@ -1,6 +1,6 @@
 //! Long texts: packet by packet, in pieces, each hashed while the next one is enciphered.
 
-use std::mem::MaybeUninit;
+use std::mem;
 
 use super::{Common, GROUP, Group};
 use crate::gcm::counter::Counter;
@@ -35,28 +35,26 @@ pub unsafe fn run<V: Lanes, W: Whole, const KEYS: usize, const M: usize>(
         let keys = RoundKeys::<V, KEYS>::new(common.key);
         let pieces = (common.vectors - M) / PIECE;
         let last_power = common.power.add(pieces * PIECE * V::LANES);
-        let mut groups = [const { MaybeUninit::<Group<W, V>>::uninit() }; 2];
-        let [present, before] = &mut groups;
-        let (mut present, mut before) = (present.as_mut_ptr(), before.as_mut_ptr());
+        let (mut one, mut other) = (Group::<W, V>::empty(), Group::<W, V>::empty());
+        let (mut present, mut before) = (&mut one, &mut other);
         let mut first = true;
         let mut sums = [Sum::zero(); GROUP];
         // The packet's before: its sum so far, and its last piece.
         let (mut sum, mut behind) = (Sum::zero(), [V::zero(); M]);
         loop {
-            if !common.take_in(packets, &mut set, &mut *present) {
+            if !common.take_in(&mut set, packets, present) {
                 if !first {
                     sum.add_sum(Sum::of_text::<M, true>(behind, last_power));
                     sums[GROUP - 1] = sum;
-                    common.finish(&*before, Sum::sum_lanes(sums));
+                    common.finish(before, Sum::sum_lanes(sums));
                 }
                 return set;
             }
-            let group = &mut *present;
-            let masks = common.masks(keys, group);
-            [group.masks, group.blocks] = keys.encrypt(masks);
+            let masks = common.masks(keys, present);
+            [present.masks, present.blocks] = keys.encrypt(masks);
             for lane in 0..GROUP {
-                let packet = group.packets[lane];
-                let (mut source, mut destination) = group.places[lane];
+                let packet = present.packets[lane];
+                let (mut source, mut destination) = present.places[lane];
                 let mut counter = Counter::new((*packet).nonce(), keys.at(0));
                 let stream = if pieces == 0 {
                     let stream = encrypt_and_hash(keys, counter.next::<M>(), &mut sum, behind, last_power);
@@ -95,13 +93,14 @@ pub unsafe fn run<V: Lanes, W: Whole, const KEYS: usize, const M: usize>(
                 let texts = common.load_last(packet, source);
                 behind = common.put_last::<M, false>(texts, stream, destination);
                 if lane == 0 && !first {
-                    common.finish(&*before, Sum::sum_lanes(sums));
+                    common.finish(before, Sum::sum_lanes(sums));
                 }
             }
             if common.block {
-                common.put_blocks(group);
+                common.put_blocks(present);
             }
-            (present, before, first) = (before, present, false);
+            mem::swap(&mut present, &mut before);
+            first = false;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Short texts: those of four packets go through the rounds together.
 
-use std::mem::MaybeUninit;
+use std::mem;
 
 use super::{Common, GROUP, Group};
 use crate::gcm::counter::Counter;
@@ -39,24 +39,24 @@ unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
 ) -> u64 {
     // SAFETY: the caller's.
     unsafe {
-        let mut groups = [const { MaybeUninit::<(Group<W, V>, [[V; K]; GROUP])>::uninit() }; 2];
-        let [present, before] = &mut groups;
-        let (mut present, mut before) = (present.as_mut_ptr(), before.as_mut_ptr());
+        let [mut one, mut other] = [(); 2].map(|()| (Group::<W, V>::empty(), [[V::zero(); K]; GROUP]));
+        let (mut present, mut before) = (&mut one, &mut other);
         let mut first = true;
         loop {
             // When opening, what was found is written into the packets, and what is read of others would wait for it.
             if W::SEAL && !first {
-                finish(common, &*before);
+                finish(common, before);
             }
-            let more = common.take_in(packets, &mut set, &mut (*present).0);
+            let more = common.take_in(&mut set, packets, &mut present.0);
             if !W::SEAL && !first {
-                finish(common, &*before);
+                finish(common, before);
             }
             if !more {
                 return set;
             }
-            encrypt::<V, W, KEYS, K, BLOCK>(common, &mut (*present).0, &mut (*present).1);
-            (present, before, first) = (before, present, false);
+            encrypt::<V, W, KEYS, K, BLOCK>(common, &mut present.0, &mut present.1);
+            mem::swap(&mut present, &mut before);
+            first = false;
         }
     }
 }
@@ -101,7 +101,9 @@ unsafe fn encrypt<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const B
         }
         let key = keys.at(KEYS - 1);
         group.masks = masks.last_round(key);
-        group.blocks = blocks.last_round(key);
+        if BLOCK {
+            group.blocks = blocks.last_round(key);
+        }
         for state in states.as_flattened_mut() {
             *state = state.last_round(key);
         }
