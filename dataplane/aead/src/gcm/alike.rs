@@ -118,12 +118,11 @@ pub unsafe fn run<V: Lanes, W: Whole>(set: u64, packets: *mut W) -> u64 {
 unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize>(set: u64, packets: *mut W, model: *mut W) -> u64 {
     // SAFETY: the caller's; as many vectors as are said.
     unsafe {
-        let common = Common::<W, V>::of(model);
+        let Some(common) = Common::<W, V>::of(model) else { return set };
         match common.vectors {
             1 => short::run::<V, W, KEYS, 1>(&common, set, packets),
             2 => short::run::<V, W, KEYS, 2>(&common, set, packets),
             3 => short::run::<V, W, KEYS, 3>(&common, set, packets),
-            _ if common.length == 0 || common.length.div_ceil(16) + 2 > POWERS => set,
             vectors => match long::last(vectors) {
                 3 => long::run::<V, W, KEYS, 3>(&common, set, packets),
                 4 => long::run::<V, W, KEYS, 4>(&common, set, packets),
@@ -137,16 +136,20 @@ unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize>(set: u64, packets: *mu
 }
 
 impl<W: Whole, V: Lanes> Common<'_, W, V> {
-    /// Of packets that are like this one.
+    /// Of packets that are like this one; `None` where there is no text, or one too long to be summed at once.
     ///
     /// # Panics
     /// Where its buffers are not as long as it says.
     #[inline(always)]
-    unsafe fn of(model: *mut W) -> Self {
+    unsafe fn of(model: *mut W) -> Option<Self> {
         // SAFETY: the caller's of `run`.
         unsafe {
             let left = (*model).place(TAG).length;
             let length = left + (*model).tail().length;
+            // Beside the text's blocks, that of the associated data and that of the lengths.
+            if length == 0 || length.div_ceil(16) + 2 > POWERS {
+                return None;
+            }
             let key = gcm_key(&*model);
             let (whole, rest) = (length / V::BYTES, length % V::BYTES);
             let block = whole > 0 && (1..=16).contains(&rest);
@@ -154,7 +157,7 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
             let bits: u128 = transmute!([length as u64, (*model).data().length as u64]);
             let mut lengths = Sum::zero();
             lengths.add_lanes(V::broadcast(&bits).bits_of_bytes(), [key.power(1); 4]);
-            Self {
+            Some(Self {
                 model,
                 key,
                 left,
@@ -164,7 +167,7 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
                 // One for each block of text and one for that of the lengths.
                 power: key.power(length.div_ceil(16) + 1),
                 lengths,
-            }
+            })
         }
     }
 
