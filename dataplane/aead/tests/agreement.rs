@@ -282,7 +282,7 @@ fn kernels_agree_on_single_blocks() {
     }
 }
 
-/// Runs of packets that are alike but for their bytes, and packets among them that are not: another key, tail, place or
+/// Runs of packets that are alike but for their bytes, and between them packets that are not: another key, tail, place or
 /// associated data, another length. Some of them are damaged before they are opened.
 #[test]
 fn kernels_agree_on_packets_that_are_alike() {
@@ -307,24 +307,24 @@ fn kernels_agree_on_packets_that_are_alike() {
         // All of one length, and all of another one.
         let second = |position| Plan { length: length - tail + 64, ..alike(position) };
         agree(&(0..8).map(alike).chain((8..17).map(second)).collect::<Vec<_>>());
-        let mut batch: Vec<Plan> = (0..70).map(alike).collect();
-        // Three runs of eight or more, short ones between them.
-        batch[12].extended ^= true;
-        batch[13].key = 12;
-        for plan in &mut batch[16..28] {
-            plan.key = 13;
-        }
-        batch[29].seal.in_place ^= true;
-        batch[30].open.in_place ^= true;
-        batch[34].length += 1;
+        // Each of those that differ stands among packets with which it would be worked on if nobody saw that it does; between two of
+        // them there are eight that are alike, and before them fewer than end the search for the next run.
+        let mut batch: Vec<Plan> = (0..96).map(alike).collect();
+        batch[9].extended ^= true;
         // As many bytes, and others of them in the tail.
-        let moved = if tail == 0 { batch[38].length.min(3) } else { 0 };
-        batch[38].length -= moved;
-        batch[38].tail += moved;
         if tail != 0 {
-            batch[38].length += 1;
-            batch[38].tail -= 1;
+            batch[20].length += 1;
+            batch[20].tail -= 1;
+        } else if length > 2 {
+            batch[20].length -= 2;
+            batch[20].tail += 2;
         }
+        for plan in &mut batch[29..45] {
+            plan.key = 12;
+        }
+        batch[55].seal.in_place ^= true;
+        batch[74].open.in_place ^= true;
+        batch[84].length += 1;
         agree(&batch);
     }
 }
