@@ -20,7 +20,7 @@ use super::key::{Key, POWERS};
 use super::lanes::{Lanes, MOST_END};
 use super::stream::RoundKeys;
 use crate::TAG;
-use crate::packet::Whole;
+use crate::packet::{self, Whole};
 
 /// Packets side by side.
 const GROUP: usize = 4;
@@ -347,30 +347,11 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
                 // One comparison of whole tags: its time does not depend on where they differ.
                 let equal = tags.xor(V::gather(sent)).zero_lanes();
                 for (lane, (_, destination)) in places.enumerate() {
-                    let authentic = equal & 1 << lane != 0;
-                    *(*group.packets[lane]).verdict() = authentic;
-                    if !authentic {
-                        wipe::<V>(*destination, self.length);
-                    }
+                    let verdict = (*group.packets[lane]).verdict();
+                    packet::settle(verdict, *destination, self.length, equal & 1 << lane != 0);
                 }
             }
         }
-    }
-}
-
-/// Leaves nothing of a text that is not authentic. By vectors: what calls itself such a packet is to cost no more than one that is.
-#[cold]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
-unsafe fn wipe<V: Lanes>(text: *mut u8, length: usize) {
-    // SAFETY: the packet's invariants.
-    unsafe {
-        // Pinned, for the compiler would else call what writes any bytes of any number.
-        let zero = V::zero().pinned();
-        let whole = length / V::BYTES;
-        for i in 0..whole {
-            zero.store(text.add(i * V::BYTES));
-        }
-        zero.store_first(text.add(whole * V::BYTES), length % V::BYTES);
     }
 }
 
