@@ -27,3 +27,16 @@ fn suites_have_names_of_their_own() {
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
 }
+
+/// Packets of these texts, to be sealed under one key from one place to another, all with the same number.
+pub(crate) fn unsealed<'a>(key: &'a Key, texts: &'a [Vec<u8>], sealed: &'a mut [Vec<u8>]) -> Vec<Seal<'a>> {
+    let packet = |(source, destination)| Seal {
+        key,
+        nonce: Nonce::counter([0; NONCE]),
+        associated_data: AssociatedData::of(1, 1, false),
+        buffers: Buffers::Apart { source, destination },
+        tail: Tail::EMPTY,
+    };
+    let places = texts.iter().map(Vec::as_slice).zip(sealed.iter_mut().map(Vec::as_mut_slice));
+    places.map(packet).collect()
+}

@@ -18,6 +18,7 @@ use super::counter;
 use super::hash::Sum;
 use super::key::{Key, POWERS};
 use super::lanes::{Lanes, MOST_END};
+use super::lanes_512::Quad;
 use super::stream::RoundKeys;
 use crate::TAG;
 use crate::packet::{self, Whole};
@@ -28,7 +29,7 @@ const GROUP: usize = 4;
 pub const FEWEST: u32 = 8;
 
 /// What the packets have in common.
-struct Common<'a, W, V> {
+struct Common<'a, W> {
     /// One of them.
     model: *const W,
     key: &'a Key,
@@ -42,26 +43,26 @@ struct Common<'a, W, V> {
     /// The power of the hash key that goes with a text's first block.
     power: *const u128,
     /// The product of the block of lengths.
-    lengths: Sum<V>,
+    lengths: Sum<Quad>,
 }
 
 /// Packets side by side, a lane for each.
-struct Group<W, V> {
+struct Group<W> {
     packets: [*mut W; GROUP],
     /// Where their texts come from and go to.
     places: [(*const u8, *mut u8); GROUP],
     /// What the tags are under: the nonces' blocks, enciphered.
-    masks: V,
+    masks: Quad,
     /// What single blocks are enciphered with, and then their ciphertext, zeros behind it.
-    blocks: V,
+    blocks: Quad,
 }
 
-impl<W, V: Lanes> Group<W, V> {
+impl<W> Group<W> {
     /// Of no packets yet.
     #[inline(always)]
     unsafe fn empty() -> Self {
         // SAFETY: the trait's contract.
-        let zero = unsafe { V::zero() };
+        let zero = unsafe { Quad::zero() };
         let places = [(ptr::null(), ptr::null_mut()); GROUP];
         Self { packets: [ptr::null_mut(); GROUP], places, masks: zero, blocks: zero }
     }
@@ -71,14 +72,14 @@ impl<W, V: Lanes> Group<W, V> {
 /// others.
 ///
 /// # Safety
-/// The instructions of `V`; at these positions are packets with keys of this module and of one kernel.
+/// The instructions of [`Quad`]; at these positions are packets with keys of this module and of one kernel.
 #[inline(always)]
-pub unsafe fn run_runs<V: Lanes, W: Whole>(mut set: u64, packets: *mut W) -> u64 {
+pub unsafe fn run_runs<W: Whole>(mut set: u64, packets: *mut W) -> u64 {
     let (mut others, mut passed) = (0, 0);
     // A run leaves fewer than a group of its packets to be passed over.
     while set.count_ones() >= FEWEST && passed < GROUP {
         // SAFETY: the caller's.
-        let left = unsafe { run::<V, W>(set, packets) };
+        let left = unsafe { run::<W>(set, packets) };
         if left == set {
             others |= set & set.wrapping_neg();
             set &= set - 1;
@@ -94,9 +95,9 @@ pub unsafe fn run_runs<V: Lanes, W: Whole>(mut set: u64, packets: *mut W) -> u64
 /// seem to be enough of them. Gives back the others.
 ///
 /// # Safety
-/// The instructions of `V`; at these positions are packets, the first one's key is of this module and its kernel.
+/// The instructions of [`Quad`]; at these positions are packets, the first one's key is of this module and its kernel.
 #[inline(always)]
-pub unsafe fn run<V: Lanes, W: Whole>(set: u64, packets: *mut W) -> u64 {
+pub unsafe fn run<W: Whole>(set: u64, packets: *mut W) -> u64 {
     // SAFETY: the caller's; what is like a packet has its key.
     unsafe {
         let at = |set: u64| packets.add(set.trailing_zeros() as usize);
@@ -106,36 +107,36 @@ pub unsafe fn run<V: Lanes, W: Whole>(set: u64, packets: *mut W) -> u64 {
         }
         let model = at(set);
         match gcm_key(&*model).rounds() {
-            10 => run_with::<V, W, 11>(set, packets, model),
-            12 => run_with::<V, W, 13>(set, packets, model),
-            _ => run_with::<V, W, 15>(set, packets, model),
+            10 => run_with::<W, 11>(set, packets, model),
+            12 => run_with::<W, 13>(set, packets, model),
+            _ => run_with::<W, 15>(set, packets, model),
         }
     }
 }
 
 /// The same with `KEYS` round keys.
 #[inline(always)]
-unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize>(set: u64, packets: *mut W, model: *mut W) -> u64 {
+unsafe fn run_with<W: Whole, const KEYS: usize>(set: u64, packets: *mut W, model: *mut W) -> u64 {
     // SAFETY: the caller's; as many vectors as are said.
     unsafe {
-        let Some(common) = Common::<W, V>::of(model) else { return set };
+        let Some(common) = Common::<W>::of(model) else { return set };
         match common.vectors {
-            1 => short::run::<V, W, KEYS, 1>(&common, set, packets),
-            2 => short::run::<V, W, KEYS, 2>(&common, set, packets),
-            3 => short::run::<V, W, KEYS, 3>(&common, set, packets),
+            1 => short::run::<W, KEYS, 1>(&common, set, packets),
+            2 => short::run::<W, KEYS, 2>(&common, set, packets),
+            3 => short::run::<W, KEYS, 3>(&common, set, packets),
             vectors => match long::last(vectors) {
-                3 => long::run::<V, W, KEYS, 3>(&common, set, packets),
-                4 => long::run::<V, W, KEYS, 4>(&common, set, packets),
-                5 => long::run::<V, W, KEYS, 5>(&common, set, packets),
-                6 => long::run::<V, W, KEYS, 6>(&common, set, packets),
-                7 => long::run::<V, W, KEYS, 7>(&common, set, packets),
-                _ => long::run::<V, W, KEYS, 8>(&common, set, packets),
+                3 => long::run::<W, KEYS, 3>(&common, set, packets),
+                4 => long::run::<W, KEYS, 4>(&common, set, packets),
+                5 => long::run::<W, KEYS, 5>(&common, set, packets),
+                6 => long::run::<W, KEYS, 6>(&common, set, packets),
+                7 => long::run::<W, KEYS, 7>(&common, set, packets),
+                _ => long::run::<W, KEYS, 8>(&common, set, packets),
             },
         }
     }
 }
 
-impl<W: Whole, V: Lanes> Common<'_, W, V> {
+impl<W: Whole> Common<'_, W> {
     /// Of packets that are like this one; `None` where there is no text, or one too long to be summed at once.
     ///
     /// # Panics
@@ -151,12 +152,12 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
                 return None;
             }
             let key = gcm_key(&*model);
-            let (whole, rest) = (length / V::BYTES, length % V::BYTES);
+            let (whole, rest) = (length / Quad::BYTES, length % Quad::BYTES);
             let block = whole > 0 && (1..=16).contains(&rest);
             // SP 800-38D §7.1: the lengths in bits, that of the text first, as what is hashed has its bytes reversed.
             let bits: u128 = transmute!([length as u64, (*model).data().length as u64]);
             let mut lengths = Sum::zero();
-            lengths.add_lanes(V::broadcast(&bits).bits_of_bytes(), [key.power(1); 4]);
+            lengths.add_lanes(Quad::broadcast(&bits).bits_of_bytes(), [key.power(1); 4]);
             Some(Self {
                 model,
                 key,
@@ -173,7 +174,7 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
 
     /// Takes the next four packets out of the set, if they are like the others.
     #[inline(always)]
-    unsafe fn take_in(&self, set: &mut u64, packets: *mut W, group: &mut Group<W, V>) -> bool {
+    unsafe fn take_in(&self, set: &mut u64, packets: *mut W, group: &mut Group<W>) -> bool {
         let mut left = *set;
         if left.count_ones() < GROUP as u32 {
             return false;
@@ -197,33 +198,33 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
     /// Whether the vectors of a text are whole, all from its source.
     #[inline(always)]
     fn is_plain(&self) -> bool {
-        self.vectors * V::BYTES <= self.left
+        self.vectors * Quad::BYTES <= self.left
     }
 
     /// Whether a text ends with a whole vector.
     #[inline(always)]
     fn is_whole(&self) -> bool {
-        self.length.is_multiple_of(V::BYTES)
+        self.length.is_multiple_of(Quad::BYTES)
     }
 
     /// The last `M` vectors of a text, which begin at `source`.
     #[inline(always)]
-    unsafe fn load_last<const M: usize>(&self, packet: *const W, source: *const u8) -> [V; M] {
+    unsafe fn load_last<const M: usize>(&self, packet: *const W, source: *const u8) -> [Quad; M] {
         if self.is_plain() {
             // SAFETY: the caller's.
             return unsafe { self.load_plain(source) };
         }
         let vectors = M + usize::from(self.block);
-        let end = vectors.min(V::END);
+        let end = vectors.min(Quad::END);
         let whole = vectors - end;
-        let left = self.left - (self.vectors - M + whole) * V::BYTES;
+        let left = self.left - (self.vectors - M + whole) * Quad::BYTES;
         // SAFETY: the packet's invariants.
         unsafe {
             let tail = W::SEAL.then_some((*packet).tail());
-            let ends = V::load_end(source.add(whole * V::BYTES), left, tail, end);
-            let mut texts = [V::zero(); M];
+            let ends = Quad::load_end(source.add(whole * Quad::BYTES), left, tail, end);
+            let mut texts = [Quad::zero(); M];
             for (i, text) in texts.iter_mut().enumerate() {
-                *text = if i < whole { V::load(source.add(i * V::BYTES)) } else { ends[(i - whole) % MOST_END] };
+                *text = if i < whole { Quad::load(source.add(i * Quad::BYTES)) } else { ends[(i - whole) % MOST_END] };
             }
             texts
         }
@@ -231,12 +232,12 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
 
     /// `M` whole vectors.
     #[inline(always)]
-    unsafe fn load_plain<const M: usize>(&self, source: *const u8) -> [V; M] {
+    unsafe fn load_plain<const M: usize>(&self, source: *const u8) -> [Quad; M] {
         // SAFETY: the caller's.
         unsafe {
-            let mut texts = [V::zero(); M];
+            let mut texts = [Quad::zero(); M];
             for (i, text) in texts.iter_mut().enumerate() {
-                *text = V::load(source.add(i * V::BYTES));
+                *text = Quad::load(source.add(i * Quad::BYTES));
             }
             texts
         }
@@ -247,21 +248,21 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
     #[inline(always)]
     unsafe fn put_last<const M: usize, const WHOLE: bool>(
         &self,
-        texts: [V; M],
-        stream: [V; M],
+        texts: [Quad; M],
+        stream: [Quad; M],
         destination: *mut u8,
-    ) -> [V; M] {
+    ) -> [Quad; M] {
         let mut hashed = texts;
         // SAFETY: the packet's invariants.
         unsafe {
             for i in 0..M {
                 let text = texts[i].xor(stream[i]);
-                let to = destination.add(i * V::BYTES);
+                let to = destination.add(i * Quad::BYTES);
                 if W::SEAL {
                     hashed[i] = text;
                 }
                 if !WHOLE && i + 1 == M && !self.block && !self.is_whole() {
-                    let left = self.length % V::BYTES;
+                    let left = self.length % Quad::BYTES;
                     text.store_first(to, left);
                     if W::SEAL {
                         hashed[i] = text.first(left);
@@ -276,8 +277,8 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
 
     /// Enciphers or deciphers the single blocks behind the vectors.
     #[inline(always)]
-    unsafe fn put_blocks(&self, group: &mut Group<W, V>) {
-        let at = self.vectors * V::BYTES;
+    unsafe fn put_blocks(&self, group: &mut Group<W>) {
+        let at = self.vectors * Quad::BYTES;
         let rest = self.length - at;
         // SAFETY: the packets' invariants: behind a text there is a tag, and in a tail as much as a block.
         unsafe {
@@ -291,13 +292,14 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
                     _mm_loadu_si128(tail.bytes.as_ptr().cast())
                 } else {
                     // With the vector before it, into which a tail may reach, and no further.
-                    const { assert!(V::LANES != 4 || V::END == 2) };
-                    let before = at - V::BYTES;
-                    let [_, block, ..] = V::load_end(source.wrapping_sub(V::BYTES), self.left - before, Some(tail), 2);
+                    const { assert!(Quad::END == 2) };
+                    let before = at - Quad::BYTES;
+                    let [_, block, ..] =
+                        Quad::load_end(source.wrapping_sub(Quad::BYTES), self.left - before, Some(tail), 2);
                     block.lanes()[0]
                 };
             }
-            let sources = V::gather(sources);
+            let sources = Quad::gather(sources);
             let texts = sources.xor(group.blocks);
             for (text, (_, destination)) in texts.lanes().into_iter().zip(group.places) {
                 let to = destination.add(at);
@@ -305,7 +307,7 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
                     // The tag will stand where it reaches beyond the text.
                     _mm_storeu_si128(to.cast(), text);
                 } else {
-                    V::of_block(text).store_first(to, rest);
+                    Quad::of_block(text).store_first(to, rest);
                 }
             }
             group.blocks = (if W::SEAL { texts } else { sources }).first_of_each(rest);
@@ -314,24 +316,24 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
 
     /// The blocks from which the tags' masks come, and those with which single blocks are enciphered, the first round key added.
     #[inline(always)]
-    unsafe fn masks<const KEYS: usize>(&self, keys: RoundKeys<'_, V, KEYS>, group: &Group<W, V>) -> [V; 2] {
+    unsafe fn masks<const KEYS: usize>(&self, keys: RoundKeys<'_, Quad, KEYS>, group: &Group<W>) -> [Quad; 2] {
         // SAFETY: the caller's of `run`.
         unsafe {
             let nonces = group.packets.map(|packet| _mm_loadu_si128((*packet).nonce().as_ptr().cast()));
-            let masks = V::gather(nonces).xor(keys.at(0));
-            [masks, masks.xor(V::broadcast(counter::of_block(self.vectors * V::LANES)))]
+            let masks = Quad::gather(nonces).xor(keys.at(0));
+            [masks, masks.xor(Quad::broadcast(counter::of_block(self.vectors * Quad::LANES)))]
         }
     }
 
     /// The last step: hashes brought to their end, and tags written or checked. The sum is that of the texts' vectors, one in a
     /// lane.
     #[inline(always)]
-    unsafe fn finish(&self, group: &Group<W, V>, mut sum: Sum<V>) {
+    unsafe fn finish(&self, group: &Group<W>, mut sum: Sum<Quad>) {
         // SAFETY: the caller's of `run`; tags stand behind the texts.
         unsafe {
             sum.add_sum(self.lengths);
             let data = group.packets.map(|packet| _mm_loadu_si128((*packet).data().block.as_ptr().cast()));
-            sum.add_lanes(V::gather(data).reversed(), [self.power.wrapping_sub(1); 4]);
+            sum.add_lanes(Quad::gather(data).reversed(), [self.power.wrapping_sub(1); 4]);
             if self.block {
                 sum.add_lanes(group.blocks.reversed(), [self.key.power(2); 4]);
             }
@@ -345,7 +347,7 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
                 let sent: [__m128i; GROUP] =
                     group.places.map(|(source, _)| _mm_loadu_si128(source.add(self.length).cast()));
                 // One comparison of whole tags: its time does not depend on where they differ.
-                let equal = tags.xor(V::gather(sent)).zero_lanes();
+                let equal = tags.xor(Quad::gather(sent)).zero_lanes();
                 for (lane, (_, destination)) in places.enumerate() {
                     let verdict = (*group.packets[lane]).verdict();
                     packet::settle(verdict, *destination, self.length, equal & 1 << lane != 0);
@@ -359,9 +361,10 @@ impl<W: Whole, V: Lanes> Common<'_, W, V> {
 mod tests {
     use super::*;
     use crate::gcm::run_alike;
-    use crate::{AssociatedData, Buffers, Kernel, Key, Nonce, Seal, Suite, Tail};
+    use crate::tests::unsealed;
+    use crate::{Kernel, Key, Suite};
 
-    /// How many of so many packets are left, the others being alike; at these positions they have another length.
+    /// How many of packets of these lengths are left, the others being alike.
     fn left(lengths: &[usize]) -> usize {
         let key = Key::for_kernel(Kernel::Vaes512, Suite::Aes128Gcm16, &[0; 16]).unwrap();
         if key.kernel() != Kernel::Vaes512 {
@@ -370,15 +373,7 @@ mod tests {
         }
         let texts: Vec<_> = lengths.iter().map(|length| vec![0; *length]).collect();
         let mut sealed: Vec<_> = lengths.iter().map(|length| vec![0; length + TAG]).collect();
-        let mut packets: Vec<_> = (texts.iter().zip(&mut sealed))
-            .map(|(source, destination)| Seal {
-                key: &key,
-                nonce: Nonce::counter([0; 12]),
-                associated_data: AssociatedData::of(1, 1, false),
-                buffers: Buffers::Apart { source, destination },
-                tail: Tail::EMPTY,
-            })
-            .collect();
+        let mut packets = unsealed(&key, &texts, &mut sealed);
         let set = u64::MAX >> (64 - packets.len());
         // SAFETY: there are as many packets, under a key for this kernel.
         unsafe { run_alike(Kernel::Vaes512, set, &mut packets) }.count_ones() as usize

@@ -44,8 +44,6 @@ pub trait Lanes: Copy {
     unsafe fn store_first(self, to: *mut u8, count: usize);
     /// The first `count` bytes, at most `BYTES`, and zeros behind them.
     unsafe fn first(self, count: usize) -> Self;
-    /// Of each lane the first `count` bytes, at most a block, and zeros behind them.
-    unsafe fn first_of_each(self, count: usize) -> Self;
     /// The block in a lane.
     unsafe fn lanes(self) -> [__m128i; 4];
 

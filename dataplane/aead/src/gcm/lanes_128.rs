@@ -119,12 +119,6 @@ impl Lanes for Block {
     }
 
     #[inline(always)]
-    unsafe fn first_of_each(self, count: usize) -> Self {
-        // SAFETY: the trait's contract.
-        unsafe { self.first(count) }
-    }
-
-    #[inline(always)]
     unsafe fn lanes(self) -> [__m128i; 4] {
         [self.0; 4]
     }

@@ -96,15 +96,6 @@ impl Lanes for Pair {
     }
 
     #[inline(always)]
-    unsafe fn first_of_each(self, count: usize) -> Self {
-        // SAFETY: as in `first`.
-        Self(unsafe {
-            let mask = _mm_loadu_si128(MASKS.as_ptr().add(32 - count).cast());
-            _mm256_and_si256(self.0, _mm256_broadcastsi128_si256(mask))
-        })
-    }
-
-    #[inline(always)]
     unsafe fn lanes(self) -> [__m128i; 4] {
         // SAFETY: the trait's contract.
         let (first, second) = unsafe { (_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0)) };

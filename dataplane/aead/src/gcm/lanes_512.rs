@@ -24,6 +24,18 @@ unsafe fn first_bytes(count: usize) -> u64 {
     unsafe { _bzhi_u64(u64::MAX, count as u32) }
 }
 
+impl Quad {
+    /// Of each lane the first `count` bytes, at most a block, and zeros behind them.
+    #[inline(always)]
+    pub unsafe fn first_of_each(self, count: usize) -> Self {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let mask = first_bytes(count) * 0x0001_0001_0001_0001;
+            Self(_mm512_maskz_mov_epi8(mask, self.0))
+        }
+    }
+}
+
 impl Lanes for Quad {
     const LANES: usize = 4;
     const RELOADS: bool = false;
@@ -109,15 +121,6 @@ impl Lanes for Quad {
     unsafe fn first(self, count: usize) -> Self {
         // SAFETY: the trait's contract.
         Self(unsafe { _mm512_maskz_mov_epi8(first_bytes(count), self.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn first_of_each(self, count: usize) -> Self {
-        // SAFETY: the trait's contract.
-        unsafe {
-            let mask = first_bytes(count) * 0x0001_0001_0001_0001;
-            Self(_mm512_maskz_mov_epi8(mask, self.0))
-        }
     }
 
     #[inline(always)]

@@ -73,7 +73,7 @@ unsafe fn run_512<W: Whole>(sets: &mut Sets, packets: *mut W) {
     // SAFETY: the instructions are enabled; the caller's.
     unsafe {
         for set in sets.iter_mut() {
-            *set = alike::run_runs::<Quad, W>(*set, packets);
+            *set = alike::run_runs(*set, packets);
         }
         sets.retain(|set| *set != 0);
         batch::run::<Quad, W, 5>(sets, packets);
@@ -83,5 +83,5 @@ unsafe fn run_512<W: Whole>(sets: &mut Sets, packets: *mut W) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
 unsafe fn run_alike_512<W: Whole>(set: u64, packets: *mut W) -> u64 {
     // SAFETY: the instructions are enabled; the caller's.
-    unsafe { alike::run::<Quad, W>(set, packets) }
+    unsafe { alike::run(set, packets) }
 }

@@ -38,7 +38,8 @@ fn size(packet: &impl Whole) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AssociatedData, Buffers, Key, Nonce, Seal, Suite, Tail};
+    use crate::tests::unsealed;
+    use crate::{Key, Suite};
 
     #[test]
     fn a_set_is_of_one_size_and_each_packet_in_one_set() {
@@ -47,15 +48,7 @@ mod tests {
         let lengths = [0, 1, 64, 65, 1400, 64, 60_000, 9000, 128, 1, 1409, 5000];
         let texts = lengths.map(|length| vec![0; length]);
         let mut sealed = lengths.map(|length| vec![0; length + TAG]);
-        let packets: Vec<_> = (texts.iter().zip(&mut sealed))
-            .map(|(source, destination)| Seal {
-                key: &key,
-                nonce: Nonce::counter([0; 12]),
-                associated_data: AssociatedData::of(1, 1, false),
-                buffers: Buffers::Apart { source, destination },
-                tail: Tail::EMPTY,
-            })
-            .collect();
+        let packets = unsealed(&key, &texts, &mut sealed);
         // All but the one of 128 bytes.
         let chosen = !(1 << 8) & ((1 << packets.len()) - 1);
         let sets: Vec<Vec<usize>> = sets(chosen, &packets)

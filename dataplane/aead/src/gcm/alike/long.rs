@@ -6,6 +6,7 @@ use super::{Common, GROUP, Group};
 use crate::gcm::counter::Counter;
 use crate::gcm::hash::Sum;
 use crate::gcm::lanes::Lanes;
+use crate::gcm::lanes_512::Quad;
 use crate::gcm::stream::{RoundKeys, each_of_nine, encrypt_beside};
 use crate::packet::Whole;
 
@@ -25,22 +26,22 @@ pub const fn last(vectors: usize) -> usize {
 /// The caller's of [`super::run`].
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
-pub unsafe fn run<V: Lanes, W: Whole, const KEYS: usize, const M: usize>(
-    common: &Common<'_, W, V>,
+pub unsafe fn run<W: Whole, const KEYS: usize, const M: usize>(
+    common: &Common<'_, W>,
     mut set: u64,
     packets: *mut W,
 ) -> u64 {
     // SAFETY: the caller's.
     unsafe {
-        let keys = RoundKeys::<V, KEYS>::new(common.key);
+        let keys = RoundKeys::<Quad, KEYS>::new(common.key);
         let pieces = (common.vectors - M) / PIECE;
-        let last_power = common.power.add(pieces * PIECE * V::LANES);
-        let (mut one, mut other) = (Group::<W, V>::empty(), Group::<W, V>::empty());
+        let last_power = common.power.add(pieces * PIECE * Quad::LANES);
+        let (mut one, mut other) = (Group::<W>::empty(), Group::<W>::empty());
         let (mut present, mut before) = (&mut one, &mut other);
         let mut first = true;
         let mut sums = [Sum::zero(); GROUP];
         // The packet's before: its sum so far, and its last piece.
-        let (mut sum, mut behind) = (Sum::zero(), [V::zero(); M]);
+        let (mut sum, mut behind) = (Sum::zero(), [Quad::zero(); M]);
         loop {
             if !common.take_in(&mut set, packets, present) {
                 if !first {
@@ -68,26 +69,26 @@ pub unsafe fn run<V: Lanes, W: Whole, const KEYS: usize, const M: usize>(
                     let mut power = common.power;
                     let mut left = pieces;
                     loop {
-                        let mut texts = [V::zero(); PIECE];
-                        let mut piece = [V::zero(); PIECE];
+                        let mut texts = [Quad::zero(); PIECE];
+                        let mut piece = [Quad::zero(); PIECE];
                         for i in 0..PIECE {
-                            let text = V::load(source.add(i * V::BYTES));
+                            let text = Quad::load(source.add(i * Quad::BYTES));
                             // All of them before the first one is stored: what is loaded may look like what was just stored, as
                             // far as the processor looks at addresses.
                             texts[i] = text.xor(stream[i]).pinned();
                             piece[i] = if W::SEAL { texts[i] } else { text };
                         }
                         for (i, text) in texts.into_iter().enumerate() {
-                            text.store(destination.add(i * V::BYTES));
+                            text.store(destination.add(i * Quad::BYTES));
                         }
-                        source = source.add(PIECE * V::BYTES);
-                        destination = destination.add(PIECE * V::BYTES);
+                        source = source.add(PIECE * Quad::BYTES);
+                        destination = destination.add(PIECE * Quad::BYTES);
                         left -= 1;
                         if left == 0 {
                             break encrypt_and_hash(keys, counter.next::<M>(), &mut sum, piece, power);
                         }
                         stream = encrypt_and_hash(keys, counter.next::<PIECE>(), &mut sum, piece, power);
-                        power = power.add(PIECE * V::LANES);
+                        power = power.add(PIECE * Quad::LANES);
                     }
                 };
                 let texts = common.load_last(packet, source);
@@ -107,13 +108,13 @@ pub unsafe fn run<V: Lanes, W: Whole, const KEYS: usize, const M: usize>(
 
 /// All rounds on states that have the first key added, while `H` vectors are added to the sum, the first block's power given.
 #[inline(always)]
-unsafe fn encrypt_and_hash<V: Lanes, const KEYS: usize, const P: usize, const H: usize>(
-    keys: RoundKeys<'_, V, KEYS>,
-    mut states: [V; P],
-    sum: &mut Sum<V>,
-    texts: [V; H],
+unsafe fn encrypt_and_hash<const KEYS: usize, const P: usize, const H: usize>(
+    keys: RoundKeys<'_, Quad, KEYS>,
+    mut states: [Quad; P],
+    sum: &mut Sum<Quad>,
+    texts: [Quad; H],
     power: *const u128,
-) -> [V; P] {
+) -> [Quad; P] {
     // SAFETY: the caller's of `run`.
     unsafe {
         let steps = H.div_ceil(2);
@@ -123,7 +124,7 @@ unsafe fn encrypt_and_hash<V: Lanes, const KEYS: usize, const P: usize, const H:
             if (round - 1).is_multiple_of(apart) && step < steps {
                 // The first one alone if they are odd.
                 let at = (2 * step).saturating_sub(H % 2);
-                let power = power.add(at * V::LANES);
+                let power = power.add(at * Quad::LANES);
                 if !H.is_multiple_of(2) && step == 0 {
                     sum.add_sum(Sum::text_product::<true>(texts[0], power));
                 } else {

@@ -6,6 +6,7 @@ use super::{Common, GROUP, Group};
 use crate::gcm::counter::Counter;
 use crate::gcm::hash::Sum;
 use crate::gcm::lanes::Lanes;
+use crate::gcm::lanes_512::Quad;
 use crate::gcm::stream::RoundKeys;
 use crate::packet::Whole;
 
@@ -15,31 +16,31 @@ use crate::packet::Whole;
 /// The caller's of [`super::run`].
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
-pub unsafe fn run<V: Lanes, W: Whole, const KEYS: usize, const K: usize>(
-    common: &Common<'_, W, V>,
+pub unsafe fn run<W: Whole, const KEYS: usize, const K: usize>(
+    common: &Common<'_, W>,
     set: u64,
     packets: *mut W,
 ) -> u64 {
     // SAFETY: the caller's.
     unsafe {
         if common.block {
-            run_with::<V, W, KEYS, K, true>(common, set, packets)
+            run_with::<W, KEYS, K, true>(common, set, packets)
         } else {
-            run_with::<V, W, KEYS, K, false>(common, set, packets)
+            run_with::<W, KEYS, K, false>(common, set, packets)
         }
     }
 }
 
 /// The same with single blocks behind the vectors, or without.
 #[inline(always)]
-unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool>(
-    common: &Common<'_, W, V>,
+unsafe fn run_with<W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool>(
+    common: &Common<'_, W>,
     mut set: u64,
     packets: *mut W,
 ) -> u64 {
     // SAFETY: the caller's.
     unsafe {
-        let [mut one, mut other] = [(); 2].map(|()| (Group::<W, V>::empty(), [[V::zero(); K]; GROUP]));
+        let [mut one, mut other] = [(); 2].map(|()| (Group::<W>::empty(), [[Quad::zero(); K]; GROUP]));
         let (mut present, mut before) = (&mut one, &mut other);
         let mut first = true;
         loop {
@@ -54,7 +55,7 @@ unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
             if !more {
                 return set;
             }
-            encrypt::<V, W, KEYS, K, BLOCK>(common, &mut present.0, &mut present.1);
+            encrypt::<W, KEYS, K, BLOCK>(common, &mut present.0, &mut present.1);
             mem::swap(&mut present, &mut before);
             first = false;
         }
@@ -63,10 +64,7 @@ unsafe fn run_with<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const 
 
 /// The second step: hashes and tags.
 #[inline(always)]
-unsafe fn finish<V: Lanes, W: Whole, const K: usize>(
-    common: &Common<'_, W, V>,
-    (group, texts): &(Group<W, V>, [[V; K]; GROUP]),
-) {
+unsafe fn finish<W: Whole, const K: usize>(common: &Common<'_, W>, (group, texts): &(Group<W>, [[Quad; K]; GROUP])) {
     // SAFETY: the caller's; the first step was taken.
     unsafe {
         let mut sums = [Sum::zero(); GROUP];
@@ -79,14 +77,14 @@ unsafe fn finish<V: Lanes, W: Whole, const K: usize>(
 
 /// The first step: masks and texts, what is to be hashed of these put into `hashed`.
 #[inline(always)]
-unsafe fn encrypt<V: Lanes, W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool>(
-    common: &Common<'_, W, V>,
-    group: &mut Group<W, V>,
-    hashed: &mut [[V; K]; GROUP],
+unsafe fn encrypt<W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool>(
+    common: &Common<'_, W>,
+    group: &mut Group<W>,
+    hashed: &mut [[Quad; K]; GROUP],
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let keys = RoundKeys::<V, KEYS>::new(common.key);
+        let keys = RoundKeys::<Quad, KEYS>::new(common.key);
         let [mut masks, mut blocks] = common.masks(keys, group);
         let mut states = group.packets.map(|packet| Counter::new((*packet).nonce(), keys.at(0)).next::<K>());
         for round in 1..KEYS - 1 {
