@@ -22,14 +22,14 @@ pub struct Key {
     pub(crate) schedule: Schedule,
 }
 
-// Inline: one key is one stretch of memory, read without a pointer to follow.
+// What is short, or was made to be few cache lines, stands here itself and is read without a pointer to follow.
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Schedule {
-    Portable(Purpose, portable::Key),
+    Portable(Purpose, Box<portable::Key>),
     #[cfg(target_arch = "x86_64")]
     Gcm(Purpose, gcm::Key),
     #[cfg(target_arch = "x86_64")]
-    Cbc(Purpose, cbc::Key),
+    Cbc(Purpose, Box<cbc::Key>),
     #[cfg(target_arch = "x86_64")]
     ChaCha(Purpose, chacha::Key),
 }
@@ -41,7 +41,7 @@ pub(crate) struct Purpose {
     kernel: Kernel,
 }
 
-/// Lines that follow, of which a packet of 64 bytes under a key of 128 bits reads.
+/// Lines that follow, of which every packet under a key of 128 bits reads.
 #[cfg(target_arch = "x86_64")]
 const SHORT_LINES: usize = 5;
 /// Bytes in front of the kernel's own key.
@@ -81,14 +81,17 @@ impl Key {
                 // Of 128 bits the portable kernel makes as much.
                 Suite::ChaCha20Poly1305 if kernel == Kernel::AesNi => None,
                 Suite::ChaCha20Poly1305 => chacha::Key::new(key).map(|key| Schedule::ChaCha(purpose, key)),
-                Suite::AesCbc(length, integrity) => Some(Schedule::Cbc(purpose, cbc::Key::new(length, integrity, key))),
+                Suite::AesCbc(length, integrity) => {
+                    Some(Schedule::Cbc(purpose, Box::new(cbc::Key::new(length, integrity, key))))
+                }
             };
             if let Some(schedule) = schedule {
                 return Ok(Self { schedule });
             }
         }
         let schedule = portable::Key::new(suite, key).ok_or(wrong_length)?;
-        Ok(Self { schedule: Schedule::Portable(Purpose { suite, kernel: Kernel::Portable }, schedule) })
+        let purpose = Purpose { suite, kernel: Kernel::Portable };
+        Ok(Self { schedule: Schedule::Portable(purpose, Box::new(schedule)) })
     }
 
     /// The suite the key is for.
@@ -114,25 +117,34 @@ impl Key {
         let mut block = [0; 16];
         block[8..].copy_from_slice(&number.to_be_bytes());
         match &self.schedule {
-            Schedule::Portable(_, portable::Key::Cbc(cipher, _)) => {
+            Schedule::Portable(_, key) => {
+                let portable::Key::Cbc(cipher, _) = &**key else { return None };
                 cipher.encrypt_block(&mut block);
                 Some(block)
             }
             #[cfg(target_arch = "x86_64")]
             Schedule::Cbc(_, key) => Some(key.encrypt_block(block)),
-            Schedule::Portable(..) => None,
             #[cfg(target_arch = "x86_64")]
             Schedule::Gcm(..) | Schedule::ChaCha(..) => None,
         }
     }
 
-    /// Has what a packet of 64 bytes reads of the key brought near, but for the line on which it begins, and waits for none of it.
+    /// Has what a packet with so many bytes of text reads of the key brought near, but for the line on which it begins, and waits for
+    /// none of it.
     #[inline(always)]
-    pub fn prefetch(&self) {
+    pub fn prefetch(&self, text: usize) {
         #[cfg(target_arch = "x86_64")]
-        for line in 0..SHORT_LINES {
-            prefetch_at(ptr::from_ref(self).wrapping_byte_add(HEAD + gcm::BEFORE_SHORT + LINE * line));
+        {
+            let short = ptr::from_ref(self).wrapping_byte_add(HEAD + gcm::BEFORE_SHORT);
+            for line in 0..SHORT_LINES {
+                prefetch_at(short.wrapping_byte_add(LINE * line));
+            }
+            for line in 1..=gcm::lines_before_short(text) {
+                prefetch_at(short.wrapping_byte_sub(LINE * line));
+            }
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = text;
     }
 
     #[inline(always)]
@@ -142,6 +154,13 @@ impl Key {
             #[cfg(target_arch = "x86_64")]
             Schedule::Gcm(purpose, _) | Schedule::Cbc(purpose, _) | Schedule::ChaCha(purpose, _) => purpose,
         }
+    }
+
+    /// Whether both are of one suite, for one kernel.
+    #[inline(always)]
+    pub(crate) fn is_of_kind(&self, other: &Self) -> bool {
+        let (own, other) = (self.purpose(), other.purpose());
+        own.suite == other.suite && own.kernel == other.kernel
     }
 
     /// Whether one kernel works with both.

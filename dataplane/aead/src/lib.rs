@@ -68,7 +68,7 @@ macro_rules! take_apart {
                     ($schedule:path, $kernel:ident) => {{
                         let chosen = (0..).zip(&mut *piece).filter(|(position, _)| chosen & 1_u64 << position != 0);
                         let packets = chosen.filter_map(|(_, packet)| match &packet.key.schedule {
-                            $schedule(_, key) => Some(Packet::new(key, packet)),
+                            $schedule(_, key) => Some(Packet::<$kernel::Key>::new(key, packet)),
                             _ => None,
                         });
                         let mut packets: ArrayVec<Packet<'_, _>, PIECE> = packets.collect();

@@ -40,13 +40,10 @@ pub(crate) trait Whole {
     /// Where they are not as many as [`Seal`] or [`Open`] says.
     fn place(&mut self, tag: usize) -> Place;
 
-    /// Whether it has the other one's key and lengths, and is in place or not as that one is. One question after the other: each
-    /// is a branch that is foreseen, where all answers put together would take the time of their arithmetic.
+    /// Whether it has the other one's lengths, and is in place or not as that one is. One question after the other: each is a
+    /// branch that is foreseen, where all answers put together would take the time of their arithmetic.
     #[inline(always)]
-    fn is_like(&self, other: &Self) -> bool {
-        if !ptr::eq(self.key(), other.key()) {
-            return false;
-        }
+    fn is_shaped_like(&self, other: &Self) -> bool {
         if self.data().length != other.data().length {
             return false;
         }

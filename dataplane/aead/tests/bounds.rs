@@ -89,31 +89,32 @@ struct Standing {
     in_place: bool,
 }
 
-/// Runs packets of these lengths through a kernel, one way and back.
-fn run(pages: &mut Pages, key: &Key, lengths: &[usize], standing: Standing) {
-    let suite = key.suite();
+/// Runs packets of these lengths through a kernel, one way and back, under keys by turns.
+fn run(pages: &mut Pages, keys: &[&Key], lengths: &[usize], standing: Standing) {
+    let (suite, kernel) = (keys[0].suite(), keys[0].kernel());
+    let by_turns = || keys.iter().copied().cycle();
     let tag = suite.tag_length();
     let nonce = nonce(suite, &[9; 16]);
     let associated_data = AssociatedData::extended([3; 12]);
     let tails: Vec<usize> = lengths.iter().map(|length| fitting_tail(suite, *length, length % 21)).collect();
     let texts: Vec<Vec<u8>> =
         lengths.iter().zip(&tails).map(|(length, tail)| noise(*length as u64, length + tail)).collect();
-    let what = |way: &str| format!("{way} {lengths:?} of {suite} on {}, {standing:?}", key.kernel());
+    let what = |way: &str| format!("{way} {lengths:?} of {suite} on {kernel}, {standing:?}");
 
     let starts: Vec<&[u8]> = texts.iter().zip(lengths).map(|(text, length)| &text[..*length]).collect();
     let results: Vec<usize> = texts.iter().map(|text| text.len() + tag).collect();
     let mut ends = texts.iter().zip(lengths).map(|(text, length)| tail(&text[*length..]));
     let sealed = pages.through(standing, &starts, &results, &what("sealing"), |buffers| {
-        let seal = |buffers| Seal { key, nonce, associated_data, buffers, tail: ends.next().unwrap() };
-        bordergate_aead::seal(&mut buffers.into_iter().map(seal).collect::<Vec<_>>());
+        let seal = |(buffers, key)| Seal { key, nonce, associated_data, buffers, tail: ends.next().unwrap() };
+        bordergate_aead::seal(&mut buffers.into_iter().zip(by_turns()).map(seal).collect::<Vec<_>>());
     });
 
     let packets: Vec<&[u8]> = sealed.iter().map(Vec::as_slice).collect();
     let results: Vec<usize> =
         texts.iter().map(|text| if standing.in_place { text.len() + tag } else { text.len() }).collect();
     let opened = pages.through(standing, &packets, &results, &what("opening"), |buffers| {
-        let open = |buffers| Open { key, nonce, associated_data, buffers, authentic: false };
-        let mut batch: Vec<_> = buffers.into_iter().map(open).collect();
+        let open = |(buffers, key)| Open { key, nonce, associated_data, buffers, authentic: false };
+        let mut batch: Vec<_> = buffers.into_iter().zip(by_turns()).map(open).collect();
         bordergate_aead::open(&mut batch);
         assert!(batch.iter().all(|packet| packet.authentic), "{}", what("opening"));
     });
@@ -174,7 +175,7 @@ fn nothing_outside_is_touched() {
                     let mut left = &lengths[..];
                     for size in BATCHES.iter().cycle() {
                         let (batch, rest) = left.split_at(*size.min(&left.len()));
-                        run(&mut pages, &key, batch, Standing { end, in_place });
+                        run(&mut pages, &[&key], batch, Standing { end, in_place });
                         left = rest;
                         if left.is_empty() {
                             break;
@@ -198,7 +199,7 @@ fn nothing_outside_is_touched_at_any_place_of_a_batch() {
                     for position in 0..5 {
                         let mut lengths = [150; 5];
                         lengths[position] = length;
-                        run(&mut pages, &key, &lengths, Standing { end, in_place: position % 2 == 0 });
+                        run(&mut pages, &[&key], &lengths, Standing { end, in_place: position % 2 == 0 });
                     }
                 }
             }
@@ -212,10 +213,13 @@ fn nothing_outside_is_touched_by_packets_that_are_alike() {
     let guarded = || (0..8).map(|_| Guarded::new()).collect();
     let mut pages = Pages { sources: guarded(), destinations: guarded() };
     for suite in [Suite::Aes128Gcm16, Suite::Aes256Gcm16] {
-        for key in keys(suite, &noise(8, suite.key_length())) {
-            for end in [End::Last, End::First] {
-                for length in (0..=600).chain((601..1700).step_by(7)) {
-                    run(&mut pages, &key, &[length; 8], Standing { end, in_place: length % 4 < 2 });
+        let (keys, others) = (keys(suite, &noise(8, suite.key_length())), keys(suite, &noise(9, suite.key_length())));
+        for (key, other) in keys.iter().zip(&others) {
+            for keys in [&[key][..], &[key, other]] {
+                for end in [End::Last, End::First] {
+                    for length in (0..=600).chain((601..1700).step_by(7)) {
+                        run(&mut pages, keys, &[length; 8], Standing { end, in_place: length % 4 < 2 });
+                    }
                 }
             }
         }

@@ -8,16 +8,18 @@ mod packets;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod single_step {
+    use std::alloc::{GlobalAlloc, Layout, System};
     use std::arch::asm;
     use std::arch::x86_64::{
         __cpuid_count, _mm256_cvtsi256_si32, _mm256_i32gather_epi32, _mm256_set_epi32, _mm512_cvtsi512_si32,
         _mm512_i32gather_epi32, _mm512_set_epi32,
     };
+    use std::cell::UnsafeCell;
     use std::collections::HashMap;
     use std::fmt::Write as _;
     use std::hint::black_box;
     use std::ops::Range;
-    use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
     use bordergate_aead::{AesKey, AssociatedData, Buffers, Integrity, Kernel, Key, Open, Seal, Suite};
     use iced_x86::{
@@ -31,12 +33,12 @@ mod single_step {
 
     /// Bytes of the packets of a batch, short of their tails: four that end in a block of their own, then in whole vectors, in parts
     /// of them, in less than a block; behind them [`ALIKE`].
-    const LENGTHS: [usize; UNLIKE + 8 * ALIKE.len()] = {
-        let mut lengths = [0; UNLIKE + 8 * ALIKE.len()];
+    const LENGTHS: [usize; UNLIKE + 2 * OF_ONE_KEY] = {
+        let mut lengths = [0; UNLIKE + 2 * OF_ONE_KEY];
         let mut position = 0;
         while position < lengths.len() {
             lengths[position] = match position.checked_sub(UNLIKE) {
-                Some(position) => ALIKE[position / 8],
+                Some(position) => ALIKE[position % OF_ONE_KEY / 8],
                 None => [258, 322, 258, 450, 0, 1, 20, 64, 100, 333][position],
             };
             position += 1;
@@ -47,8 +49,10 @@ mod single_step {
     const UNLIKE: usize = 10;
     /// Of packets that are alike, eight of each length: one whole vector, two and a block, seven.
     const ALIKE: [usize; 3] = [62, 130, 400];
+    /// So many of them are under one key, and as many under two by turns.
+    const OF_ONE_KEY: usize = 8 * ALIKE.len();
     /// Which packets are forged when they are opened, a bit each. Whether one is, is no secret.
-    const FORGED: usize = 0b0100_0000_1000_0100_0001_0000_1001_0110_0010;
+    const FORGED: u64 = 0x0084_0204_0841_0962;
     /// How many secrets are told apart at most.
     const SECRETS: usize = 3;
 
@@ -130,6 +134,11 @@ mod single_step {
         length + fitting_tail(suite, length, 2)
     }
 
+    /// Which of two keys, which are the same but in their places, the packet at this position of a batch is under.
+    fn key_of(position: usize) -> usize {
+        if position < UNLIKE + OF_ONE_KEY { 0 } else { position % 2 }
+    }
+
     /// Whether the packet at this position of a batch is.
     fn is_in_place(position: usize) -> bool {
         position < UNLIKE && !position.is_multiple_of(2)
@@ -146,9 +155,58 @@ mod single_step {
         }
     }
 
-    /// Does the work, watched.
-    #[inline(never)]
+    /// Where the work's memory is: at the same addresses for each secret, and not the process's, for that is given out to the notes
+    /// in the middle of work.
+    struct Shelf {
+        /// Whether it is the work that asks for memory.
+        is_open: AtomicBool,
+        taken: AtomicUsize,
+        bytes: UnsafeCell<[u8; SHELF]>,
+    }
+
+    /// Bytes for two keys and more.
+    const SHELF: usize = 1 << 16;
+
+    #[global_allocator]
+    static SHELF_OF_WORK: Shelf =
+        Shelf { is_open: AtomicBool::new(false), taken: AtomicUsize::new(0), bytes: UnsafeCell::new([0; SHELF]) };
+
+    // SAFETY: no byte is given out twice while the shelf is open, and only this thread opens it.
+    unsafe impl Sync for Shelf {}
+
+    // SAFETY: what is given out is the system's, or a part of the shelf that nobody else has: it is taken anew for each work alone.
+    unsafe impl GlobalAlloc for Shelf {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            if !self.is_open.load(Relaxed) {
+                // SAFETY: the caller's.
+                return unsafe { System.alloc(layout) };
+            }
+            let shelf = self.bytes.get().cast::<u8>();
+            let taken = self.taken.load(Relaxed);
+            let start = (shelf.addr() + taken).next_multiple_of(layout.align()) - shelf.addr();
+            self.taken.store(start + layout.size(), Relaxed);
+            if start + layout.size() > SHELF { std::ptr::null_mut() } else { shelf.wrapping_add(start) }
+        }
+
+        unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+            let shelf = self.bytes.get().addr();
+            if !(shelf..shelf + SHELF).contains(&place.addr()) {
+                // SAFETY: the caller's; it is not of the shelf.
+                unsafe { System.dealloc(place, layout) };
+            }
+        }
+    }
+
+    /// Does the work, watched, with memory from the shelf.
     fn act(work: Work, suite: Suite, kernel: Kernel, secret: &Secret, room: &mut Room, watch: &mut Watch) {
+        SHELF_OF_WORK.taken.store(0, Relaxed);
+        SHELF_OF_WORK.is_open.store(true, Relaxed);
+        act_on_shelf(work, suite, kernel, secret, room, watch);
+        SHELF_OF_WORK.is_open.store(false, Relaxed);
+    }
+
+    #[inline(never)]
+    fn act_on_shelf(work: Work, suite: Suite, kernel: Kernel, secret: &Secret, room: &mut Room, watch: &mut Watch) {
         room.key.copy_from_slice(&secret.key);
         let nonce = nonce(suite, &[5; 16]);
         let associated_data = AssociatedData::extended([7; 12]);
@@ -160,7 +218,7 @@ mod single_step {
                 black_box(&key);
             }
             Work::Seal => {
-                let key = Key::for_kernel(kernel, suite, &room.key).unwrap();
+                let keys = [(); 2].map(|()| Key::for_kernel(kernel, suite, &room.key).unwrap());
                 let mut batch: [Seal<'_>; LENGTHS.len()] = std::array::from_fn(|i| {
                     let (text, length) = (&secret.texts[i], LENGTHS[i]);
                     let (source, destination) = rooms.next().unwrap();
@@ -171,12 +229,12 @@ mod single_step {
                         false => Buffers::Apart { source: &source[..length], destination },
                         true => Buffers::InPlace(destination),
                     };
-                    Seal { key: &key, nonce, associated_data, buffers, tail }
+                    Seal { key: &keys[key_of(i)], nonce, associated_data, buffers, tail }
                 });
                 watch.over(|| bordergate_aead::seal(black_box(&mut batch[which])));
             }
             Work::Open => {
-                let key = Key::for_kernel(kernel, suite, &room.key).unwrap();
+                let keys = [(); 2].map(|()| Key::for_kernel(kernel, suite, &room.key).unwrap());
                 let mut batch: [Open<'_>; LENGTHS.len()] = std::array::from_fn(|i| {
                     let packet = &secret.packets[i];
                     let (source, destination) = rooms.next().unwrap();
@@ -187,7 +245,7 @@ mod single_step {
                         false => Buffers::Apart { source, destination: &mut destination[..text] },
                         true => Buffers::InPlace(destination),
                     };
-                    Open { key: &key, nonce, associated_data, buffers, authentic: false }
+                    Open { key: &keys[key_of(i)], nonce, associated_data, buffers, authentic: false }
                 });
                 watch.over(|| bordergate_aead::open(black_box(&mut batch[which.clone()])));
                 for (position, packet) in batch.iter().enumerate().filter(|(position, _)| which.contains(position)) {
@@ -284,7 +342,7 @@ mod single_step {
             Self { instructions: HashMap::new(), factory: InstructionInfoFactory::new(), steps: Vec::new() }
         }
 
-        /// Runs `work` step by step. It must not allocate: so do the notes, between any two of its steps.
+        /// Runs `work` step by step.
         #[inline(never)]
         fn over<R>(&mut self, work: impl FnOnce() -> R) -> R {
             WATCH.store(self, Relaxed);
@@ -339,13 +397,15 @@ mod single_step {
         }
     }
 
-    /// Called behind every instruction that is watched. It may allocate, for what is watched does not.
+    /// Called behind every instruction that is watched. It may allocate, for what is watched has memory of its own.
     extern "C" fn stopped(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        SHELF_OF_WORK.is_open.store(false, Relaxed);
         // SAFETY: set by `Watch::over`, whose borrow lasts as long as instructions are watched.
         let watch = unsafe { WATCH.load(Relaxed).as_mut() }.expect("a watch");
         // SAFETY: the kernel hands over the context of the thread that was stopped.
         let context = unsafe { &*context.cast::<libc::ucontext_t>() };
         watch.note(&context.uc_mcontext);
+        SHELF_OF_WORK.is_open.store(true, Relaxed);
     }
 
     /// The instruction at an address of this process.

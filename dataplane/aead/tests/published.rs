@@ -55,9 +55,10 @@ fn check(vectors: &[Vector]) -> BTreeMap<Suite, usize> {
     let mut counts = BTreeMap::new();
     for vector in vectors {
         *counts.entry(vector.suite).or_default() += 1;
-        for key in keys(vector.suite, &vector.key) {
+        let [keys, twins] = [(); 2].map(|()| keys(vector.suite, &vector.key));
+        for keys in keys.iter().zip(&twins) {
             for place in [APART, IN_PLACE] {
-                check_one(vector, &key, place);
+                check_one(vector, keys.into(), place);
             }
         }
     }
@@ -68,19 +69,19 @@ fn check(vectors: &[Vector]) -> BTreeMap<Suite, usize> {
     counts
 }
 
-fn check_one(vector: &Vector, key: &Key, place: Placement) {
-    let what = format!("{} on {}, {place:?}", vector.name, key.kernel());
+fn check_one(vector: &Vector, keys: [&Key; 2], place: Placement) {
+    let what = format!("{} on {}, {place:?}", vector.name, keys[0].kernel());
     let (nonce, data) = (vector.nonce, vector.data);
     let Some(text) = &vector.text else {
-        assert_eq!(opened(key, nonce, data, &vector.packet, place), None, "{what}");
+        assert_eq!(opened(keys, nonce, data, &vector.packet, place), None, "{what}");
         return;
     };
     let split = text.len().saturating_sub(20);
-    let whole = sealed(key, nonce, data, text, Tail::EMPTY, place);
+    let whole = sealed(keys, nonce, data, text, Tail::EMPTY, place);
     assert!(whole.starts_with(&vector.packet), "sealed to something else: {what}");
-    let parts = sealed(key, nonce, data, &text[..split], tail(&text[split..]), place);
+    let parts = sealed(keys, nonce, data, &text[..split], tail(&text[split..]), place);
     assert_eq!(parts, whole, "with a tail: {what}");
-    assert_eq!(opened(key, nonce, data, &whole, place).as_ref(), Some(text), "{what}");
+    assert_eq!(opened(keys, nonce, data, &whole, place).as_ref(), Some(text), "{what}");
 }
 
 fn check_batch(vectors: &[Vector], kernel: Kernel) {

@@ -9,7 +9,7 @@ use wire::Spi;
 use crate::outer::InnerClass;
 use crate::run::Run;
 use crate::transform::{KEY, Transform};
-use crate::{Alone, BATCH, Exhausted, OuterHeader, Protect, SALT, SequenceCounter};
+use crate::{Alone, BATCH, Exhausted, OuterHeader, Protect, SALT, SequenceCounter, TRAILER};
 
 /// What an outbound SA is made of. Its key is not to be shown, so it has no `Debug`.
 pub struct Outbound<'a> {
@@ -68,10 +68,10 @@ impl OutboundSa {
         aead::prefetch(&self.sequence);
     }
 
-    /// The same of what is read to seal a packet of 64 bytes.
+    /// The same of what is read to seal an inner packet of so many bytes.
     #[inline(always)]
-    pub fn prefetch_key(&self) {
-        self.transform.key.prefetch();
+    pub fn prefetch_key(&self, inner: usize) {
+        self.transform.key.prefetch(inner + TRAILER);
     }
 
     /// Bytes from the ESP header to the integrity check value of a packet that carries `inner` bytes.

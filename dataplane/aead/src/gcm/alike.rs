@@ -1,9 +1,12 @@
-//! Packets that are alike: under one key, of one length, all from one place to another or all in place.
+//! Packets that are alike: of one length and one suite, all from one place to another or all in place; and mostly under one key.
 //!
 //! Most batches are of such packets. What follows from their lengths is then found out once, no step asks which packet it is
 //! about, and the processor foresees every branch. Four packets go side by side: a lane for each in what is left of their
 //! hashes, in the tags, and in single blocks at the ends of their texts. Each group's last steps stand beside the first ones of
 //! the next.
+//!
+//! Under one key (`ONE_KEY`) the blocks of four packets that are not text share vectors; else each packet's share one with each
+//! other.
 
 mod long;
 mod short;
@@ -29,9 +32,10 @@ const GROUP: usize = 4;
 pub const FEWEST: u32 = 8;
 
 /// What the packets have in common.
-struct Common<'a, W> {
+struct Common<'a, W, const ONE_KEY: bool> {
     /// One of them.
     model: *const W,
+    /// The model's.
     key: &'a Key,
     /// Bytes of a text at its source, and with its tail.
     left: usize,
@@ -40,10 +44,14 @@ struct Common<'a, W> {
     vectors: usize,
     /// Whether a single block, or a part of one, follows them: a vector for it would be a waste where four can share one.
     block: bool,
-    /// The power of the hash key that goes with a text's first block.
-    power: *const u128,
-    /// The product of the block of lengths.
-    lengths: Sum<Quad>,
+    /// Which power of the hash key goes with a text's first block.
+    power: usize,
+    /// The one key's.
+    first: *const u128,
+    /// The block of lengths, byte-reversed, in each lane.
+    lengths: Quad,
+    /// Its product under the one key.
+    product: Sum<Quad>,
 }
 
 /// Packets side by side, a lane for each.
@@ -98,45 +106,69 @@ pub unsafe fn run_runs<W: Whole>(mut set: u64, packets: *mut W) -> u64 {
 /// The instructions of [`Quad`]; at these positions are packets, the first one's key is of this module and its kernel.
 #[inline(always)]
 pub unsafe fn run<W: Whole>(set: u64, packets: *mut W) -> u64 {
-    // SAFETY: the caller's; what is like a packet has its key.
+    // SAFETY: the caller's; what is like a packet has a key as that one has.
     unsafe {
         let at = |set: u64| packets.add(set.trailing_zeros() as usize);
         let last_of_few = _pdep_u64(1 << (FEWEST - 1), set);
-        if last_of_few == 0 || !(*at(last_of_few)).is_like(&*at(set)) {
+        if last_of_few == 0 {
             return set;
         }
-        let model = at(set);
+        let (model, other) = (at(set), at(last_of_few));
+        if is_like::<W, true>(&*other, &*model) {
+            run_under::<W, true>(set, packets, model)
+        } else if is_like::<W, false>(&*other, &*model) {
+            run_under::<W, false>(set, packets, model)
+        } else {
+            set
+        }
+    }
+}
+
+/// The same under one key, or under as many as there are.
+#[inline(always)]
+unsafe fn run_under<W: Whole, const ONE_KEY: bool>(set: u64, packets: *mut W, model: *mut W) -> u64 {
+    // SAFETY: the caller's.
+    unsafe {
         match gcm_key(&*model).rounds() {
-            10 => run_with::<W, 11>(set, packets, model),
-            12 => run_with::<W, 13>(set, packets, model),
-            _ => run_with::<W, 15>(set, packets, model),
+            10 => run_with::<W, ONE_KEY, 11>(set, packets, model),
+            12 => run_with::<W, ONE_KEY, 13>(set, packets, model),
+            _ => run_with::<W, ONE_KEY, 15>(set, packets, model),
         }
     }
 }
 
 /// The same with `KEYS` round keys.
 #[inline(always)]
-unsafe fn run_with<W: Whole, const KEYS: usize>(set: u64, packets: *mut W, model: *mut W) -> u64 {
+unsafe fn run_with<W: Whole, const ONE_KEY: bool, const KEYS: usize>(set: u64, packets: *mut W, model: *mut W) -> u64 {
     // SAFETY: the caller's; as many vectors as are said.
     unsafe {
-        let Some(common) = Common::<W>::of(model) else { return set };
+        let Some(common) = Common::<W, ONE_KEY>::of(model) else { return set };
         match common.vectors {
-            1 => short::run::<W, KEYS, 1>(&common, set, packets),
-            2 => short::run::<W, KEYS, 2>(&common, set, packets),
-            3 => short::run::<W, KEYS, 3>(&common, set, packets),
+            1 => short::run::<W, ONE_KEY, KEYS, 1>(&common, set, packets),
+            2 => short::run::<W, ONE_KEY, KEYS, 2>(&common, set, packets),
+            3 => short::run::<W, ONE_KEY, KEYS, 3>(&common, set, packets),
             vectors => match long::last(vectors) {
-                3 => long::run::<W, KEYS, 3>(&common, set, packets),
-                4 => long::run::<W, KEYS, 4>(&common, set, packets),
-                5 => long::run::<W, KEYS, 5>(&common, set, packets),
-                6 => long::run::<W, KEYS, 6>(&common, set, packets),
-                7 => long::run::<W, KEYS, 7>(&common, set, packets),
-                _ => long::run::<W, KEYS, 8>(&common, set, packets),
+                3 => long::run::<W, ONE_KEY, KEYS, 3>(&common, set, packets),
+                4 => long::run::<W, ONE_KEY, KEYS, 4>(&common, set, packets),
+                5 => long::run::<W, ONE_KEY, KEYS, 5>(&common, set, packets),
+                6 => long::run::<W, ONE_KEY, KEYS, 6>(&common, set, packets),
+                7 => long::run::<W, ONE_KEY, KEYS, 7>(&common, set, packets),
+                _ => long::run::<W, ONE_KEY, KEYS, 8>(&common, set, packets),
             },
         }
     }
 }
 
-impl<W: Whole> Common<'_, W> {
+/// Whether a packet is like the model, with its key or with another one of the same kind.
+#[inline(always)]
+fn is_like<W: Whole, const ONE_KEY: bool>(packet: &W, model: &W) -> bool {
+    if ONE_KEY && !ptr::eq(packet.key(), model.key()) || !ONE_KEY && !packet.key().is_of_kind(model.key()) {
+        return false;
+    }
+    packet.is_shaped_like(model)
+}
+
+impl<'a, W: Whole, const ONE_KEY: bool> Common<'a, W, ONE_KEY> {
     /// Of packets that are like this one; `None` where there is no text, or one too long to be summed at once.
     ///
     /// # Panics
@@ -147,28 +179,25 @@ impl<W: Whole> Common<'_, W> {
         unsafe {
             let left = (*model).place(TAG).length;
             let length = left + (*model).tail().length;
+            let blocks = length.div_ceil(16);
             // Beside the text's blocks, that of the associated data and that of the lengths.
-            if length == 0 || length.div_ceil(16) + 2 > POWERS {
+            if length == 0 || blocks + 2 > POWERS {
                 return None;
             }
             let key = gcm_key(&*model);
             let (whole, rest) = (length / Quad::BYTES, length % Quad::BYTES);
             let block = whole > 0 && (1..=16).contains(&rest);
+            let vectors = whole + usize::from(rest != 0 && !block);
+            // One for each block of text and one for that of the lengths.
+            let (power, first) = (blocks + 1, key.power(blocks + 1));
             // SP 800-38D §7.1: the lengths in bits, that of the text first, as what is hashed has its bytes reversed.
             let bits: u128 = transmute!([length as u64, (*model).data().length as u64]);
-            let mut lengths = Sum::zero();
-            lengths.add_lanes(Quad::broadcast(&bits).bits_of_bytes(), [key.power(1); 4]);
-            Some(Self {
-                model,
-                key,
-                left,
-                length,
-                vectors: whole + usize::from(rest != 0 && !block),
-                block,
-                // One for each block of text and one for that of the lengths.
-                power: key.power(length.div_ceil(16) + 1),
-                lengths,
-            })
+            let lengths = Quad::broadcast(&bits).bits_of_bytes();
+            let mut product = Sum::zero();
+            if ONE_KEY {
+                product.add_lanes(lengths, [key.power(1); 4]);
+            }
+            Some(Self { model, key, left, length, vectors, block, power, first, lengths, product })
         }
     }
 
@@ -184,7 +213,7 @@ impl<W: Whole> Common<'_, W> {
             unsafe {
                 let packet = packets.add(left.trailing_zeros() as usize);
                 left &= left - 1;
-                if !(*packet).is_like(&*self.model) {
+                if !is_like::<W, ONE_KEY>(&*packet, &*self.model) {
                     return false;
                 }
                 group.packets[lane] = packet;
@@ -193,6 +222,31 @@ impl<W: Whole> Common<'_, W> {
         }
         *set = left;
         true
+    }
+
+    /// The key of the packet in a lane.
+    #[inline(always)]
+    unsafe fn key(&self, group: &Group<W>, lane: usize) -> &'a Key {
+        // SAFETY: the group is taken in.
+        if ONE_KEY { self.key } else { unsafe { gcm_key(&*group.packets[lane]) } }
+    }
+
+    /// The keys of a group.
+    #[inline(always)]
+    unsafe fn keys(&self, group: &Group<W>) -> [&'a Key; GROUP] {
+        let mut keys = [self.key; GROUP];
+        for (lane, key) in keys.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *key = unsafe { self.key(group, lane) };
+        }
+        keys
+    }
+
+    /// The power of a key's hash key that goes with the first block of a text, of a short one if there are many keys: then it is
+    /// one of those that stand near the round keys.
+    #[inline(always)]
+    fn power(&self, key: &Key) -> *const u128 {
+        if ONE_KEY { self.first } else { key.low_power(self.power) }
     }
 
     /// Whether the vectors of a text are whole, all from its source.
@@ -314,7 +368,8 @@ impl<W: Whole> Common<'_, W> {
         }
     }
 
-    /// The blocks from which the tags' masks come, and those with which single blocks are enciphered, the first round key added.
+    /// Under one key, the blocks from which the tags' masks come, and those with which single blocks are enciphered, the first round
+    /// key added.
     #[inline(always)]
     unsafe fn masks<const KEYS: usize>(&self, keys: RoundKeys<'_, Quad, KEYS>, group: &Group<W>) -> [Quad; 2] {
         // SAFETY: the caller's of `run`.
@@ -325,17 +380,35 @@ impl<W: Whole> Common<'_, W> {
         }
     }
 
-    /// The last step: hashes brought to their end, and tags written or checked. The sum is that of the texts' vectors, one in a
-    /// lane.
+    /// The same of one packet: first what its single block is enciphered with, then the mask.
     #[inline(always)]
-    unsafe fn finish(&self, group: &Group<W>, mut sum: Sum<Quad>) {
+    unsafe fn pair<const KEYS: usize>(&self, keys: RoundKeys<'_, Quad, KEYS>, packet: *mut W) -> Quad {
+        // SAFETY: the caller's of `run`.
+        unsafe {
+            let nonce = Quad::broadcast_bytes((*packet).nonce());
+            let block = Quad::broadcast(counter::of_block(self.vectors * Quad::LANES));
+            nonce.xor3(keys.at(0), block.first(size_of::<__m128i>()))
+        }
+    }
+
+    /// The last step: hashes brought to their end, and tags written or checked. The sum is that of the texts' vectors, one in a
+    /// lane, and the associated data's if `DATA` does not say that it is to be added.
+    #[inline(always)]
+    unsafe fn finish<const DATA: bool>(&self, group: &Group<W>, mut sum: Sum<Quad>) {
         // SAFETY: the caller's of `run`; tags stand behind the texts.
         unsafe {
-            sum.add_sum(self.lengths);
-            let data = group.packets.map(|packet| _mm_loadu_si128((*packet).data().block.as_ptr().cast()));
-            sum.add_lanes(Quad::gather(data).reversed(), [self.power.wrapping_sub(1); 4]);
+            let keys = self.keys(group);
+            if ONE_KEY {
+                sum.add_sum(self.product);
+            } else {
+                sum.add_lanes(self.lengths, keys.map(|key| key.low_power(1)));
+            }
+            if DATA {
+                let data = group.packets.map(|packet| _mm_loadu_si128((*packet).data().block.as_ptr().cast()));
+                sum.add_lanes(Quad::gather(data).reversed(), keys.map(|key| self.power(key).wrapping_sub(1)));
+            }
             if self.block {
-                sum.add_lanes(group.blocks.reversed(), [self.key.power(2); 4]);
+                sum.add_lanes(group.blocks.reversed(), keys.map(|key| key.low_power(2)));
             }
             let tags = sum.reduced().reversed().xor(group.masks);
             let places = group.places.iter();

@@ -34,7 +34,7 @@ impl<V: Lanes> Sum<V> {
 
     /// Blocks, byte-reversed, each times the power in its lane, by Karatsuba's three products.
     #[inline(always)]
-    unsafe fn product(blocks: V, powers: V, folded: V) -> Self {
+    pub unsafe fn product(blocks: V, powers: V, folded: V) -> Self {
         // SAFETY: the trait's contract.
         unsafe {
             let halves = blocks.xor(blocks.swapped());
@@ -91,6 +91,14 @@ impl<V: Lanes> Sum<V> {
         unsafe {
             let a = Self::text_product::<FOLDED>(first, power);
             let b = Self::text_product::<FOLDED>(second, power.add(V::LANES));
+            self.add_two(a, b);
+        }
+    }
+
+    #[inline(always)]
+    pub unsafe fn add_two(&mut self, a: Self, b: Self) {
+        // SAFETY: the trait's contract.
+        unsafe {
             self.low = self.low.xor3(a.low, b.low);
             self.middle = self.middle.xor3(a.middle, b.middle);
             self.high = self.high.xor3(a.high, b.high);

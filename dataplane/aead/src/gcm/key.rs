@@ -4,7 +4,7 @@ use std::arch::x86_64::{
     __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_clmulepi64_si128, _mm_set_epi64x, _mm_shuffle_epi32,
     _mm_xor_si128,
 };
-use std::{mem, ptr};
+use std::ptr;
 
 use zerocopy::transmute;
 use zeroize::Zeroize;
@@ -15,6 +15,8 @@ use crate::round_keys::{self, MOST_ROUND_KEYS};
 pub const POWERS: usize = 104;
 /// Powers that are kept for short texts: of twelve blocks, of the associated data and of the lengths, and one more.
 pub const LOW_POWERS: usize = 15;
+/// Powers of `H^4` that are kept beside those for short texts.
+const STRIDES: usize = 4;
 /// What stands behind the first power, for vectors that reach beyond it.
 const BEHIND: usize = 3;
 
@@ -25,31 +27,54 @@ pub const TO_FOLDED: usize = POWERS + BEHIND;
 ///
 /// With many keys it is the number of cache lines that counts, for each is waited for. What a packet of 64 bytes needs
 /// stands together: `H^7` and what follows up to the last round key, five lines with a key of 128 bits. Where these begin,
-/// the owner's layout says: `H^7` stands on a line of its own where the key is 48 bytes behind one.
+/// the owner's layout says: `H^7` stands on a line of its own where the key is 48 bytes behind one. Of many keys long packets
+/// need the three lines before as well.
 #[repr(C)]
 pub struct Key {
+    /// Powers of `H^4`, which go from one vector of four blocks to others: from `H^28` to `H^16`. The lower ones are among those that
+    /// follow.
+    strides: [u128; STRIDES],
     /// `H^LOW_POWERS` first, `H` last. Behind it vectors reach into what follows, and multiply it by zero.
     low_powers: [u128; LOW_POWERS],
-    /// As wide as a block, for vectors that reach there find nothing undefined.
-    rounds: u128,
+    rounds: u64,
+    /// Apart: with them a key would be as long as a page, and what short packets read of many keys would all be in the same few
+    /// sets of a cache.
+    powers: Box<Powers>,
     pub(super) round_keys: [u128; MOST_ROUND_KEYS],
-    /// So that the high powers of which a vector is made are on one line if possible.
-    _line: u128,
+}
+
+/// The powers that are kept for long texts, such as make up a vector on one cache line if possible.
+#[repr(C, align(64))]
+struct Powers {
     /// `H^POWERS` first, `H` at `POWERS - 1`, zeros behind it.
-    powers: [u128; POWERS + BEHIND],
+    plain: [u128; POWERS + BEHIND],
     /// Of each power both halves added, for Karatsuba's middle product.
     folded: [u128; POWERS + BEHIND],
 }
 
 /// Bytes before what a packet of 64 bytes needs: the powers above the seventh.
-pub const BEFORE_SHORT: usize = (LOW_POWERS - 7) * size_of::<u128>();
-const _: () = assert!(mem::offset_of!(Key, powers).is_multiple_of(64));
+pub const BEFORE_SHORT: usize = (STRIDES + LOW_POWERS - SHORT_POWERS) * size_of::<u128>();
+const SHORT_POWERS: usize = 7;
+
+/// Of the lines before these, how many a text of so many bytes needs.
+#[inline(always)]
+pub fn lines_before_short(text: usize) -> usize {
+    // Beside the text's blocks, that of the associated data and that of the lengths.
+    let more = (text.div_ceil(16) + 2).saturating_sub(SHORT_POWERS);
+    more.div_ceil(4).min(BEFORE_SHORT / 64)
+}
 
 impl Drop for Key {
     fn drop(&mut self) {
+        self.strides.zeroize();
         self.low_powers.zeroize();
         self.round_keys.zeroize();
-        self.powers.zeroize();
+    }
+}
+
+impl Drop for Powers {
+    fn drop(&mut self) {
+        self.plain.zeroize();
         self.folded.zeroize();
     }
 }
@@ -64,13 +89,19 @@ impl Key {
     /// Where a power stands that is kept, the next lower ones behind it.
     #[inline(always)]
     pub(super) fn power(&self, power: usize) -> *const u128 {
-        self.powers.as_ptr().wrapping_add(POWERS - power)
+        self.powers.plain.as_ptr().wrapping_add(POWERS - power)
     }
 
     /// The same of the powers that are kept for short texts.
     #[inline(always)]
     pub(super) fn low_power(&self, power: usize) -> *const u128 {
-        ptr::from_ref(self).cast::<u128>().wrapping_add(LOW_POWERS - power)
+        ptr::from_ref(self).cast::<u128>().wrapping_add(STRIDES + LOW_POWERS - power)
+    }
+
+    /// Where the power stands that goes from a vector of four blocks to the one so many after it, of one to seven.
+    #[inline(always)]
+    pub(super) fn stride(&self, vectors: usize) -> *const u128 {
+        if 4 * vectors <= LOW_POWERS { self.low_power(4 * vectors) } else { &raw const self.strides[7 - vectors] }
     }
 
     /// Rounds of the cipher.
@@ -83,12 +114,11 @@ impl Key {
 #[target_feature(enable = "sse4.1,aes,pclmulqdq")]
 fn expand(key: &[u8]) -> Key {
     let mut key = Key {
+        strides: [0; STRIDES],
         low_powers: [0; LOW_POWERS],
-        rounds: key.len() as u128 / 4 + 6,
+        rounds: key.len() as u64 / 4 + 6,
+        powers: Box::new(Powers { plain: [0; POWERS + BEHIND], folded: [0; POWERS + BEHIND] }),
         round_keys: round_keys::expand(key),
-        _line: 0,
-        powers: [0; POWERS + BEHIND],
-        folded: [0; POWERS + BEHIND],
     };
     let hash: [u8; 16] = transmute!(encrypt(&key, transmute!([0_u8; 16])));
     let hash = u128::from_be_bytes(hash);
@@ -96,12 +126,16 @@ fn expand(key: &[u8]) -> Key {
     let carry = 0_u128.wrapping_sub(hash >> 127);
     let hash = (hash << 1) ^ (carry & 0xc200_0000_0000_0000_0000_0000_0000_0001);
     let mut power = hash;
-    for (slot, folded) in key.powers[..POWERS].iter_mut().zip(&mut key.folded[..POWERS]).rev() {
-        *slot = power;
+    let Powers { plain, folded } = &mut *key.powers;
+    for (plain, folded) in plain[..POWERS].iter_mut().zip(&mut folded[..POWERS]).rev() {
+        *plain = power;
         *folded = power ^ power >> 64;
         power = multiply(power, hash);
     }
-    key.low_powers.copy_from_slice(&key.powers[POWERS - LOW_POWERS..POWERS]);
+    key.low_powers.copy_from_slice(&plain[POWERS - LOW_POWERS..POWERS]);
+    for (vectors, stride) in (4..).zip(key.strides.iter_mut().rev()) {
+        *stride = plain[POWERS - 4 * vectors];
+    }
     key
 }
 

@@ -34,6 +34,16 @@ impl Quad {
             Self(_mm512_maskz_mov_epi8(mask, self.0))
         }
     }
+
+    /// In lane `i` the first block of the `i`th vector, and then the second.
+    #[inline(always)]
+    pub unsafe fn first_two([a, b, c, d]: [Self; 4]) -> [Self; 2] {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let (low, high) = (_mm512_shuffle_i64x2::<0x44>(a.0, b.0), _mm512_shuffle_i64x2::<0x44>(c.0, d.0));
+            [Self(_mm512_shuffle_i64x2::<0x88>(low, high)), Self(_mm512_shuffle_i64x2::<0xdd>(low, high))]
+        }
+    }
 }
 
 impl Lanes for Quad {

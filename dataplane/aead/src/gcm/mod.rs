@@ -17,7 +17,7 @@ mod lanes_512;
 mod sizes;
 mod stream;
 
-pub use key::{BEFORE_SHORT, Key};
+pub use key::{BEFORE_SHORT, Key, lines_before_short};
 
 use crate::Kernel;
 use crate::packet::Whole;

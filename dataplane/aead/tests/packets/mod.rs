@@ -120,32 +120,51 @@ impl Frame {
     }
 }
 
-/// How often a packet stands in a batch: alone, and as often as packets are that are worked on as alike, with one behind them.
-const TIMES: [usize; 2] = [1, 9];
+/// How often a packet stands in a batch, and whether it is there under two keys by turns: alone, and as often as packets are that are
+/// worked on as alike, with one behind them.
+const TIMES: [(usize, bool); 3] = [(1, false), (9, false), (9, true)];
 
-/// Text sealed under a key, in batches of one packet and of several of the same.
-pub fn sealed(key: &Key, nonce: Nonce, data: AssociatedData, text: &[u8], tail: Tail, place: Placement) -> Vec<u8> {
-    let [alone, several] = TIMES.map(|times| {
-        let new = || Frame::new(place, text, text.len() + tail.len() + key.suite().tag_length());
-        let mut frames: Vec<Frame> = std::iter::repeat_with(new).take(times).collect();
-        let packets =
-            frames.iter_mut().map(|frame| Seal { key, nonce, associated_data: data, buffers: frame.buffers(), tail });
+/// The keys of such a batch, of two that are the same.
+fn by_turns([key, twin]: [&Key; 2], (times, by_turns): (usize, bool)) -> impl Iterator<Item = &Key> {
+    (0..times).map(move |position| if by_turns && position % 2 == 1 { twin } else { key })
+}
+
+/// Text sealed under a key, in batches of one packet and of several of the same. The key is given twice, for it can stand in two places.
+pub fn sealed(
+    keys: [&Key; 2],
+    nonce: Nonce,
+    data: AssociatedData,
+    text: &[u8],
+    tail: Tail,
+    place: Placement,
+) -> Vec<u8> {
+    let [alone, others @ ..] = TIMES.map(|times| {
+        let new = || Frame::new(place, text, text.len() + tail.len() + keys[0].suite().tag_length());
+        let mut frames: Vec<Frame> = std::iter::repeat_with(new).take(times.0).collect();
+        let packets = frames.iter_mut().zip(by_turns(keys, times)).map(|(frame, key)| Seal {
+            key,
+            nonce,
+            associated_data: data,
+            buffers: frame.buffers(),
+            tail,
+        });
         bordergate_aead::seal(&mut packets.collect::<Vec<_>>());
         frames.iter().map(|frame| frame.result().to_vec()).collect::<Vec<_>>()
     });
-    assert!(several.iter().all(|packet| *packet == alone[0]), "sealed otherwise among others of its like");
+    assert!(others.iter().flatten().all(|packet| *packet == alone[0]), "sealed otherwise among others of its like");
     alone.into_iter().next().unwrap()
 }
 
-/// What one packet opens to, alone and among several of the same; `None` where it is not authentic.
+/// What one packet opens to, alone and among several of the same; `None` where it is not authentic. The key is given twice, as above.
 ///
 /// # Panics
 /// Where it is not authentic and something is left of it.
-pub fn opened(key: &Key, nonce: Nonce, data: AssociatedData, packet: &[u8], place: Placement) -> Option<Vec<u8>> {
-    let length = packet.len() - key.suite().tag_length();
-    let [alone, several] = TIMES.map(|times| {
-        let mut frames: Vec<Frame> = std::iter::repeat_with(|| Frame::new(place, packet, length)).take(times).collect();
-        let packets = frames.iter_mut().map(|frame| Open {
+pub fn opened(keys: [&Key; 2], nonce: Nonce, data: AssociatedData, packet: &[u8], place: Placement) -> Option<Vec<u8>> {
+    let length = packet.len() - keys[0].suite().tag_length();
+    let [alone, others @ ..] = TIMES.map(|times| {
+        let new = || Frame::new(place, packet, length);
+        let mut frames: Vec<Frame> = std::iter::repeat_with(new).take(times.0).collect();
+        let packets = frames.iter_mut().zip(by_turns(keys, times)).map(|(frame, key)| Open {
             key,
             nonce,
             associated_data: data,
@@ -165,6 +184,6 @@ pub fn opened(key: &Key, nonce: Nonce, data: AssociatedData, packet: &[u8], plac
         });
         texts.collect::<Vec<_>>()
     });
-    assert!(several.iter().all(|text| *text == alone[0]), "opened otherwise among others of its like");
+    assert!(others.iter().flatten().all(|text| *text == alone[0]), "opened otherwise among others of its like");
     alone.into_iter().next().unwrap()
 }

@@ -199,8 +199,9 @@ pub(crate) fn classify<'a, 's: 'a, W: Stopwatch>(
     }
     turn.scattered = batch.mix.is_scattered(turn.snapshot.inbound.slots());
     turn.outlook.mixed = batch.put_in_order(!turn.outlook.mixed);
+    let packets = if batch.in_order.is_empty() { &batch.came } else { &batch.in_order };
     for run in &mut batch.runs {
-        match association(run.spi, turn) {
+        match association(run.spi, packets.get(run.start), turn) {
             Ok(association) => {
                 batch.limited |= association.inbound.traffic == Traffic::Limited;
                 run.association = Some(association);
@@ -319,10 +320,16 @@ fn has_cookie(message: &[u8]) -> bool {
 }
 
 #[inline(always)]
-fn association<'a, W: Stopwatch>(spi: u32, turn: &Turn<'a, W>) -> Result<Association<'a>, DropReason> {
+fn association<'a, W: Stopwatch>(
+    spi: u32,
+    first: Option<&Esp<'_>>,
+    turn: &Turn<'a, W>,
+) -> Result<Association<'a>, DropReason> {
     let (slot, inbound) = turn.snapshot.inbound(spi).ok_or(DropReason::UnknownSpi)?;
-    if turn.scattered {
-        inbound.sa.prefetch();
+    if turn.scattered
+        && let Some(esp) = first
+    {
+        inbound.sa.prefetch(esp.bytes.len());
     }
     // Control names a port that does not exist where the gateway has no attachment.
     if inbound.expected.position() >= turn.snapshot.ports.len() {

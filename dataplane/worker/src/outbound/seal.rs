@@ -28,7 +28,7 @@ pub(crate) fn seal<W: Stopwatch>(batch: &Batch<'_>, port: PortIndex, tx: &mut im
         let Ok(header) = &outbound.header else { continue };
         let sa = &*outbound.sa;
         if turn.scattered {
-            sa.prefetch_key();
+            sa.prefetch_key(run[0].inner.len());
         }
         // Numbers are taken once for the run. Those of packets that then find no frame are left out, which is allowed.
         let Ok(first) = sa.take_sequence(run.len()) else {

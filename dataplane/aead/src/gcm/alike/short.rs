@@ -16,25 +16,25 @@ use crate::packet::Whole;
 /// The caller's of [`super::run`].
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi1,bmi2,aes,pclmulqdq,vaes,vpclmulqdq")]
-pub unsafe fn run<W: Whole, const KEYS: usize, const K: usize>(
-    common: &Common<'_, W>,
+pub unsafe fn run<W: Whole, const ONE_KEY: bool, const KEYS: usize, const K: usize>(
+    common: &Common<'_, W, ONE_KEY>,
     set: u64,
     packets: *mut W,
 ) -> u64 {
     // SAFETY: the caller's.
     unsafe {
         if common.block {
-            run_with::<W, KEYS, K, true>(common, set, packets)
+            run_with::<W, ONE_KEY, KEYS, K, true>(common, set, packets)
         } else {
-            run_with::<W, KEYS, K, false>(common, set, packets)
+            run_with::<W, ONE_KEY, KEYS, K, false>(common, set, packets)
         }
     }
 }
 
 /// The same with single blocks behind the vectors, or without.
 #[inline(always)]
-unsafe fn run_with<W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool>(
-    common: &Common<'_, W>,
+unsafe fn run_with<W: Whole, const ONE_KEY: bool, const KEYS: usize, const K: usize, const BLOCK: bool>(
+    common: &Common<'_, W, ONE_KEY>,
     mut set: u64,
     packets: *mut W,
 ) -> u64 {
@@ -55,7 +55,7 @@ unsafe fn run_with<W: Whole, const KEYS: usize, const K: usize, const BLOCK: boo
             if !more {
                 return set;
             }
-            encrypt::<W, KEYS, K, BLOCK>(common, &mut present.0, &mut present.1);
+            encrypt::<W, ONE_KEY, KEYS, K, BLOCK>(common, &mut present.0, &mut present.1);
             mem::swap(&mut present, &mut before);
             first = false;
         }
@@ -64,46 +64,71 @@ unsafe fn run_with<W: Whole, const KEYS: usize, const K: usize, const BLOCK: boo
 
 /// The second step: hashes and tags.
 #[inline(always)]
-unsafe fn finish<W: Whole, const K: usize>(common: &Common<'_, W>, (group, texts): &(Group<W>, [[Quad; K]; GROUP])) {
+unsafe fn finish<W: Whole, const ONE_KEY: bool, const K: usize>(
+    common: &Common<'_, W, ONE_KEY>,
+    (group, texts): &(Group<W>, [[Quad; K]; GROUP]),
+) {
     // SAFETY: the caller's; the first step was taken.
     unsafe {
         let mut sums = [Sum::zero(); GROUP];
-        for (sum, texts) in sums.iter_mut().zip(texts) {
-            *sum = Sum::of_text::<K, true>(*texts, common.power);
+        for (lane, (sum, texts)) in sums.iter_mut().zip(texts).enumerate() {
+            // Of many keys the powers are read that are kept for short texts, and those alone.
+            *sum = Sum::of_text::<K, ONE_KEY>(*texts, common.power(common.key(group, lane)));
         }
-        common.finish(group, Sum::sum_lanes(sums));
+        common.finish::<true>(group, Sum::sum_lanes(sums));
     }
 }
 
 /// The first step: masks and texts, what is to be hashed of these put into `hashed`.
 #[inline(always)]
-unsafe fn encrypt<W: Whole, const KEYS: usize, const K: usize, const BLOCK: bool>(
-    common: &Common<'_, W>,
+unsafe fn encrypt<W: Whole, const ONE_KEY: bool, const KEYS: usize, const K: usize, const BLOCK: bool>(
+    common: &Common<'_, W, ONE_KEY>,
     group: &mut Group<W>,
     hashed: &mut [[Quad; K]; GROUP],
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let keys = RoundKeys::<Quad, KEYS>::new(common.key);
-        let [mut masks, mut blocks] = common.masks(keys, group);
-        let mut states = group.packets.map(|packet| Counter::new((*packet).nonce(), keys.at(0)).next::<K>());
+        let keys = common.keys(group).map(RoundKeys::<Quad, KEYS>::new);
+        let [mut masks, mut blocks] = common.masks(keys[0], group);
+        let mut pairs = [Quad::zero(); GROUP];
+        let mut states = [[Quad::zero(); K]; GROUP];
+        for (lane, keys) in keys.into_iter().enumerate() {
+            let packet = group.packets[lane];
+            states[lane] = Counter::new((*packet).nonce(), keys.at(0)).next();
+            pairs[lane] = common.pair(keys, packet);
+        }
         for round in 1..KEYS - 1 {
-            let key = keys.at(round);
-            for state in states.as_flattened_mut() {
-                *state = state.round(key).pinned();
+            for (lane, keys) in keys.iter().enumerate() {
+                let key = keys.at(round);
+                for state in &mut states[lane] {
+                    *state = state.round(key).pinned();
+                }
+                if !ONE_KEY {
+                    pairs[lane] = pairs[lane].round(key).pinned();
+                }
             }
-            masks = masks.round(key).pinned();
+            if ONE_KEY {
+                masks = masks.round(keys[0].at(round)).pinned();
+                if BLOCK {
+                    blocks = blocks.round(keys[0].at(round)).pinned();
+                }
+            }
+        }
+        for (lane, keys) in keys.iter().enumerate() {
+            let key = keys.at(KEYS - 1);
+            for state in &mut states[lane] {
+                *state = state.last_round(key);
+            }
+            pairs[lane] = pairs[lane].last_round(key);
+        }
+        if ONE_KEY {
+            let key = keys[0].at(KEYS - 1);
+            group.masks = masks.last_round(key);
             if BLOCK {
-                blocks = blocks.round(key).pinned();
+                group.blocks = blocks.last_round(key);
             }
-        }
-        let key = keys.at(KEYS - 1);
-        group.masks = masks.last_round(key);
-        if BLOCK {
-            group.blocks = blocks.last_round(key);
-        }
-        for state in states.as_flattened_mut() {
-            *state = state.last_round(key);
+        } else {
+            [group.blocks, group.masks] = Quad::first_two(pairs);
         }
         // Asked once for all lanes.
         if common.is_plain() && (BLOCK || common.is_whole()) {
