@@ -25,7 +25,7 @@ pub use port_role::{PortRole, Vlans};
 pub use prefix_set::PrefixSet;
 pub use publication::{Publisher, Reader, publication};
 pub use rate_limit::{RateLimit, TunnelLimits};
-pub use route::{Route, RouteTable};
+pub use route::{Route, RouteEntry, RouteTable};
 pub use selector::{Selectors, TrafficSelector};
 pub use slot::{SaSlot, SlotPool};
 pub use slot_table::SlotTable;

@@ -92,10 +92,20 @@ impl RouteTable {
         self.prefixes.prefetch(destination);
     }
 
-    /// The same of what it reads next.
+    /// The same of what it reads next, which is mostly all: see [`RouteTable::find_at`].
     #[inline(always)]
-    pub fn prefetch_entry(&self, destination: Address) {
-        self.prefixes.prefetch_entry(destination);
+    pub fn prefetch_entry(&self, destination: Address) -> Option<RouteEntry<'_>> {
+        self.prefixes.prefetch_entry(destination).map(RouteEntry)
+    }
+
+    /// As [`RouteTable::find`], what it reads having been asked for.
+    #[inline(always)]
+    #[must_use]
+    pub fn find_at(&self, entry: Option<RouteEntry<'_>>, destination: Address) -> Option<RouteIndex> {
+        match entry {
+            Some(RouteEntry(&number)) if number < NONE => Some(RouteIndex(number)),
+            _ => self.find(destination),
+        }
     }
 
     /// The same of what [`RouteTable::route`] reads.
@@ -111,6 +121,10 @@ impl RouteTable {
         self.routes.get(index.position())
     }
 }
+
+/// Where the route of an address is read.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteEntry<'a>(&'a u32);
 
 #[cfg(test)]
 mod tests {

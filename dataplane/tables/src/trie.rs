@@ -88,9 +88,9 @@ impl Tries {
         }
     }
 
-    /// The same of what it reads next.
+    /// The same of what it reads next, which is the number that is looked for if it is below [`NONE`].
     #[inline(always)]
-    pub fn prefetch_entry(&self, address: Address) {
+    pub fn prefetch_entry(&self, address: Address) -> Option<&u32> {
         match address.bits() {
             Bits::V4(bits) => self.v4.prefetch_entry(&bits.to_be_bytes()),
             Bits::V6(bits) => self.v6.prefetch_entry(&bits.to_be_bytes()),
@@ -146,10 +146,10 @@ impl<const N: usize> Trie<N> {
     }
 
     #[inline(always)]
-    fn prefetch_entry(&self, octets: &[u8; N]) {
-        if let Some(block) = self.blocks.get(top(octets)) {
-            block.prefetch_entry(&octets[TOP..]);
-        }
+    fn prefetch_entry(&self, octets: &[u8; N]) -> Option<&u32> {
+        let entry = self.blocks.get(top(octets))?.entry(&octets[TOP..])?;
+        aead::prefetch(entry);
+        Some(entry)
     }
 
     /// Of prefixes that are no longer than the top; apart, as few packets are for them alone.

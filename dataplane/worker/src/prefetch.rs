@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 use port::BATCH;
-use tables::{Gateway, Route, RouteIndex, Snapshot, TunnelIndex, Vlans};
+use tables::{Gateway, Route, RouteEntry, RouteIndex, Snapshot, TunnelIndex, Vlans};
 use wire::{Address, ip};
 
 use crate::frame::{self, packet};
@@ -28,13 +28,13 @@ pub(crate) fn ways<'f>(
     for (frame, known) in frames.zip(known) {
         let Some((gateway, destination)) = read(&mut arrivals, frame) else { continue };
         gateway.routes.prefetch(destination);
-        packets.push(Ahead { frame, known, gateway, destination, route: None });
+        packets.push(Ahead { frame, known, gateway, destination, entry: None, route: None });
     }
-    for Ahead { gateway, destination, .. } in &packets {
-        gateway.routes.prefetch_entry(*destination);
+    for Ahead { gateway, destination, entry, .. } in &mut packets {
+        *entry = (*gateway).routes.prefetch_entry(*destination);
     }
-    for Ahead { gateway, destination, route, .. } in &mut packets {
-        *route = gateway.routes.find(*destination);
+    for Ahead { gateway, destination, entry, route, .. } in &mut packets {
+        *route = gateway.routes.find_at(*entry, *destination);
         if let Some(route) = route {
             gateway.routes.prefetch_route(*route);
         }
@@ -95,6 +95,7 @@ struct Ahead<'a> {
     known: &'a mut Option<TunnelIndex>,
     gateway: &'a Gateway,
     destination: Address,
-    /// Its route, once that is found.
+    /// Where its route is read, once that is known, and the route itself.
+    entry: Option<RouteEntry<'a>>,
     route: Option<RouteIndex>,
 }

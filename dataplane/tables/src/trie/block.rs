@@ -106,12 +106,13 @@ impl Block {
         entry
     }
 
-    /// Has brought near what a look-up reads of the block's words first.
+    /// What a look-up reads of the block's words first, if it comes so far.
     #[inline(always)]
-    pub fn prefetch_entry(&self, octets: &[u8]) {
-        if let Some(octet) = self.behind_shared(octets).first() {
-            aead::prefetch(&self.words[run_of(&self.node, *octet)]);
+    pub fn entry(&self, octets: &[u8]) -> Option<&u32> {
+        if octets.len() > Shared::MOST && !self.shared.holds(octets) {
+            return None;
         }
+        self.words.get(run_of(&self.node, *self.behind_shared(octets).first()?))
     }
 
     /// Of an address that is long enough to have octets left out, those behind them; all of another one.

@@ -10,6 +10,9 @@ use crate::gcm::lanes_512::Quad;
 use crate::gcm::stream::RoundKeys;
 use crate::packet::Whole;
 
+/// Most vectors of a short text.
+pub const MOST: usize = 3;
+
 /// What [`super::run`] says, of texts of `K` vectors.
 ///
 /// # Safety
