@@ -326,12 +326,14 @@ fn kernels_agree_on_packets_that_are_alike() {
         batch[74].open.in_place ^= true;
         batch[84].length += 1;
         agree(&batch);
-        // Under many keys, among them one of another suite.
-        let mut batch: Vec<Plan> =
-            (0..48).map(|position| Plan { key: 20 + position % 7, ..alike(position as usize) }).collect();
-        batch[13].suite = suites[(number + 1) % 3];
-        batch[28].length += 1;
-        agree(&batch);
+        // Under many keys, among them one of another suite; and as many as that the first one comes again where it is looked for.
+        for keys in [5, 7] {
+            let of_many = |position: usize| Plan { key: 20 + (position % keys) as u64, ..alike(position) };
+            let mut batch: Vec<Plan> = (0..48).map(of_many).collect();
+            batch[13].suite = suites[(number + 1) % 3];
+            batch[28].length += 1;
+            agree(&batch);
+        }
     }
 }
 

@@ -109,22 +109,24 @@ pub unsafe fn run<W: Whole>(set: u64, packets: *mut W) -> u64 {
     // SAFETY: the caller's; what is like a packet has a key as that one has.
     unsafe {
         let at = |set: u64| packets.add(set.trailing_zeros() as usize);
-        let last_of_few = _pdep_u64(1 << (FEWEST - 1), set);
-        if last_of_few == 0 {
+        if set.count_ones() < FEWEST {
             return set;
         }
-        let (model, other) = (at(set), at(last_of_few));
-        if is_like::<W, true>(&*other, &*model) {
-            return run_under::<W, true>(set, packets, model);
+        let (model, last_of_group) = (at(set), at(_pdep_u64(1 << (GROUP - 1), set)));
+        let last_of_few = at(_pdep_u64(1 << (FEWEST - 1), set));
+        if !is_like::<W, false>(&*last_of_few, &*model) {
+            return set;
         }
-        // Less than a group may be left of one run where the next one begins, which is found when they are passed over. That is worth it
-        // where texts are long.
-        let behind_left = at(_pdep_u64(1 << (GROUP - 1), set));
-        let another_follows =
-            (*model).length(TAG) > short::MOST * Quad::BYTES && ptr::eq((*behind_left).key(), (*other).key());
-        if is_like::<W, false>(&*other, &*model) && !another_follows {
+        let [first, fourth, last] = [model, last_of_group, last_of_few].map(|packet| ptr::from_ref((*packet).key()));
+        let is_long = (*model).length(TAG) > short::MOST * Quad::BYTES;
+        if fourth != last || first != last && !is_long {
             return run_under::<W, false>(set, packets, model);
         }
+        if first == last {
+            return run_under::<W, true>(set, packets, model);
+        }
+        // Less than a group seems to be left of a run where the next one begins, under one key: it is found when they are passed over.
+        // Of long texts that is worth it.
         set
     }
 }
