@@ -31,7 +31,7 @@ pub(crate) fn ways<'f>(
         packets.push(Ahead { frame, known, gateway, destination, entry: None, route: None });
     }
     for Ahead { gateway, destination, entry, .. } in &mut packets {
-        *entry = (*gateway).routes.prefetch_entry(*destination);
+        *entry = gateway.routes.prefetch_entry(*destination);
     }
     for Ahead { gateway, destination, entry, route, .. } in &mut packets {
         *route = gateway.routes.find_at(*entry, *destination);

@@ -115,7 +115,7 @@ pub unsafe fn run<W: Whole, const ONE_KEY: bool, const KEYS: usize, const M: usi
 struct Hash<'a, const ONE_KEY: bool> {
     sum: Sum<Quad>,
     key: &'a Key,
-    /// Under one key, of the next vector's first block; else of that of the last vector but one.
+    /// Of the hash key: under one key, that of the next vector's first block; else that of the first block of the last vector but one.
     power: *const u128,
     before: Quad,
 }
