@@ -5,8 +5,8 @@
 //! hashes, in the tags, and in single blocks at the ends of their texts. Each group's last steps stand beside the first ones of
 //! the next.
 //!
-//! Under one key (`ONE_KEY`) the blocks of four packets that are not text share vectors; else each packet's share one with each
-//! other.
+//! Under one key (`ONE_KEY`) the blocks of four packets that are not in vectors of text share vectors, a lane for each packet; else
+//! those of each packet share one of its own.
 
 mod long;
 mod short;
@@ -399,7 +399,7 @@ impl<'a, W: Whole, const ONE_KEY: bool> Common<'a, W, ONE_KEY> {
     }
 
     /// The last step: hashes brought to their end, and tags written or checked. The sum is that of the texts' vectors, one in a
-    /// lane, and the associated data's if `DATA` does not say that it is to be added.
+    /// lane; `DATA` says whether the associated data is still to be added.
     #[inline(always)]
     unsafe fn finish<const DATA: bool>(&self, group: &Group<W>, mut sum: Sum<Quad>) {
         // SAFETY: the caller's of `run`; tags stand behind the texts.
