@@ -103,15 +103,13 @@ pub unsafe fn run_runs<W: Whole>(mut set: u64, packets: *mut W) -> u64 {
 /// seem to be enough of them. Gives back the others.
 ///
 /// # Safety
-/// The instructions of [`Quad`]; at these positions are packets, the first one's key is of this module and its kernel.
+/// The instructions of [`Quad`]; at these positions, at least [`FEWEST`], are packets, the first one's key is of this module and its
+/// kernel.
 #[inline(always)]
 pub unsafe fn run<W: Whole>(set: u64, packets: *mut W) -> u64 {
     // SAFETY: the caller's; what is like a packet has a key as that one has.
     unsafe {
         let at = |set: u64| packets.add(set.trailing_zeros() as usize);
-        if set.count_ones() < FEWEST {
-            return set;
-        }
         let (model, last_of_group) = (at(set), at(_pdep_u64(1 << (GROUP - 1), set)));
         let last_of_few = at(_pdep_u64(1 << (FEWEST - 1), set));
         if !is_like::<W, false>(&*last_of_few, &*model) {
@@ -169,10 +167,8 @@ unsafe fn run_with<W: Whole, const ONE_KEY: bool, const KEYS: usize>(set: u64, p
 /// Whether a packet is like the model, with its key or with another one of the same kind.
 #[inline(always)]
 fn is_like<W: Whole, const ONE_KEY: bool>(packet: &W, model: &W) -> bool {
-    if ONE_KEY && !ptr::eq(packet.key(), model.key()) || !ONE_KEY && !packet.key().is_of_kind(model.key()) {
-        return false;
-    }
-    packet.is_shaped_like(model)
+    let has_key = if ONE_KEY { ptr::eq(packet.key(), model.key()) } else { packet.key().is_of_kind(model.key()) };
+    has_key && packet.is_shaped_like(model)
 }
 
 impl<'a, W: Whole, const ONE_KEY: bool> Common<'a, W, ONE_KEY> {

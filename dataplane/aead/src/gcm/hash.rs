@@ -34,7 +34,7 @@ impl<V: Lanes> Sum<V> {
 
     /// Blocks, byte-reversed, each times the power in its lane, by Karatsuba's three products.
     #[inline(always)]
-    pub unsafe fn product(blocks: V, powers: V, folded: V) -> Self {
+    unsafe fn product(blocks: V, powers: V, folded: V) -> Self {
         // SAFETY: the trait's contract.
         unsafe {
             let halves = blocks.xor(blocks.swapped());
@@ -46,23 +46,24 @@ impl<V: Lanes> Sum<V> {
         }
     }
 
+    /// The same with powers that are not kept with both halves added.
+    #[inline(always)]
+    pub unsafe fn folding_product(blocks: V, powers: V) -> Self {
+        // SAFETY: the trait's contract.
+        unsafe { Self::product(blocks, powers, powers.xor(powers.swapped())) }
+    }
+
     /// `FOLDED` says whether the powers are among those that are kept with both halves added, too.
     #[inline(always)]
     pub unsafe fn text_product<const FOLDED: bool>(text: V, power: *const u128) -> Self {
         // SAFETY: `power` is one that is kept, and behind the first power there is as much as a vector reaches beyond it.
         unsafe {
-            let powers = V::load_blocks(power);
-            let folded = if FOLDED { V::load_blocks(power.add(TO_FOLDED)) } else { powers.xor(powers.swapped()) };
-            Self::product(text.reversed(), powers, folded)
-        }
-    }
-
-    /// Adds blocks, byte-reversed, each times the power in its lane.
-    #[inline(always)]
-    pub unsafe fn add(&mut self, blocks: V, powers: V, folded: V) {
-        // SAFETY: the trait's contract.
-        unsafe {
-            self.add_sum(Self::product(blocks, powers, folded));
+            let (blocks, powers) = (text.reversed(), V::load_blocks(power));
+            if FOLDED {
+                Self::product(blocks, powers, V::load_blocks(power.add(TO_FOLDED)))
+            } else {
+                Self::folding_product(blocks, powers)
+            }
         }
     }
 
@@ -135,8 +136,7 @@ impl<V: Lanes> Sum<V> {
             for (block, power) in gathered.iter_mut().zip(powers) {
                 *block = _mm_load_si128(power.cast());
             }
-            let powers = V::gather(gathered);
-            self.add(blocks, powers, powers.xor(powers.swapped()));
+            self.add_sum(Self::folding_product(blocks, V::gather(gathered)));
         }
     }
 

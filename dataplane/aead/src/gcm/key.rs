@@ -9,6 +9,7 @@ use std::ptr;
 use zerocopy::transmute;
 use zeroize::Zeroize;
 
+use crate::prefetch::LINE;
 use crate::round_keys::{self, MOST_ROUND_KEYS};
 
 /// Powers of the hash key that are kept.
@@ -61,7 +62,7 @@ const SHORT_POWERS: usize = 7;
 pub fn lines_before_short(text: usize) -> usize {
     // Beside the text's blocks, that of the associated data and that of the lengths.
     let more = (text.div_ceil(16) + 2).saturating_sub(SHORT_POWERS);
-    more.div_ceil(4).min(BEFORE_SHORT / 64)
+    (more * size_of::<u128>()).div_ceil(LINE).min(BEFORE_SHORT / LINE)
 }
 
 impl Drop for Key {

@@ -52,7 +52,7 @@ pub(crate) unsafe fn run_alike<W: Whole>(kernel: Kernel, set: u64, packets: &mut
     if kernel != Kernel::Vaes512 || set.count_ones() < alike::FEWEST {
         return set;
     }
-    // SAFETY: keys for a kernel are only made where the processor has its instructions; the caller's.
+    // SAFETY: keys for a kernel are only made where the processor has its instructions; the caller's, and they are enough.
     unsafe { run_alike_512(set, packets.as_mut_ptr()) }
 }
 

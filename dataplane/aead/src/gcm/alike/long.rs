@@ -186,7 +186,7 @@ impl<'a, const ONE_KEY: bool> Hash<'a, ONE_KEY> {
         unsafe {
             let power = Quad::broadcast(self.key.stride(vectors));
             let blocks = if vectors == count { self.before } else { texts[count - 1 - vectors].reversed() };
-            Sum::product(blocks, power, power.xor(power.swapped()))
+            Sum::folding_product(blocks, power)
         }
     }
 
@@ -196,7 +196,7 @@ impl<'a, const ONE_KEY: bool> Hash<'a, ONE_KEY> {
         // SAFETY: the caller's.
         unsafe {
             let power = Quad::load_blocks(self.power);
-            let mut sum = Sum::product(self.before, power, power.xor(power.swapped()));
+            let mut sum = Sum::folding_product(self.before, power);
             sum.add_sum(Sum::text_product::<false>(last, self.power.add(Quad::LANES)));
             sum
         }
